@@ -1,0 +1,65 @@
+"""The errors that a user is shown: one line each, what is wrong, with the value, and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+EXIT_SKIPPED = 1
+EXIT_USAGE = 2
+EXIT_NO_DAEMON = 69
+EXIT_CONFIG = 78
+
+
+class AuricleError(Exception):
+    """Something that a user can understand and mend: ``where: what is wrong; the remedy``."""
+
+    exit_code = EXIT_SKIPPED
+
+    def lines(self) -> list[str]:
+        """The error as lines for a terminal, without the program's name."""
+        return [str(self)]
+
+
+class UsageError(AuricleError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = EXIT_USAGE
+
+
+class AudioError(AuricleError):
+    """A recording that cannot be read; the daemon skips it and goes on."""
+
+
+class DeviceError(AuricleError):
+    """A microphone, or the sound system below it, that is not there."""
+
+
+class ModelError(AuricleError):
+    """A bundle that does not hold: it is refused before the first sample."""
+
+    exit_code = EXIT_CONFIG
+
+
+class ConfigError(AuricleError):
+    """A configuration that does not validate: every problem found, each its own line."""
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+    def lines(self) -> list[str]:
+        return list(self.problems)
+
+
+class EndpointError(AuricleError):
+    """A ZeroMQ endpoint that cannot be bound or understood."""
+
+    exit_code = EXIT_CONFIG
+
+
+class NoDaemonError(AuricleError):
+    """Nobody answers at the endpoint."""
+
+    exit_code = EXIT_NO_DAEMON

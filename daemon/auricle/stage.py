@@ -1,0 +1,136 @@
+"""The one protocol between sample and score, and the arithmetic that joins stages.
+
+Three laws hold for every stage (``tests/daemon/laws.py`` states them as code):
+
+cut
+    however the input is cut into blocks, the concatenated output is the same, bit for bit;
+count
+    ``n`` items in have given ``max(0, (n - span) // hop + 1)`` items out, never more, never fewer;
+reset
+    after ``reset()`` a stage cannot be told from a new one with the same parameters and the same ``learned``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Block: TypeAlias = NDArray[Any]
+"""Items with time on axis 0, any number of them, none included."""
+
+
+class Stage(Protocol):
+    """A streaming step. All counts are in *input items* of this stage (samples, frames, windows)."""
+
+    @property
+    def hop(self) -> int:
+        """Input items from one output item to the next."""
+
+    @property
+    def span(self) -> int:
+        """Input items needed before the first output item can be given."""
+
+    @property
+    def lead(self) -> int:
+        """Input items before the one that output item 0 is about (a frame's centre, a gate's look-ahead)."""
+
+    def process(self, block: Block) -> Block:
+        """Take a block of input items and give the output items that it completes."""
+
+    def reset(self) -> None:
+        """Forget the signal heard so far (a segment begins)."""
+
+
+def count_out(n: int, *, span: int, hop: int) -> int:
+    """Output items that a stage has given after ``n`` input items: the law *count*."""
+    return max(0, (n - span) // hop + 1)
+
+
+class Pipeline:
+    """Stages in a row; itself a stage, whose ``hop``, ``span`` and ``lead`` follow by arithmetic."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = tuple(stages)
+        hop, span, lead = 1, 1, 0
+        for stage in self.stages:
+            span += (stage.span - 1) * hop
+            lead += stage.lead * hop
+            hop *= stage.hop
+        self.hop, self.span, self.lead = hop, span, lead
+
+    def process(self, block: Block) -> Block:
+        """Run the block through every stage in turn."""
+        for stage in self.stages:
+            block = stage.process(block)
+        return block
+
+    def reset(self) -> None:
+        """Reset every stage."""
+        for stage in self.stages:
+            stage.reset()
+
+
+class RowStage:
+    """Base of stages that map each item on its own: no memory, so ``hop`` 1, ``span`` 1, ``lead`` 0.
+
+    Rows of several sources may be computed in one call, since no row's bits depend on its neighbours.
+    """
+
+    hop = 1
+    span = 1
+    lead = 0
+
+    def process(self, block: Block) -> Block:
+        """Map every item of the block."""
+        raise TypeError(f"{type(self).__name__} does not say what it does with a row")
+
+    def reset(self) -> None:
+        """Nothing is remembered, so there is nothing to forget."""
+
+
+class Slices:
+    """Cuts a stream of items into overlapping slices: frames out of samples, windows out of feature rows.
+
+    Args:
+        span: items in a slice.
+        hop: items from one slice to the next; may exceed ``span``, the items between are passed over.
+        lead: the item of a slice that the slice is about; its centre ``span // 2`` unless told.
+
+    Shape:
+        in ``(n, *item)``, out ``(k, span, *item)``. The output is a read-only view where the input allows it.
+    """
+
+    def __init__(self, span: int, hop: int, lead: int | None = None) -> None:
+        if span < 1 or hop < 1:
+            raise ValueError(f"span and hop must be at least 1, not {span} and {hop}")
+        self.span = span
+        self.hop = hop
+        self.lead = span // 2 if lead is None else lead
+        self._rest: Block | None = None
+        self._skip = 0
+
+    def process(self, block: Block) -> Block:
+        """Give the slices that this block completes."""
+        if self._skip:
+            passed = min(self._skip, len(block))
+            self._skip -= passed
+            block = block[passed:]
+        items = block if self._rest is None else np.concatenate((self._rest, block))
+        n = count_out(len(items), span=self.span, hop=self.hop)
+        if n == 0:
+            self._rest = items.copy()
+            return np.empty((0, self.span, *block.shape[1:]), block.dtype)
+        used = n * self.hop
+        self._skip = max(0, used - len(items))
+        # A copy, so that the small rest does not keep a whole large block alive.
+        self._rest = items[used:].copy()
+        slices = np.lib.stride_tricks.sliding_window_view(items, self.span, axis=0)[:: self.hop][:n]
+        return slices if slices.ndim == 2 else np.moveaxis(slices, -1, 1)
+
+    def reset(self) -> None:
+        """Forget the items kept for the next slice."""
+        self._rest = None
+        self._skip = 0

@@ -1,0 +1,1 @@
+"""The model side of Auricle: datasets, training, quantisation, evaluation, export."""

@@ -1,0 +1,36 @@
+"""The three laws of DESIGN's stage, as code that any stage can be held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from auricle.stage import Block, Stage, count_out
+
+
+def cut(block: Block, sizes: Sequence[int]) -> list[Block]:
+    """Cut a signal into blocks of the given sizes, the rest as the last one."""
+    edges = np.minimum(np.cumsum([0, *sizes]), len(block))
+    pieces = [block[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [*pieces, block[edges[-1] :]]
+
+
+def run(stage: Stage, blocks: Sequence[Block]) -> tuple[Block, list[int]]:
+    """Concatenated output, and how many items had come after each block."""
+    outs = [stage.process(block).copy() for block in blocks]
+    return np.concatenate(outs), list(np.cumsum([len(out) for out in outs]))
+
+
+def hold(make: Callable[[], Stage], signal: Block, sizes: Sequence[int], *, whole: Block | None = None) -> None:
+    """Assert that the stage obeys *cut*, *count* and *reset* on this signal under these cuts."""
+    stage = make()
+    blocks = cut(signal, sizes)
+    out, counts = run(stage, blocks)
+    if whole is None:
+        whole, _ = run(make(), [signal])
+    np.testing.assert_array_equal(out, whole, strict=True)
+    heard = np.cumsum([len(block) for block in blocks])
+    assert counts == [count_out(int(n), span=stage.span, hop=stage.hop) for n in heard]
+    stage.reset()
+    again, _ = run(stage, [signal])
+    np.testing.assert_array_equal(again, whole, strict=True)
