@@ -1,0 +1,31 @@
+"""What every test shares: the helpers beside the tests, and the recordings that lie outside the repository."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "daemon"))
+
+DATA = ROOT.parent / "shared" / "data"
+
+
+def require(present: bool, what: str) -> None:
+    """Skip, naming what is missing; where AURICLE_REQUIRE_REAL is set, fail instead."""
+    if present:
+        return
+    if os.environ.get("AURICLE_REQUIRE_REAL") == "1":
+        pytest.fail(f"missing here, and AURICLE_REQUIRE_REAL=1: {what}")
+    pytest.skip(f"missing here: {what}")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of recordings beside the checkout; skips where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"missing here: the recordings in {DATA.parent.name}/{DATA.name}")
+    return DATA
