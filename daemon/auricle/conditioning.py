@@ -1,0 +1,53 @@
+"""What every source does to its samples before the first stage: mix-down, cleaning, resampling."""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+
+def mono(block: NDArray[np.float32], channel: int | None = None) -> NDArray[np.float32]:
+    """Mix ``(n, channels)`` float32 down to ``(n,)``: the mean, or one channel."""
+    if channel is not None:
+        return np.ascontiguousarray(block[:, channel])
+    if block.shape[1] == 1:
+        return np.ascontiguousarray(block[:, 0])
+    # One shifted sum after the other: the same bits for every block length and every machine word.
+    total = block[:, 0].copy()
+    for column in range(1, block.shape[1]):
+        total += block[:, column]
+    return np.asarray(total / np.float32(block.shape[1]))
+
+
+def clean(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """Replace non-finite samples by 0 and say how many there were."""
+    finite = np.isfinite(block)
+    if finite.all():
+        return block, 0
+    return np.where(finite, block, np.float32(0)), int(block.size - np.count_nonzero(finite))
+
+
+class Resampler:
+    """Mono sound from one rate to another as a stream; passes blocks through where the rates agree.
+
+    soxr's stream is independent of how it is cut, starts without delay, and gives its tail at `flush`.
+    """
+
+    def __init__(self, rate_in: int, rate_out: int) -> None:
+        self._rates = (rate_in, rate_out)
+        self._stream = None if rate_in == rate_out else soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32")
+
+    def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(n,)`` float32 at the rate in; what is ready at the rate out."""
+        if self._stream is None:
+            return block
+        return np.asarray(self._stream.resample_chunk(block), np.float32)
+
+    def flush(self) -> NDArray[np.float32]:
+        """The tail that the filter still holds; afterwards a new segment may begin."""
+        if self._stream is None:
+            return np.empty(0, np.float32)
+        tail = np.asarray(self._stream.resample_chunk(np.empty(0, np.float32), last=True), np.float32)
+        self._stream = soxr.ResampleStream(*self._rates, 1, dtype="float32")
+        return tail

@@ -1,0 +1,145 @@
+"""What a source gives: unbroken segments of sound, and the truth about everything between them.
+
+A source yields *pieces* in this order, again and again::
+
+    Segment, Sound, Sound, ..., End, [Gap]
+
+Mix-down, scaling, cleaning and resampling are done before a `Sound` leaves the source. Between two segments there may be `Status`
+and `Skipped` pieces. The consumer resets its stages at `Segment` and closes its events at `End`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Clock(Protocol):
+    """Maps a sample of the source to the time of day."""
+
+    known: bool
+
+    def utc_us(self, sample: int) -> int:
+        """Microseconds since 1970 UTC at which the sample was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class NominalClock:
+    """The clock of a recording: a start, and samples at the nominal rate.
+
+    Args:
+        rate: of the recording, in Hz.
+        start_us: microseconds since 1970 UTC of sample 0.
+        known: whether the start was told, by a person, the file's name or its header.
+    """
+
+    rate: int
+    start_us: int = 0
+    known: bool = False
+
+    def utc_us(self, sample: int) -> int:
+        """Start plus samples at the nominal rate."""
+        return self.start_us + sample * 1_000_000 // self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Unbroken sound begins.
+
+    Args:
+        start: index of its first sample, counted at the source's own rate since the source began, lost samples included.
+        rate: the source's own rate in Hz.
+        clock: gives the time of a sample.
+        file: the recording it is read from, as it was named.
+    """
+
+    start: int
+    rate: int
+    clock: Clock
+    file: str | None = None
+
+
+@dataclass(slots=True)
+class Sound:
+    """A block of the segment, mono float32 at the model's rate.
+
+    Args:
+        samples: ``(n,)`` float32, full scale 1.0, finite.
+        delivered_s: monotonic clock when its last sample was delivered; ``None`` at full speed.
+    """
+
+    samples: NDArray[np.float32]
+    delivered_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The segment ends: ``cause`` is ``end`` (of a file), ``gap``, ``stop`` or ``reload``."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Sound that was not heard.
+
+    Args:
+        start: index of the first lost sample at the source's own rate.
+        samples: how many were lost.
+        rate: the source's own rate in Hz.
+        cause: ``overrun`` (ring or pipe full), ``overflow`` (in the sound system), ``lost`` (device), ``load``, ``restart``.
+        estimated: whether the count comes from a clock instead of from samples.
+    """
+
+    start: int
+    samples: int
+    rate: int
+    cause: str
+    estimated: bool
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The source changed its state: ``starting``, ``running``, ``lost``, ``found``, ``silent``, ``stopped``."""
+
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something could not be heard at all (a broken file): a line that says what and why."""
+
+    reason: str
+
+
+Piece: TypeAlias = Segment | Sound | End | Gap | Status | Skipped
+
+
+class Source(Protocol):
+    """Where sound comes from. One consumer; all methods are called from its thread."""
+
+    name: str
+    cleaned: int
+    """Non-finite samples that were replaced by 0."""
+
+    def open(self) -> None:
+        """Begin to hear. A device that is missing is not an error: it is a declared, retried loss."""
+
+    def poll(self, now_s: float) -> Iterator[Piece]:
+        """The pieces that wait now (monotonic clock), without blocking."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing will ever come again (all recordings read)."""
+
+    def due_s(self, now_s: float) -> float:
+        """When, on the monotonic clock, the next poll is worth while."""
+
+    def close(self) -> None:
+        """Let go of the device, processes and files."""
