@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 class Clock(Protocol):
     """Maps a sample of the source to the time of day."""
 
-    known: bool
+    @property
+    def known(self) -> bool:
+        """Whether the time of day is known at all (of a recording it may not be)."""
 
     def utc_us(self, sample: int) -> int:
         """Microseconds since 1970 UTC at which the sample was heard."""
