@@ -203,7 +203,6 @@ class Recordings:
     ) -> None:
         self.name = name
         self.cleaned = 0
-        self.heard = 0
         self.done = False
         self._paths = tuple(paths)
         self._model_rate = model_rate
@@ -214,8 +213,9 @@ class Recordings:
         self._pieces: Iterator[Piece] = iter(())
         self._began_s = 0.0
         self._given = 0
-        self.duration_s = 0.0
-        """Of the files read so far and the one being read, as their headers state it."""
+        self._share = (0.0, 1.0)
+        self.progress = 0.0
+        """How much of all files has been given, 0 to 1; of a loop, of this pass."""
 
     def open(self) -> None:
         """Look for the files; what is missing or broken comes as `Skipped` when its turn is."""
@@ -255,10 +255,12 @@ class Recordings:
             files, faults = find(self._paths)
             yield from map(Skipped, faults)
             heard = 0
-            for file in files:
+            for index, file in enumerate(files):
+                self._share = (index / len(files), 1 / len(files))
                 for piece in self._read(file):
                     heard += isinstance(piece, Sound)
                     yield piece
+                self.progress = sum(self._share)
             if not self._loop:
                 return
             if not heard:
@@ -274,11 +276,13 @@ class Recordings:
         start = reader.start_us() if self._next_us is None else self._next_us
         if self._next_us is not None:
             self._next_us += reader.frames * 1_000_000 // reader.rate
-        self.duration_s += reader.duration_s
+        length = max(1, reader.frames * self._model_rate // reader.rate)
+        given = 0
         yield Segment(0, reader.rate, NominalClock(reader.rate, start or 0, start is not None), path)
         try:
             for block in reader.blocks(self._block):
-                self.heard += len(block)
+                given += len(block)
+                self.progress = self._share[0] + self._share[1] * min(1.0, given / length)
                 yield Sound(block)
         except AudioError as e:
             yield Skipped(str(e))

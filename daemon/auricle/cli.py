@@ -1,0 +1,150 @@
+"""The command line: what can be asked for; each command imports what it needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+# numpy's BLAS would otherwise start a thread a core; set before anything loads numpy.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import typer
+
+from auricle import __version__
+from auricle.errors import AuricleError
+
+if TYPE_CHECKING:
+    from auricle.config import Config
+
+app = typer.Typer(
+    name="auricle",
+    help="Auricle listens: live sound in, named events out over ZeroMQ.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration; /etc/auricle/auricle.yaml unless told.")
+]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="A model's name (see auricle models) or a bundle's folder.")
+]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Recordings: files, folders or globs.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output.")]
+Endpoint = Annotated[str | None, typer.Option(help="Where the daemon publishes; publish.endpoint unless told.")]
+
+
+def _config(path: Path | None, model: str | None = None, **overrides: object) -> Config:
+    from auricle import config
+
+    given = {"model": model, **overrides}
+    return config.load(path, overrides={key: value for key, value in given.items() if value is not None})
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(f"auricle {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(config: ConfigFile = None, model: ModelName = None) -> None:
+    """Run the daemon: listen to every source and publish what is heard."""
+    from auricle import logs, service
+
+    cfg = _config(config, model)
+    logs.set_up(cfg.log)
+    raise typer.Exit(service.run(cfg))
+
+
+@app.command()
+def replay(
+    paths: Paths,
+    speed: Annotated[str, typer.Option(help="1 is real time, 10 ten times as fast, max as fast as possible.")] = "1",
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, for ever.")] = False,
+    json: Json = False,
+    no_publish: Annotated[bool, typer.Option("--no-publish", help="Print only; open no socket.")] = False,
+    start_time: Annotated[
+        str | None, typer.Option(help="When the first recording began, such as 2026-03-01T06:30Z.")
+    ] = None,
+    config: ConfigFile = None,
+    model: ModelName = None,
+) -> None:
+    """Replay recordings as a fake stream through the daemon's own pipeline."""
+    from auricle import bundle, logs
+    from auricle import replay as replays
+
+    cfg = _config(config, model)
+    logs.set_up(cfg.log, least="warning")
+    options = replays.Options(
+        speed=replays.parse_speed(speed),
+        loop=loop,
+        json=json,
+        publish=not no_publish,
+        start_us=None if start_time is None else replays.parse_start(start_time),
+    )
+    raise typer.Exit(replays.replay(paths, cfg, bundle.load(cfg.model, cfg.models_dir), options))
+
+
+@app.command()
+def classify(paths: Paths, json: Json = False, config: ConfigFile = None, model: ModelName = None) -> None:
+    """Say of each recording what it is, as a whole."""
+    from auricle import bundle
+    from auricle import classify as classifies
+
+    cfg = _config(config, model)
+    raise typer.Exit(classifies.classify(paths, cfg, bundle.load(cfg.model, cfg.models_dir), json=json))
+
+
+@app.command()
+def listen(
+    topics: Annotated[
+        list[str] | None, typer.Argument(metavar="[TOPIC]...", help="Prefixes such as event. or event.porch.")
+    ] = None,
+    endpoint: Endpoint = None,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """Subscribe to a running daemon and show what it says."""
+    from auricle import listen as listens
+
+    raise typer.Exit(listens.listen(endpoint or _config(config).publish.endpoint, topics or [""], json=json))
+
+
+@app.command()
+def demo() -> None:
+    """Hear a synthesised scene through the daemon and a subscriber: does it all work here?"""
+    from auricle import demo as demos
+
+    raise typer.Exit(demos.demo())
+
+
+@app.command()
+def models(json: Json = False, config: ConfigFile = None) -> None:
+    """List the models that can be used by name."""
+    from auricle import catalogue
+
+    raise typer.Exit(catalogue.print_models(_config(config).models_dir, json=json))
+
+
+def main() -> None:
+    """The entry point: an error is one line, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except AuricleError as e:
+        for line in e.lines():
+            print(f"auricle: error: {line}", file=sys.stderr)
+        sys.exit(e.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has gone: that is how a pipe ends, not an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,128 @@
+"""The heart of `run` and `replay`: pieces from every source through its lane, at the pace of the sound."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import zmq
+
+from auricle import messages
+from auricle.lane import Lane
+from auricle.publisher import Publisher
+
+HEALTH_INTERVAL_S = 1.0
+IDLE_S = 0.5
+"""The longest sleep: a source that becomes ready sooner says so through `due_s`."""
+
+
+class Stop:
+    """Asked for by SIGTERM or SIGINT, or by another part of the process; wakes the engine at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+
+    def fileno(self) -> int:
+        """Readable once a signal has come."""
+        return self._read
+
+    def ask(self, *_: object) -> None:
+        """Ask the engine to end; may be called from a signal handler or a thread."""
+        self.asked = True
+        os.write(self._write, b"!")
+
+    @contextmanager
+    def on_signals(self) -> Iterator[Stop]:
+        """Turn SIGTERM and SIGINT into a request to stop, inside this block."""
+        before = {number: signal.signal(number, self.ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def close(self) -> None:
+        """Close the pipe."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+class Meter:
+    """What the process costs and how it fares: the `health` message."""
+
+    def __init__(self, publisher: Publisher, lanes: Sequence[Lane]) -> None:
+        self._publisher = publisher
+        self._lanes = lanes
+        self._began_s = self._next_s = self._last_s = time.monotonic()
+        self._cpu_s = time.process_time()
+        self._page_mb = os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def tick(self, now_s: float) -> None:
+        """Tell `health` when it is due."""
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + HEALTH_INTERVAL_S
+        cpu_s = time.process_time()
+        elapsed_s = max(now_s - self._last_s, 1e-6)
+        self._publisher.send("health.", self._message(now_s, 100 * (cpu_s - self._cpu_s) / elapsed_s))
+        self._cpu_s, self._last_s = cpu_s, now_s
+
+    def _message(self, now_s: float, cpu_percent: float) -> messages.Health:
+        with open("/proc/self/statm") as statm:
+            rss_mb = int(statm.read().split()[1]) * self._page_mb
+        latencies = sorted(latency for lane in self._lanes for latency in lane.latencies_ms)
+        return messages.Health(
+            node=self._publisher.node,
+            instance=self._publisher.instance,
+            seq=0,
+            source=None,
+            model=None,
+            t=messages.rfc3339(time.time_ns() // 1000),
+            sample=None,
+            uptime_s=round(now_s - self._began_s, 3),
+            sources={lane.source.name: lane.health(now_s) for lane in self._lanes},
+            last_seq=dict(self._publisher.last_seq),
+            latency_p99_ms=latencies[math.ceil(0.99 * len(latencies)) - 1] if latencies else None,
+            cpu_percent=round(cpu_percent, 2),
+            rss_mb=round(rss_mb, 2),
+        )
+
+
+def run(
+    lanes: Sequence[Lane],
+    publisher: Publisher,
+    stop: Stop,
+    *,
+    progress: Callable[[], None] | None = None,
+) -> None:
+    """Hear until every source is done or a stop is asked for.
+
+    Args:
+        lanes: their sources are open.
+        progress: called after every round, for a progress bar.
+    """
+    meter = Meter(publisher, lanes)
+    poller = zmq.Poller()
+    poller.register(stop.fileno(), zmq.POLLIN)
+    while not stop.asked and not all(lane.source.done for lane in lanes):
+        now_s = time.monotonic()
+        for lane in lanes:
+            for piece in lane.source.poll(now_s):
+                lane.take(piece)
+        meter.tick(now_s)
+        if progress is not None:
+            progress()
+        now_s = time.monotonic()
+        due_s = min((lane.source.due_s(now_s) for lane in lanes if not lane.source.done), default=now_s)
+        if (wait_s := min(due_s - now_s, IDLE_S)) > 0:
+            poller.poll(math.ceil(wait_s * 1000))
+    for lane in lanes:
+        lane.close()
+        lane.tell("stopped")

@@ -1,0 +1,98 @@
+"""Where configuration meets stages: everything between a source's samples and its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from auricle import config
+from auricle.bundle import Bundle
+from auricle.classifier import window_classifier
+from auricle.decision import Detector, Rule, Smoother
+from auricle.errors import ConfigError
+from auricle.features import front_end
+from auricle.stage import Pipeline
+
+BLOCK_FRAMES = 32
+"""Frames computed at once at most: larger arrays fall out of the cache and into the allocator's slow path."""
+
+
+def block_samples(bundle: Bundle) -> int:
+    """The longest block that goes through the stages at once."""
+    return BLOCK_FRAMES * bundle.card.front_end.hop_length
+
+
+def samples(ms: float, bundle: Bundle) -> int:
+    """Milliseconds as samples at the model's rate."""
+    return round(ms * bundle.card.front_end.sample_rate / 1000)
+
+
+def hop_frames(decision: config.Decision, bundle: Bundle) -> int:
+    """The decision hop in frames.
+
+    Raises:
+        ConfigError: `decision.hop_ms` is no multiple of what the network steps in.
+    """
+    card = bundle.card
+    step = card.front_end.hop_length * (card.timing.stride_frames if card.streaming else 1)
+    hop = samples(decision.hop_ms, bundle)
+    if hop % step or hop == 0:
+        step_ms = 1000 * step / card.front_end.sample_rate
+        raise ConfigError(
+            [
+                f"decision.hop_ms: {decision.hop_ms:g} is no multiple of {step_ms:g}, the step of model {card.name!r}; "
+                f"use {max(1, round(decision.hop_ms / step_ms)) * step_ms:g}"
+            ]
+        )
+    return hop // card.front_end.hop_length
+
+
+def scorer(bundle: Bundle, decision: config.Decision) -> Pipeline:
+    """Samples ``(n,)`` at the model's rate to scores ``(k, n_labels)``, one row a decision hop, not yet smoothed."""
+    card = bundle.card.front_end
+    return Pipeline(
+        [
+            front_end(
+                sample_rate=card.sample_rate,
+                n_fft=card.n_fft,
+                win_length=card.win_length,
+                hop_length=card.hop_length,
+                features=card.features,
+            ),
+            window_classifier(bundle, hop_frames(decision, bundle)),
+        ]
+    )
+
+
+def smoother(bundle: Bundle, decision: config.Decision) -> Smoother:
+    """The moving mean over `decision.smoothing_ms`, in whole decisions, at least one."""
+    hop = hop_frames(decision, bundle) * bundle.card.front_end.hop_length
+    return Smoother(max(1, round(samples(decision.smoothing_ms, bundle) / hop)))
+
+
+def rules(bundle: Bundle, decision: config.Decision) -> Mapping[str, Rule]:
+    """The rule of every label that may raise an event: the user's own, else the card's threshold, else the default."""
+    found = {}
+    for label in bundle.labels:
+        if label == bundle.card.background:
+            continue
+        rule = decision.for_label(label)
+        found[label] = Rule(
+            threshold=rule.threshold,
+            hysteresis=rule.hysteresis,
+            min_duration_samples=samples(rule.min_duration_ms, bundle),
+            refractory_samples=samples(rule.refractory_ms, bundle),
+        )
+    return found
+
+
+def detector(bundle: Bundle, decision: config.Decision, *, span: int, hop: int, update_interval_s: float) -> Detector:
+    """The rules as a detector for rows that come after ``span`` samples, ``hop`` apart."""
+    return Detector(
+        bundle.labels,
+        rules(bundle, decision),
+        span=span,
+        hop=hop,
+        onset_lag=bundle.card.timing.onset_lag_samples,
+        offset_lag=bundle.card.timing.offset_lag_samples,
+        update_samples=samples(1000 * update_interval_s, bundle),
+    )

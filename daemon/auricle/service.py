@@ -1,0 +1,70 @@
+"""The daemon's life: what is opened, in which order, and closed in the reverse."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+
+import zmq
+
+from auricle import bundle, config, engine, pipeline
+from auricle.bundle import Bundle
+from auricle.errors import EXIT_SKIPPED, ConfigError
+from auricle.lane import Lane
+from auricle.publisher import Publisher, Socket
+from auricle.source import Source
+
+log = logging.getLogger("auricle")
+
+
+def run(cfg: config.Config) -> int:
+    """Listen until told to stop, or until every recording has been heard; the exit code.
+
+    Raises:
+        ConfigError, ModelError, EndpointError: something cannot be as configured; nothing was heard.
+    """
+    with ExitStack() as stack:
+        models = {name: bundle.load(name, cfg.models_dir) for name in sorted({s.model for s in cfg.sources})}
+        stop = engine.Stop()
+        stack.callback(stop.close)
+        stack.enter_context(stop.on_signals())
+        context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
+        socket = Socket(context, cfg.publish.endpoint)
+        stack.callback(socket.close)
+        publisher = Publisher(cfg.node, [socket])
+        lanes = []
+        for wanted in cfg.sources:
+            model = models[wanted.model]
+            source = open_source(wanted, cfg.capture, model)
+            lanes.append(Lane(source, model, decision=wanted.decision, publish=cfg.publish, publisher=publisher))
+            lanes[-1].tell("starting")
+        for lane in lanes:
+            lane.source.open()
+            stack.callback(lane.source.close)
+        log.info("publishing on %s", socket.endpoint)
+        engine.run(lanes, publisher, stop)
+        log.info("stopped")
+        return EXIT_SKIPPED if any(lane.counters.skipped for lane in lanes) else 0
+
+
+def open_source(wanted: config.Source, capture: config.Capture, model: Bundle) -> Source:
+    """The source that the configuration describes, giving sound at the model's rate; not yet open."""
+    rate = model.card.front_end.sample_rate
+    if wanted.recording is not None:
+        from auricle.recording import Recordings
+
+        recording = wanted.recording
+        full_speed = recording.speed == "max"
+        start = recording.start_time
+        return Recordings(
+            wanted.name,
+            recording.path,
+            model_rate=rate,
+            speed=None if full_speed else float(recording.speed),
+            loop=recording.loop,
+            start_us=None if start is None else round(start.timestamp() * 1_000_000),
+            block_samples=pipeline.block_samples(model)
+            if full_speed
+            else pipeline.samples(wanted.decision.hop_ms, model),
+        )
+    raise ConfigError([f"sources: {wanted.name}: {wanted.kind} cannot be heard yet"])

@@ -1,0 +1,50 @@
+"""Messages as lines of text for a person."""
+
+from __future__ import annotations
+
+import msgspec
+
+from auricle import messages
+
+_decoder: msgspec.json.Decoder[messages.AnyMessage] = msgspec.json.Decoder(messages.AnyMessage)
+
+
+def decode(payload: bytes) -> messages.AnyMessage:
+    """The message in a payload.
+
+    Raises:
+        msgspec.ValidationError, msgspec.DecodeError: it is none of ours.
+    """
+    return _decoder.decode(payload)
+
+
+def duration(seconds: float) -> str:
+    """``1:02.35``, or ``1:02:03.35`` from an hour on."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"
+
+
+def line(message: messages.AnyMessage) -> str | None:
+    """What a person wants to read of a message; ``None`` for scores, updates and health."""
+    match message:
+        case messages.Event(phase="update"):
+            return None
+        case messages.Event():
+            if message.file is not msgspec.UNSET and isinstance(message.onset_s, float):
+                where = f"{message.file}  {duration(message.onset_s)}"
+            else:
+                where = f"{message.source}  {message.onset[11:22]}"
+            if message.phase == "onset":
+                return f"{where}  {message.label:<16} begins  {message.score:.2f}"
+            cause = "" if message.cause in ("score", msgspec.UNSET) else f" ({message.cause})"
+            return f"{where}  {message.label:<16} ended   {message.duration_s:.2f} s, peak {message.peak:.2f}{cause}"
+        case messages.Gap():
+            lost = f"{'about ' if message.estimated else ''}{message.duration_s:.3f} s not heard ({message.cause})"
+            return f"{message.source}  {message.t[11:22]}  gap: {lost}"
+        case messages.Status():
+            return (
+                f"{message.source}  {message.t[11:22]}  {message.state}{': ' if message.detail else ''}{message.detail}"
+            )
+        case _:
+            return None
