@@ -60,7 +60,8 @@ class Meter:
     def __init__(self, publisher: Publisher, lanes: Sequence[Lane]) -> None:
         self._publisher = publisher
         self._lanes = lanes
-        self._began_s = self._next_s = self._last_s = time.monotonic()
+        self._began_s = self._last_s = time.monotonic()
+        self._next_s = self._began_s + HEALTH_INTERVAL_S
         self._cpu_s = time.process_time()
         self._page_mb = os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -116,7 +117,7 @@ def run(
         for lane in lanes:
             for piece in lane.source.poll(now_s):
                 lane.take(piece)
-        meter.tick(now_s)
+        meter.tick(time.monotonic())
         if progress is not None:
             progress()
         now_s = time.monotonic()

@@ -80,6 +80,7 @@ class Lane:
         )
         self._block = pipeline.block_samples(bundle)
         self._segment: Segment | None = None
+        self._last_sample = 0
         self._samples = 0
         self._rows = 0
         self._next_score = 0
@@ -164,6 +165,7 @@ class Lane:
         for change in self._detector.close(self._samples, cause):
             self._send_event(change)
         self.counters.heard += self._own(self._samples)
+        self._last_sample = self._segment.start + self._own(self._samples)
         self.counters.heard_s += self._samples / self._model_rate
         judged = self._stages.span + (self._rows - 1) * self._stages.hop if self._rows else 0
         self.counters.tail += self._samples - judged
@@ -217,7 +219,7 @@ class Lane:
     def _position(self) -> tuple[int, int]:
         """Sample and time of now."""
         if self._segment is None:
-            return 0, time.time_ns() // 1000
+            return self._last_sample, time.time_ns() // 1000
         return self._place(self._samples)
 
     def _place(self, at: int) -> tuple[int, int]:
