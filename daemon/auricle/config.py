@@ -39,8 +39,6 @@ __all__ = [
     "load",
 ]
 
-SYSTEM_FILE = Path("/etc/auricle/auricle.yaml")
-
 
 def host_name() -> str:
     return os.uname().nodename or "auricle"

@@ -2,171 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from auricle import config
 from auricle.config import SOURCE_KINDS, Config, Decision, Publish, Source
 from auricle.config_keys import REQUIRED, Key, keys_of
 from auricle.config_kinds import Name, Refused, listed, loopback, nearest, plain, shown
-from auricle.config_tree import (
-    DEFAULT,
-    MAX_BYTES,
-    Branch,
-    Leaf,
-    Node,
-    Parser,
-    Row,
-    TreeError,
-    Where,
-    from_object,
-    graft,
-    merge,
-)
-from auricle.errors import ConfigError
-
-PREFIX = "AURICLE__"
-_ENVIRONMENT_RANK = 1_000_000
-_COMMAND_LINE_RANK = 2_000_000
-_DEFAULT_TREE = from_object({"sources": [{"name": "mic", "microphone": {}}]}, DEFAULT)
+from auricle.config_layers import layered
+from auricle.config_tree import DEFAULT, Branch, Leaf, Node, Problems, Row, Where, merge
 
 
 def read(path: Path | None, *, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Config:
     """See ``config.load``."""
-    reader = Reader()
-    tree = _DEFAULT_TREE
-    if path is None and _is_there(config.SYSTEM_FILE):
-        path = config.SYSTEM_FILE
-    if path is not None:
-        for layer in _files(path, reader):
-            tree = merge(tree, layer)
-    # A file that is no YAML makes every other complaint doubtful: say only what is sure.
-    reader.raise_problems()
-    for parts, node in [*_environment(environ, reader), *_command_line(overrides)]:
-        try:
-            tree = graft(tree, parts, node)
-        except TreeError as error:
-            reader.complain(error.where, "", str(error))
-    found = reader.config(tree)
-    reader.raise_problems()
+    problems = Problems()
+    tree = layered(path, environ, overrides, problems)
+    found = Reader(problems).config(tree)
+    problems.raise_all()
     return found
 
 
-def _is_there(path: Path) -> bool:
-    """Whether there is a file that has to be read, or to be complained of where that is not allowed."""
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _files(path: Path, reader: Reader) -> Iterator[Node]:
-    """The main file and the fragments beside it, as trees."""
-    layers = [path]
-    fragments = path.parent / "conf.d"
-    if fragments.is_dir():
-        try:
-            found = sorted(entry for entry in fragments.iterdir() if not entry.name.startswith("."))
-        except OSError as error:
-            reader.complain(Where(2, name=str(fragments)), "", f"cannot be read: {error.strerror}")
-            found = []
-        layers += [entry for entry in found if entry.suffix == ".yaml"]
-        for entry in found:
-            if entry.suffix == ".yml":
-                reader.complain(Where(2, name=str(entry)), "", "is not read; name it .yaml")
-    for rank, file in enumerate(layers, start=1):
-        place = Where(rank, name=str(file), folder=file.parent)
-        parser = Parser(place)
-        try:
-            node = parser.parse(_text(file, place))
-        except TreeError as error:
-            reader.complain(error.where, "", str(error))
-            node = None
-        for where, problem in parser.problems:
-            reader.complain(where, "", problem)
-        if isinstance(node, Branch):
-            yield node
-        elif node is not None and not (isinstance(node, Leaf) and node.null):
-            what = "a list" if isinstance(node, Row) else f"only {shown(node.text)}"
-            reader.complain(node.where, "", f"holds {what}, not keys; begin with a key, such as 'model: esc10'")
-
-
-def _text(file: Path, place: Where) -> str:
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise TreeError(place, "no such file; auricle config example prints one to begin with") from None
-    except IsADirectoryError:
-        raise TreeError(place, "is a folder; name the file in it") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise TreeError(place, f"cannot be read: {reason}") from None
-    if len(data) > MAX_BYTES:
-        raise TreeError(place, f"is larger than {MAX_BYTES // 1024} KiB; this is no configuration")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise TreeError(dataclasses.replace(place, line=line), "is not UTF-8 text; save it as UTF-8") from None
-    if not text.strip():
-        raise TreeError(place, "is empty; auricle config example prints one to begin with")
-    return text
-
-
-def _environment(environ: Mapping[str, str], reader: Reader) -> Iterator[tuple[list[str], Node]]:
-    """AURICLE__GATE__SENSITIVITY=2: two underscores nest, a value in brackets, braces or quotes is YAML."""
-    names = sorted(name for name in environ if name.startswith(PREFIX))
-    for rank, name in enumerate(names, start=_ENVIRONMENT_RANK):
-        place = Where(rank, name=name, folder=Path.cwd())
-        parts = name.removeprefix(PREFIX).lower().split("__")
-        text = environ[name].strip()
-        node: Node | None = Leaf(place, text)
-        if text[:1] in ("[", "{", '"', "'"):
-            parser = Parser(place)
-            try:
-                node = parser.parse(text)
-            except TreeError as error:
-                reader.complain(place, "", str(error))
-                continue
-            for _, problem in parser.problems:
-                reader.complain(place, "", problem)
-        if not all(parts):
-            reader.complain(place, "", "two underscores stand between keys, as in AURICLE__GATE__SENSITIVITY")
-        elif node is not None:
-            yield parts, node
-
-
-def _command_line(overrides: Mapping[str, object]) -> Iterator[tuple[list[str], Node]]:
-    place = Where(_COMMAND_LINE_RANK, name="command line", folder=Path.cwd())
-    for path, value in overrides.items():
-        yield path.replace("[", ".").replace("]", "").split("."), from_object(value, place)
-
-
 class Reader:
-    """Walks a tree along the declarations; keeps every problem, and where every value came from."""
+    """Walks a tree along the declarations; notes every problem, and where every value came from."""
 
-    def __init__(self) -> None:
-        self._problems: dict[tuple[Where, str], str] = {}
+    def __init__(self, problems: Problems) -> None:
+        self._complain = problems.add
         self._places: dict[str, Where] = {}
         self._failed: set[str] = set()
         self._top: Mapping[str, Node] = {}
 
-    def complain(self, where: Where, path: str, problem: str) -> None:
-        """Note a problem; one that a source shares with the keys it inherits from is told once."""
-        self._problems.setdefault((where, problem), f"{where}: {path}: {problem}" if path else f"{where}: {problem}")
-
-    def raise_problems(self) -> None:
-        if self._problems:
-            raise ConfigError(line for _, line in sorted(self._problems.items(), key=lambda item: item[0][0]))
-
     def config(self, tree: Node) -> Config:
-        """The whole configuration; only to be used when ``raise_problems`` raises nothing."""
+        """The whole configuration; of use only when no problem was found."""
         entries = self._entries(Config, tree, "")
         self._top = entries
         keys = keys_of(Config)
@@ -201,12 +67,12 @@ class Reader:
             return {}
         if not isinstance(node, Branch):
             what = "a list" if isinstance(node, Row) else shown(node.text)
-            self.complain(node.where, path, f"{what} cannot stand here; put the keys below it, indented")
+            self._complain(node.where, path, f"{what} cannot stand here; put the keys below it, indented")
             return {}
         known = tuple(keys_of(of))
         for name in node.entries:
             if name not in known:
-                self.complain(node.keys[name], path, f"unknown key {shown(name)}; {_meant(name, known)}")
+                self._complain(node.keys[name], path, f"unknown key {shown(name)}; {_meant(name, known)}")
         return {name: child for name, child in node.entries.items() if name in known}
 
     def _key(self, of: type, name: str, node: Node | None, path: str, where: Where) -> Any:
@@ -224,7 +90,7 @@ class Reader:
         if node is None:
             self._places[path] = DEFAULT
             if about.default is REQUIRED:
-                self.complain(where, path, f"is missing; give {about.kind.wants()}")
+                self._complain(where, path, f"is missing; give {about.kind.wants()}")
                 self._failed.add(path)
                 return None
             return about.initial
@@ -243,7 +109,7 @@ class Reader:
                 complaint = f"{shown(at.text)} {complaint}"
             if not complaint.endswith("?"):
                 complaint += f"; use {_wanted(about)}"
-            self.complain(at.where, path, complaint)
+            self._complain(at.where, path, complaint)
             self._failed.add(path)
             return None if about.default is REQUIRED else about.initial
 
@@ -252,7 +118,7 @@ class Reader:
         if node is None or (isinstance(node, Leaf) and node.null):
             return {}
         if not isinstance(node, Branch):
-            self.complain(node.where, path, "put each label below it, indented, such as 'dog_bark: {threshold: 0.6}'")
+            self._complain(node.where, path, "put each label below it, indented, such as 'dog_bark: {threshold: 0.6}'")
             return {}
         found = {}
         for label, child in node.entries.items():
@@ -260,7 +126,7 @@ class Reader:
                 Name().read(Leaf(node.keys[label], label, plain=False))
             except Refused as refusal:
                 complaint = f"{shown(label)} {refusal}" if label.strip() else "a label is empty"
-                self.complain(node.keys[label], path, f"{complaint}; use {Name().wants()}".replace("?; use", "? use"))
+                self._complain(node.keys[label], path, f"{complaint}; use {Name().wants()}".replace("?; use", "? use"))
                 continue
             found[label] = self._section(about.section, child, f"{path}.{label}", child.where)
         return found
@@ -269,10 +135,10 @@ class Reader:
         if isinstance(node, Leaf) and node.null:
             node = Row(node.where, ())
         if not isinstance(node, Row):
-            self.complain(node.where, "sources", "is not a list; begin each source with '- name: '")
+            self._complain(node.where, "sources", "is not a list; begin each source with '- name: '")
             return ()
         if not node.items:
-            self.complain(node.where, "sources", "is empty; name one, or remove the key (default: a microphone)")
+            self._complain(node.where, "sources", "is empty; name one, or remove the key (default: a microphone)")
         found: list[Source] = []
         for i, item in enumerate(node.items):
             source = self._section(Source, item, f"sources[{i}]", item.where)
@@ -281,19 +147,19 @@ class Reader:
                 if name and name == (other.name or "").casefold():
                     at = f"sources[{i}].name"
                     problem = f"{shown(source.name)} is the name of sources[{j}] too; choose another"
-                    self.complain(self._places[at], at, problem)
+                    self._complain(self._places[at], at, problem)
                     break
             if source.stdin is not None and any(other.stdin is not None for other in found):
-                self.complain(item.where, f"sources[{i}]", "a second stdin; there is only one standard input")
+                self._complain(item.where, f"sources[{i}]", "a second stdin; there is only one standard input")
             found.append(source)
         return tuple(found)
 
     def _check_source(self, source: Source, path: str, where: Where) -> None:
         kinds = [kind for kind in SOURCE_KINDS if getattr(source, kind) is not None]
         if not kinds:
-            self.complain(where, path, f"has nothing to listen to; give one of {listed(SOURCE_KINDS)}")
+            self._complain(where, path, f"has nothing to listen to; give one of {listed(SOURCE_KINDS)}")
         elif len(kinds) > 1:
-            self.complain(where, path, f"has {listed(kinds, 'and')}; keep one, and make another source of the rest")
+            self._complain(where, path, f"has {listed(kinds, 'and')}; keep one, and make another source of the rest")
 
     def _check_decision(self, decision: Decision, path: str) -> None:
         self._check_rule(decision.threshold, decision.hysteresis, [f"{path}."])
@@ -321,14 +187,14 @@ class Reader:
             if path.endswith("threshold")
             else (f"{low} is not below the threshold {high}")
         )
-        self.complain(where, path, f"{problem}, so that no event would end; lower the hysteresis")
+        self._complain(where, path, f"{problem}, so that no event would end; lower the hysteresis")
 
     def _check_publish(self, publish: Publish, path: str) -> None:
         for name, usual in (("endpoint", 5557), ("query", 5558)):
             at = f"{path}.{name}"
             endpoint = getattr(publish, name)
             if not loopback(endpoint) and not publish.allow_plaintext and f"{path}.allow_plaintext" not in self._failed:
-                self.complain(
+                self._complain(
                     self._places[at],
                     at,
                     f"{shown(endpoint)} can be reached from other machines, unencrypted; "
@@ -336,7 +202,7 @@ class Reader:
                 )
         if publish.endpoint == publish.query and not publish.endpoint.endswith("*"):
             where, at = max((self._places[f"{path}.{name}"], f"{path}.{name}") for name in ("endpoint", "query"))
-            self.complain(where, at, f"{shown(publish.query)} serves endpoint and query; give each its own port")
+            self._complain(where, at, f"{shown(publish.query)} serves endpoint and query; give each its own port")
 
 
 def _over(below: Node | None, above: Node | None) -> Node | None:

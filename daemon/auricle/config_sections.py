@@ -53,12 +53,12 @@ class Gate:
         "segment",
         "The same in time. Lower it when short sounds are damped, raise it when the noise bubbles.",
     )
-    lookahead_frames: int | None = key(
-        None,
+    lookahead_frames: int = key(
+        0,
         Number(0, 200, "frames", whole=True),
         "segment",
-        "Frames that the smoothing in time looks ahead, which delays everything by as many; 0 none. null: all "
-        "that the smoothing reaches.",
+        "Frames that the smoothing in time looks ahead; each delays every decision by one frame. Raise it when the "
+        "first instants of sounds are damped.",
     )
     noise_profile: Path | None = key(
         None,

@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from auricle.errors import ConfigError
+
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 12
 MAX_NODES = 10_000
@@ -100,12 +102,27 @@ class _Open:
     height: int = 0
 
 
+class Problems:
+    """Every fault that was found, told at once in the order of files and lines."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[Where, str], str] = {}
+
+    def add(self, where: Where, path: str, problem: str) -> None:
+        """Note one; a fault that a source shares with the keys it inherits from is told once."""
+        self._lines.setdefault((where, problem), f"{where}: {path}: {problem}" if path else f"{where}: {problem}")
+
+    def raise_all(self) -> None:
+        if self._lines:
+            raise ConfigError(line for _, line in sorted(self._lines.items(), key=lambda item: item[0][0]))
+
+
 class Parser:
     """One document of YAML text, event by event: no recursion, nothing expanded beyond its bounds."""
 
-    def __init__(self, place: Where) -> None:
+    def __init__(self, place: Where, problems: Problems) -> None:
         self.place = place
-        self.problems: list[tuple[Where, str]] = []
+        self.problems = problems
         self._anchors: dict[str, tuple[Node, int, int]] = {}
         self._stack: list[_Open] = []
         self._root: Node | None = None
@@ -209,7 +226,7 @@ class Parser:
             raise TreeError(where, "merge keys ('<<') are not known here; write the keys out")
         if node.text in top.keys:
             first = top.keys[node.text].line
-            self.problems.append((where, f"the key {node.text!r} is already in line {first}; keep one of them"))
+            self.problems.add(where, "", f"the key {node.text!r} is already in line {first}; keep one of them")
             top.repeated = True
         else:
             top.pending = (node.text, where)
