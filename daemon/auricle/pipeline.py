@@ -46,21 +46,21 @@ def hop_frames(decision: config.Decision, bundle: Bundle) -> int:
     return hop // card.front_end.hop_length
 
 
+def front_end_of(bundle: Bundle) -> Pipeline:
+    """Samples ``(n,)`` at the model's rate to the feature rows ``(k, n_features)`` that the model was trained on."""
+    card = bundle.card.front_end
+    return front_end(
+        sample_rate=card.sample_rate,
+        n_fft=card.n_fft,
+        win_length=card.win_length,
+        hop_length=card.hop_length,
+        features=card.features,
+    )
+
+
 def scorer(bundle: Bundle, decision: config.Decision) -> Pipeline:
     """Samples ``(n,)`` at the model's rate to scores ``(k, n_labels)``, one row a decision hop, not yet smoothed."""
-    card = bundle.card.front_end
-    return Pipeline(
-        [
-            front_end(
-                sample_rate=card.sample_rate,
-                n_fft=card.n_fft,
-                win_length=card.win_length,
-                hop_length=card.hop_length,
-                features=card.features,
-            ),
-            window_classifier(bundle, hop_frames(decision, bundle)),
-        ]
-    )
+    return Pipeline([front_end_of(bundle), window_classifier(bundle, hop_frames(decision, bundle))])
 
 
 def smoother(bundle: Bundle, decision: config.Decision) -> Smoother:

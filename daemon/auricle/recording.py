@@ -112,12 +112,11 @@ class Reader:
         """
         resampler = Resampler(self.rate, self.rate_out)
         step = max(1, samples * self.rate // self.rate_out)
-        buffer = np.empty((step, self.channels), np.float32)
         read = 0
         with self._file:
             while True:
                 try:
-                    block = self._file.read(out=buffer)
+                    block = self._file.read(step, dtype="float32", always_2d=True)
                 except soundfile.LibsndfileError as e:
                     raise AudioError(f"{self.path}: broken after {read / self.rate:.3f} s ({e.error_string})") from None
                 if not len(block):
