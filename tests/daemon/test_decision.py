@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
-from auricle.decision import Change, Detector, Rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from auricle.decision import Change, Detector, Rule
 
 RULE = Rule(threshold=0.5, hysteresis=0.1, min_duration_samples=0, refractory_samples=0)
 SPAN, HOP = 1000, 100
@@ -121,5 +124,5 @@ def test_every_onset_has_one_offset_however_rows_are_cut(scores: list[float], cu
     assert ends == sorted(ends)
     parts = detector(rule, onset_lag=150, offset_lag=50, update_samples=300)
     edges = [0, *sorted(min(c, len(scores)) for c in cuts), len(scores)]
-    cut = [c for a, b in zip(edges, edges[1:], strict=False) for c in parts.process(rows(*scores[a:b]).reshape(-1, 2))]
+    cut = [c for a, b in pairwise(edges) for c in parts.process(rows(*scores[a:b]).reshape(-1, 2))]
     assert cut + parts.close(100_000, "end") == changes

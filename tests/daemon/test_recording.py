@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from auricle.errors import AudioError
 from auricle.recording import Reader, Recordings, find
 from auricle.source import End, Segment, Skipped, Sound

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import laws
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import laws
 from auricle import bundle, config, pipeline
 from auricle.classifier import window_classifier
 from auricle.decision import Smoother
 from auricle.level import Level
 from auricle.stage import Pipeline, Slices, Stage
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sounds import varied
 
 SOUND = varied(4.0)
