@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import typer
 
-from auricle import __version__
+from auricle import __version__, config_cli
 from auricle.errors import AuricleError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(config_cli.app, name="config")
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="The configuration; /etc/auricle/auricle.yaml unless told.")

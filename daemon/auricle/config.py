@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from auricle.config_keys import key, section, values
-from auricle.config_kinds import File, Model, Text, mask
+from auricle.config_kinds import File, Model, Text
 from auricle.config_sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Rule, Store
 from auricle.config_sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin, default_sources
+from auricle.config_words import mask
 
 __all__ = [
     "SOURCE_KINDS",
@@ -53,6 +54,7 @@ class Config:
         Text("a name", longest=64),
         "restart",
         "Names this machine in every message.",
+        example="porch-pi",
         default_text="the host's name",
     )
     model: str = key(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -33,6 +32,8 @@ class Key:
     """A section that is None unless it is written."""
     inherits: bool = False
     """Laid over the key of the same name at the top."""
+    example: Any = None
+    """What the commented example shows where the default says little."""
 
     @property
     def initial(self) -> Any:
@@ -60,7 +61,6 @@ def section(of: type, doc: str = "", *, factory: Callable[[], Any] = tuple, **mo
     return field(metadata={"key": about}, default_factory=of)
 
 
-@functools.cache
 def keys_of(of: type) -> dict[str, Key]:
     """The declared keys of a section, in their order."""
     return {item.name: item.metadata["key"] for item in dataclasses.fields(of) if "key" in item.metadata}

@@ -6,25 +6,20 @@ wanted and the text 010 where a text is.
 
 from __future__ import annotations
 
-import difflib
-import math
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from auricle.config_tree import Leaf, Node, Row
+from auricle.config_words import listed, nearest, number
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?")
 _SWITCH = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5}|\*)")
-_USERINFO = re.compile(r"(://[^:@/?#\s]*):(?:[^/?#\s]*|(?![0-9]+(?:[/?#]|$))\S*)@")
-_SECRET_PARAMETER = re.compile(r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|api_?key)=)[^&\s'\"]+")
-_SECRET_HEADER = re.compile(r"(?i)((?:authorization|cookie|x-api-key)\s*:\s*)[^\r\n]+")
 # sockaddr_un holds 108 bytes, the closing zero among them (unix(7)).
 _IPC_PATH_BYTES = 107
 
@@ -50,34 +45,6 @@ class Kind(Protocol):
 
     def schema(self) -> dict[str, Any]:
         """The same as JSON Schema."""
-
-
-def mask(text: str) -> str:
-    """The text with passwords and tokens as ``***``: for errors, logs and ``config show``."""
-    text = _USERINFO.sub(r"\1:***@", text)
-    return _SECRET_HEADER.sub(r"\1***", _SECRET_PARAMETER.sub(r"\1***", text))
-
-
-def shown(value: object, limit: int = 60) -> str:
-    """A value quoted for an error: on one line, masked, not longer than ``limit``."""
-    text = mask(str(value))
-    return repr(text if len(text) <= limit else text[: limit - 3] + "...")
-
-
-def listed(words: Sequence[str], joint: str = "or") -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}"
-
-
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word that was probably meant."""
-    folded = {name.casefold(): name for name in reversed(known)}
-    found = difflib.get_close_matches(word.casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
-
-
-def number(value: float) -> str:
-    """A number as a person writes it: 80, 0.5, 1e-06."""
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(value)
 
 
 def loopback(endpoint: str) -> bool:
@@ -218,7 +185,7 @@ class Name:
         return self.what
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": r"^[\p{L}\p{N}_-]{1,64}$"}
+        return {"type": "string", "pattern": r"^[^\s!-,./:-@\[-^`{-~]{1,64}$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +274,7 @@ class OneOf:
     """The first of several kinds that fits; what is quoted is a text where a text may stand."""
 
     kinds: tuple[Kind, ...]
+    what: str = ""
 
     def read(self, node: Node) -> Any:
         kinds = self.kinds
@@ -321,7 +289,7 @@ class OneOf:
         raise next((refusal for refusal in refusals if refusal.near), None) or Refused("is not understood")
 
     def wants(self) -> str:
-        return listed([kind.wants() for kind in self.kinds])
+        return self.what or listed([kind.wants() for kind in self.kinds])
 
     def schema(self) -> dict[str, Any]:
         return {"anyOf": [kind.schema() for kind in self.kinds]}
@@ -363,6 +331,6 @@ def plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, tuple):
         return [plain(item) for item in value]
-    if isinstance(value, float) and value.is_integer() and math.fabs(value) < 1e15:
+    if isinstance(value, float) and value.is_integer():
         return int(value)
     return value

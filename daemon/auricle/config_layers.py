@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from auricle.config_kinds import shown
 from auricle.config_tree import (
     DEFAULT,
     MAX_BYTES,
@@ -22,6 +21,7 @@ from auricle.config_tree import (
     graft,
     merge,
 )
+from auricle.config_words import printable, shown
 
 PREFIX = "AURICLE__"
 SYSTEM_FILE = Path("/etc/auricle/auricle.yaml")
@@ -66,14 +66,14 @@ def _files(path: Path, problems: Problems) -> Iterator[Node]:
         try:
             found = sorted(entry for entry in fragments.iterdir() if not entry.name.startswith("."))
         except OSError as error:
-            problems.add(Where(2, name=str(fragments)), "", f"cannot be read: {error.strerror}")
+            problems.add(Where(2, name=printable(str(fragments))), "", f"cannot be read: {error.strerror}")
             found = []
         layers += [entry for entry in found if entry.suffix == ".yaml"]
         for entry in found:
             if entry.suffix == ".yml":
-                problems.add(Where(2, name=str(entry)), "", "is not read; name it .yaml")
+                problems.add(Where(2, name=printable(str(entry))), "", "is not read; name it .yaml")
     for rank, file in enumerate(layers, start=1):
-        place = Where(rank, name=str(file), folder=file.parent)
+        place = Where(rank, name=printable(str(file)), folder=file.parent)
         try:
             node = Parser(place, problems).parse(_text(file, place))
         except TreeError as error:
@@ -113,7 +113,7 @@ def _environment(environ: Mapping[str, str], problems: Problems) -> Iterator[tup
     """AURICLE__GATE__SENSITIVITY=2: two underscores nest, a value in brackets, braces or quotes is YAML."""
     names = sorted(name for name in environ if name.startswith(PREFIX))
     for rank, name in enumerate(names, start=_ENVIRONMENT_RANK):
-        place = Where(rank, name=name, folder=Path.cwd())
+        place = Where(rank, name=printable(name), folder=Path.cwd())
         parts = name.removeprefix(PREFIX).lower().split("__")
         text = environ[name].strip()
         node: Node | None = Leaf(place, text)

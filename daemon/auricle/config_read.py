@@ -8,9 +8,10 @@ from typing import Any
 
 from auricle.config import SOURCE_KINDS, Config, Decision, Publish, Source
 from auricle.config_keys import REQUIRED, Key, keys_of
-from auricle.config_kinds import Name, Refused, listed, loopback, nearest, plain, shown
+from auricle.config_kinds import Name, Refused, loopback, plain
 from auricle.config_layers import layered
 from auricle.config_tree import DEFAULT, Branch, Leaf, Node, Problems, Row, Where, merge
+from auricle.config_words import listed, nearest, shown
 
 
 def read(path: Path | None, *, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Config:

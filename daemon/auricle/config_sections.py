@@ -91,6 +91,7 @@ class LabelRule:
         _THRESHOLD,
         "live",
         "As decision.threshold, for this label.",
+        example=0.6,
     )
     hysteresis: float | None = key(
         None,
@@ -170,6 +171,7 @@ class Decision:
         "The same rules for single labels: only what differs.",
         many="labels",
         factory=dict,
+        example="dog_bark",
     )
 
     def for_label(self, label: str) -> Rule:

@@ -18,14 +18,17 @@ class Microphone:
 
     device: int | str = key(
         "default",
-        OneOf((Number(0, 999, whole=True), Text("a device's name or part of it"))),
+        OneOf(
+            (Number(0, 999, whole=True), Text("a device's name or part of it")),
+            "a device's name, part of it, or its number",
+        ),
         "segment",
         "Which one, as auricle devices lists them. Prefer a name: numbers change when something is plugged in. A "
         "name that is a number goes in quotes.",
     )
     channel: int | str = key(
         "mix",
-        OneOf((Number(1, 64, whole=True), Choice(("mix",)))),
+        OneOf((Number(1, 64, whole=True), Choice(("mix",))), "mix or 1 to 64"),
         "segment",
         "The channel to listen to, 1 is the first; mix: the mean of all. Choose one when another hums.",
     )
@@ -46,10 +49,11 @@ class Recording:
         Many(Pattern("a file, a folder, a pattern such as night/*.wav"), 1),
         "segment",
         "What to play, one after the other.",
+        example="night/*.wav",
     )
     speed: float | str = key(
         1.0,
-        OneOf((Number(0.01, 1000), Choice(("max",)))),
+        OneOf((Number(0.01, 1000), Choice(("max",))), "0.01 to 1000, or max"),
         "segment",
         "1 is real time, 10 ten times as fast; max: as fast as the machine can.",
     )
@@ -76,6 +80,7 @@ class Ffmpeg:
         Address("an address that ffmpeg reads, such as rtsp://camera.lan/stream"),
         "segment",
         "What ffmpeg opens. A password in it is never shown.",
+        example="rtsp://camera.lan/stream",
         secret=True,
     )
     options: tuple[str, ...] = key(
@@ -101,19 +106,20 @@ class Stdin:
     rate: int = key(
         REQUIRED,
         Number(4000, 384000, "Hz", whole=True),
-        "restart",
+        "segment",
         "The samples' rate.",
+        example=16000,
     )
     format: str = key(
         "s16le",
         Choice(("u8", "s16le", "s24le", "s32le", "f32le")),
-        "restart",
+        "segment",
         "How a sample is written, named as ffmpeg does.",
     )
     channels: int = key(
         1,
         Number(1, 64, whole=True),
-        "restart",
+        "segment",
         "Interleaved channels; they are mixed down.",
     )
 
@@ -127,6 +133,7 @@ class Source:
         Name(),
         "segment",
         "Names the source in every message and topic.",
+        example="mic",
     )
     microphone: Microphone | None = section(
         Microphone,
@@ -154,11 +161,13 @@ class Source:
     gate: Gate = section(
         Gate,
         "Another gate for this source: only what differs.",
+        example="sensitivity: 1.0",
         inherits=True,
     )
     decision: Decision = section(
         Decision,
         "Other rules for this source: only what differs.",
+        example="threshold: 0.6",
         inherits=True,
     )
 

@@ -176,7 +176,8 @@ class Parser:
         if event.tag not in (None, "!"):
             raise TreeError(where, f"the tag {event.tag!r} is not allowed; remove it")
         if isinstance(event, yaml.ScalarEvent):
-            leaf = Leaf(where, event.value, plain=event.style is None)
+            # The C parser says "" of a plain scalar, the Python one None.
+            leaf = Leaf(where, event.value, plain=not event.style)
             if event.anchor:
                 self._anchors[event.anchor] = (leaf, 1, 0)
             self._add(leaf, 1, 0, where)

@@ -1,0 +1,45 @@
+"""Words for errors and for ``config show``: values quoted and masked, lists of words, the word that was meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+_USERINFO = re.compile(r"(://[^:@/?#\s]*):(?:[^/?#\s]*|(?![0-9]+(?:[/?#]|$))\S*)@")
+_SECRET_PARAMETER = re.compile(r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|api_?key)=)[^&\s'\"]+")
+_SECRET_HEADER = re.compile(r"(?i)((?:authorization|cookie|x-api-key)\s*:\s*)[^\r\n]+")
+
+
+def mask(text: str) -> str:
+    """The text with passwords and tokens as ``***``: for errors, logs and ``config show``."""
+    text = _USERINFO.sub(r"\1:***@", text)
+    return _SECRET_HEADER.sub(r"\1***", _SECRET_PARAMETER.sub(r"\1***", text))
+
+
+def printable(text: str) -> str:
+    """The text on one line: what cannot be shown becomes a question mark."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value quoted for an error: on one line, masked, not longer than ``limit``."""
+    text = mask(str(value))
+    return repr(text if len(text) <= limit else text[: limit - 3] + "...")
+
+
+def listed(words: Sequence[str], joint: str = "or") -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}"
+
+
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """The known word that was probably meant."""
+    folded = {name.casefold(): name for name in reversed(known)}
+    found = difflib.get_close_matches(word.casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
+def number(value: float) -> str:
+    """A number without an exponent, which not every reader of YAML takes for a number: 80, 0.5, 0.000001."""
+    return str(int(value)) if float(value).is_integer() else format(Decimal(repr(value)), "f")
