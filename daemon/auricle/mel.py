@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from auricle import filters
 from auricle.stage import Block, RowStage
 
+_PARTS = 2
 
-class Mel(RowStage):
-    """Power spectrum to mel bands, by sums over each band's own bins.
+
+class MelSpectrogram(RowStage):
+    """Power spectrum to mel bands, as ``librosa.feature.melspectrogram``.
+
+    Args:
+        fmin, fmax: edges of the lowest and the highest band, Hz; ``fmax`` half the sample rate unless told.
+        htk: HTK's mel formula (Young et al. 2002) rather than Slaney's (1998).
+        norm: ``'slaney'`` for triangles of unit area, ``None`` for unit height.
 
     Shape:
         in ``(n, n_fft // 2 + 1)`` float32, out ``(n, n_mels)`` float32.
+
+    Raises:
+        ValueError: the bands cannot be, or some hold no bin.
     """
 
     def __init__(
@@ -20,7 +32,7 @@ class Mel(RowStage):
         *,
         sample_rate: int,
         n_fft: int,
-        n_mels: int,
+        n_mels: int = 128,
         fmin: float = 0.0,
         fmax: float | None = None,
         htk: bool = False,
@@ -29,25 +41,67 @@ class Mel(RowStage):
         bank = filters.mel(
             sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, htk=htk, norm=norm
         )
-        self._basis = np.ascontiguousarray(bank.T, np.float32)
+        empty = np.flatnonzero(~bank.any(axis=1))
+        if len(empty):
+            raise ValueError(
+                f"mel band{'s' if len(empty) > 1 else ''} {', '.join(map(str, empty[:8]))} of {n_mels} hold no bin of "
+                f"{sample_rate / n_fft:g} Hz; use fewer n_mels, an n_fft above {n_fft}, or an fmin above {fmin:g}"
+            )
+        # The bank is nearly all zeros: cut in parts, each over its own bins, it is read in half the time.
+        edges = np.linspace(0, n_mels, _PARTS + 1).astype(int)
+        self._parts = []
+        for begin, end in pairwise(edges):
+            bins = np.flatnonzero(bank[begin:end].any(axis=0)) if end > begin else np.zeros(0, int)
+            if len(bins):
+                low, high = int(bins[0]), int(bins[-1]) + 1
+                basis = np.ascontiguousarray(bank[begin:end, low:high].T, np.float32)
+                self._parts.append((slice(low, high), slice(int(begin), int(end)), basis))
+        self._n_mels = n_mels
 
     def process(self, block: Block) -> Block:
         """Project frame by frame: a product over several frames would give other bits for other frame counts."""
-        return np.ascontiguousarray((block[:, None, :] @ self._basis)[:, 0])
+        rows = np.empty((len(block), 1, self._n_mels), np.float32)
+        frames = block[:, None]
+        for bins, bands, basis in self._parts:
+            np.matmul(frames[:, :, bins], basis, out=rows[:, :, bands])
+        return rows[:, 0]
 
 
-class Log(RowStage):
-    """Decibels of a power, as ``librosa.power_to_db`` with ``top_db=None``.
+class LogMel(RowStage):
+    """Logarithm of mel power: decibels as ``librosa.power_to_db`` with ``top_db=None``, or natural.
+
+    librosa's ``top_db`` clips against the loudest frame of the whole file, which a stream cannot know; ``floor_db`` is
+    a fixed floor in its place.
 
     Args:
         ref: the power that is 0 dB.
         amin: floor of the power.
+        floor_db: floor of the result in dB; none unless told.
+        natural: the natural logarithm of the power rather than dB; ``ref`` and ``floor_db`` count as well.
+
+    Shape:
+        in ``(n, n_mels)`` float32, out the same.
     """
 
-    def __init__(self, *, ref: float = 1.0, amin: float = 1e-10) -> None:
+    def __init__(
+        self, *, ref: float = 1.0, amin: float = 1e-10, floor_db: float | None = None, natural: bool = False
+    ) -> None:
+        for name, value in (("ref", ref), ("amin", amin)):
+            if not 0 < value < np.inf:
+                raise ValueError(f"{name} {value:g} is no power; use a number above 0")
+        unit = 10.0 if not natural else np.log(10.0)
+        self._unit = np.float32(unit) if not natural else None
         self._amin = np.float32(amin)
-        self._offset = np.float32(10.0 * np.log10(max(amin, ref)))
+        self._offset = np.float32(unit * np.log10(max(amin, ref)))
+        self._floor = None if floor_db is None else np.float32(floor_db * unit / 10.0)
 
     def process(self, block: Block) -> Block:
         """Take the logarithm of every band."""
-        return np.asarray(np.float32(10.0) * np.log10(np.maximum(block, self._amin)) - self._offset)
+        rows = np.maximum(block, self._amin)
+        if self._unit is None:
+            np.log(rows, out=rows)
+        else:
+            np.log10(rows, out=rows)
+            rows *= self._unit
+        rows -= self._offset
+        return rows if self._floor is None else np.maximum(rows, self._floor, out=rows)

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auricle import filters
 from auricle.stage import Block, RowStage
+
+
+def taper(n_fft: int, win_length: int | None = None) -> NDArray[np.float64]:
+    """The Hann taper of ``win_length`` points in the middle of a frame, zeros around it, as librosa pads it.
+
+    Raises:
+        ValueError: ``win_length`` is not 1 to ``n_fft``.
+    """
+    win_length = n_fft if win_length is None else win_length
+    if not 0 < win_length <= n_fft:
+        raise ValueError(f"win_length {win_length} does not fit n_fft {n_fft}; use 1 to {n_fft}, or a longer n_fft")
+    padded = np.zeros(n_fft)
+    start = (n_fft - win_length) // 2
+    padded[start : start + win_length] = filters.hann(win_length)
+    return padded
 
 
 class Spectrum(RowStage):
@@ -20,13 +36,7 @@ class Spectrum(RowStage):
     """
 
     def __init__(self, n_fft: int, win_length: int | None = None) -> None:
-        win_length = n_fft if win_length is None else win_length
-        if not 0 < win_length <= n_fft:
-            raise ValueError(f"win_length {win_length} does not fit n_fft {n_fft}; use 1 to {n_fft}")
-        taper = np.zeros(n_fft)
-        start = (n_fft - win_length) // 2
-        taper[start : start + win_length] = filters.hann(win_length)
-        self._taper = taper.astype(np.float32)
+        self._taper = taper(n_fft, win_length).astype(np.float32)
 
     def process(self, block: Block) -> Block:
         """Taper and transform every frame."""
@@ -41,5 +51,24 @@ class Power(RowStage):
     """
 
     def process(self, block: Block) -> Block:
-        """Square the magnitude of every bin."""
-        return np.asarray(block.real * block.real + block.imag * block.imag)
+        """Square the magnitude of every bin; `abs` is vectorised where the two strided squares are not."""
+        power = np.abs(block)
+        np.multiply(power, power, out=power)
+        return np.asarray(power)
+
+
+class Root(RowStage):
+    """A power of the power spectrum: ``|X|^exponent``, librosa's ``power`` other than 2.
+
+    Shape:
+        in ``(n, n_bins)`` float32, out the same.
+    """
+
+    def __init__(self, exponent: float) -> None:
+        if not exponent > 0:
+            raise ValueError(f"power {exponent:g} must be above 0; use 2 for power, 1 for magnitude")
+        self._exponent = np.float32(exponent / 2.0)
+
+    def process(self, block: Block) -> Block:
+        """Raise every bin."""
+        return np.asarray(np.sqrt(block) if self._exponent == 0.5 else np.power(block, self._exponent))

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
+
 from auricle.stage import Block, Stage, count_out
+
+
+class Learner(Stage, Protocol):
+    """A stage that keeps something over `reset`."""
+
+    learned: Mapping[str, Any]
 
 
 def cut(block: Block, sizes: Sequence[int]) -> list[Block]:
     """Cut a signal into blocks of the given sizes, the rest as the last one."""
     edges = np.minimum(np.cumsum([0, *sizes]), len(block))
-    pieces = [block[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    pieces = [block[a:b] for a, b in pairwise(edges)]
     return [*pieces, block[edges[-1] :]]
 
 
@@ -34,3 +43,21 @@ def hold(make: Callable[[], Stage], signal: Block, sizes: Sequence[int], *, whol
     stage.reset()
     again, _ = run(stage, [signal])
     np.testing.assert_array_equal(again, whole, strict=True)
+
+
+def hold_learning(make: Callable[[], Learner], signal: Block, sizes: Sequence[int]) -> None:
+    """Assert the laws for a stage that learns of the room: *reset* against a new stage with the same ``learned``."""
+    stage, other = make(), make()
+    blocks = cut(signal, sizes)
+    out, counts = run(stage, blocks)
+    whole, _ = run(other, [signal])
+    np.testing.assert_array_equal(out, whole, strict=True)
+    heard = np.cumsum([len(block) for block in blocks])
+    assert counts == [count_out(int(n), span=stage.span, hop=stage.hop) for n in heard]
+    assert stage.learned.keys() == other.learned.keys()
+    for name, array in stage.learned.items():
+        np.testing.assert_array_equal(array, other.learned[name], strict=True)
+    new = make()
+    new.learned = stage.learned
+    stage.reset()
+    np.testing.assert_array_equal(run(stage, blocks)[0], run(new, [signal])[0], strict=True)
