@@ -121,10 +121,16 @@ def listen(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    out: Annotated[Path | None, typer.Option(help="Only write the scene to this WAV file.")] = None,
+) -> None:
     """Hear a synthesised scene through the daemon and a subscriber: does it all work here?"""
     from auricle import demo as demos
 
+    if out is not None:
+        for part in demos.write_scene(out, 16_000):
+            print(f"{part.onset_s:5.1f} s  {part.label}")
+        raise typer.Exit
     raise typer.Exit(demos.demo())
 
 
