@@ -1,0 +1,243 @@
+"""What one training step sees: windows cut, mixed, attenuated and masked, as a function of the seed and the step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle_build.rows import Rows
+
+FLOOR_DB = -100.0  # the front end's own floor
+
+
+@dataclass(frozen=True)
+class Material:
+    """Rows to learn from.
+
+    Args:
+        rows: for each clip its rows ``(k, n_features)``, one array for each variant.
+        label: the index of each clip's label among the shipped ones, ``n_labels - 1`` meaning background.
+        original: the index of each clip's own label, for the auxiliary head.
+        origin: name of each clip's set.
+        taught: for each clip what the teacher hears, one row for each 0.48 s, or empty.
+    """
+
+    rows: Sequence[Sequence[Rows]]
+    label: NDArray[np.int64]
+    original: NDArray[np.int64]
+    origin: Sequence[str]
+    taught: Sequence[NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows ``x`` (n, frames, features) dB with targets ``y`` (shipped), ``z`` (auxiliary) and ``taught``."""
+
+    x: Rows
+    y: NDArray[np.float32]
+    z: NDArray[np.float32]
+    taught: NDArray[np.float32]
+
+
+def _power(db: Rows) -> NDArray[np.float32]:
+    # exp in single precision is vectorised; ** is not, and takes ten times as long
+    return np.exp(db.astype(np.float32, copy=False) * np.float32(np.log(10.0) / 10.0))
+
+
+def _db(power: NDArray[np.float32]) -> Rows:
+    return np.log(power) * np.float32(10.0 / np.log(10.0))
+
+
+def loudness(x: Rows) -> NDArray[np.float32]:
+    """Level in dB of the loud tenth of each window's frames."""
+    power = np.mean(_power(x), axis=2)
+    tenth = x.shape[1] // 10
+    return np.asarray(_db(np.partition(power, -tenth - 1, axis=1)[:, -tenth - 1] + np.float32(1e-10)), np.float32)
+
+
+def add_db(a: Rows, b: Rows) -> Rows:
+    """Powers added: what two sounds at once give, their phases unknown."""
+    return _db(_power(a) + _power(b))
+
+
+def coloured_noise(rng: np.random.Generator, n: int, frames: int, bands: int) -> Rows:
+    """Stationary noise of a random spectrum, 0 dB on average: white, pink, brown and anything smooth between.
+
+    A band's power fluctuates as the mean of its bins' squared magnitudes does: gamma distributed, wide bands less.
+    """
+    if not n:
+        return np.empty((0, frames, bands), np.float32)
+    knots = rng.normal(0.0, 6.0, (n, 5)).cumsum(axis=1) * (rng.random((n, 1)) < 0.7)
+    shape = np.stack([np.interp(np.linspace(0, 4, bands), np.arange(5), k) for k in knots])
+    bins = np.linspace(1.5, 8.0, bands)
+    # Wilson and Hilferty (1931): the cube root of a gamma variable is nearly normal.
+    grains = 1.0 - 1.0 / (9.0 * bins) + rng.standard_normal((n, frames, bands), np.float32) / np.sqrt(9.0 * bins)
+    return np.asarray(shape[:, None, :] + 3.0 * _db(np.maximum(grains, 0.05).astype(np.float32)), np.float32)
+
+
+def gated(x: Rows, rng: np.random.Generator) -> Rows:
+    """A spectral gate's work, emulated band by band: what stays within the noise's own scatter is attenuated.
+
+    The floor is each band's 20th percentile over the window; the mask is smoothed over three frames.
+    """
+    fifth = x.shape[1] // 5
+    floor = np.partition(x, fifth, axis=1)[:, fifth : fifth + 1]
+    above = (x - floor - rng.uniform(3.0, 8.0, (len(x), 1, 1)).astype(np.float32)) / 2.0
+    mask = 1.0 / (1.0 + np.exp(-np.clip(above, -30.0, 30.0, dtype=np.float32)))
+    mask[:, 1:-1] = (mask[:, :-2] + mask[:, 1:-1] + mask[:, 2:]) / 3.0
+    depth = 10.0 ** (-rng.uniform(10.0, 40.0, (len(x), 1, 1)) / 20.0)
+    return np.asarray(x + 2.0 * _db((mask * (1.0 - depth) + depth).astype(np.float32)), np.float32)
+
+
+class Batches:
+    """Batches by step: ``batches(step)`` is the same whenever and in whatever order it is asked.
+
+    Args:
+        material: the clips.
+        options: a recipe's ``batch``.
+    """
+
+    def __init__(
+        self, material: Material, options: Mapping[str, Any], *, window_frames: int, n_labels: int, seed: int
+    ) -> None:
+        self.material, self.options = material, options
+        self.window_frames, self.n_labels, self.seed = window_frames, n_labels, seed
+        self.n_original = int(material.original.max()) + 1
+        self.by_label = [np.flatnonzero(material.label == i) for i in range(n_labels)]
+        background = self.by_label[-1]
+        # Background comes by set, then by clip's own label, so that a large set does not drown the others.
+        origins = sorted({material.origin[i] for i in background})
+        self.by_origin = [
+            [
+                np.flatnonzero(
+                    (material.original == z) & (material.label == n_labels - 1) & (np.asarray(material.origin) == o)
+                )
+                for z in sorted({int(material.original[i]) for i in background if material.origin[i] == o})
+            ]
+            for o in origins
+        ]
+        self.loudest = [float(np.max(np.mean(variants[0], axis=1, dtype=np.float32))) for variants in material.rows]
+        shares = dict(options.get("origins", {}))
+        self.origin_share = np.asarray([float(shares.get(o, 1.0)) for o in origins], np.float64)
+
+    def _choose(self, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
+        filled = [c for c in self.by_label[:-1] if len(c)]
+        out = np.empty(n, np.int64)
+        for i in range(n):
+            if not self.by_origin or rng.random() < float(self.options["positives"]):
+                out[i] = rng.choice(filled[rng.integers(len(filled))])
+            else:
+                groups = self.by_origin[rng.choice(len(self.by_origin), p=self.origin_share / self.origin_share.sum())]
+                out[i] = rng.choice(groups[rng.integers(len(groups))])
+        return out
+
+    def _cut(self, rng: np.random.Generator, clip: int) -> tuple[Rows, float]:
+        """A window of a clip, and how much of it (0 to 1) is what the clip is about, by level."""
+        variants = self.material.rows[clip]
+        rows = variants[0 if rng.random() < 0.4 else rng.integers(len(variants))]
+        frames = self.window_frames
+        start = int(rng.integers(max(1, len(rows) - frames + 1)))
+        window = rows[start : start + frames].astype(np.float32)
+        level, loudest = np.max(np.mean(window, axis=1)), self.loudest[clip]
+        # Where a clip is quiet, what it is about is not to be heard: 15 dB below its loudest frame still is, 30 is not.
+        return window, float(np.clip((30.0 - (loudest - level)) / 15.0, 0.0, 1.0))
+
+    def _sounds(self, rng: np.random.Generator, chosen: NDArray[np.int64]) -> Batch:
+        n, material = len(chosen), self.material
+        cuts = [self._cut(rng, int(i)) for i in chosen]
+        x = np.stack([window for window, _ in cuts])
+        heard = np.asarray([h for _, h in cuts], np.float32)
+        y = np.eye(self.n_labels, dtype=np.float32)[material.label[chosen]] * heard[:, None]
+        y[:, -1] += 1.0 - heard
+        z = np.eye(self.n_original, dtype=np.float32)[material.original[chosen]] * heard[:, None]
+        taught = np.stack([material.taught[int(i)].mean(axis=0) for i in chosen])
+        return Batch(x, y, z, taught)
+
+    def _mixed(self, rng: np.random.Generator, a: Batch) -> Batch:
+        """Two sounds at once, as in between-class learning (Tokozume, Ushiku and Harada 2018), but in powers."""
+        n = len(a.x)
+        b = self._sounds(rng, self._choose(rng, n))
+        r = rng.uniform(0.05, 0.95, n).astype(np.float32)
+        shift = loudness(a.x) - loudness(b.x) + 20.0 * np.log10((1.0 - r) / r)
+        x = add_db(a.x, b.x + shift[:, None, None])
+        # Against background, a sound at the same level or above is fully there.
+        w = r[:, None].copy()
+        event_a, event_b = 1.0 - a.y[:, -1:], 1.0 - b.y[:, -1:]
+        w = np.where((event_a > 0.5) & (event_b < 0.5), np.minimum(1.0, 2.0 * w), w)
+        w = np.where((event_a < 0.5) & (event_b > 0.5), np.maximum(0.0, 2.0 * w - 1.0), w)
+        r1 = r[:, None]
+        taught = np.maximum(a.taught * np.minimum(1.0, 2.0 * r1), b.taught * np.minimum(1.0, 2.0 - 2.0 * r1))
+        return Batch(x, w * a.y + (1.0 - w) * b.y, r1 * a.z + (1.0 - r1) * b.z, taught)
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step."""
+        rng = np.random.default_rng((self.seed, step))
+        o, n = self.options, int(self.options["size"])
+        batch = self._sounds(rng, self._choose(rng, n))
+        if float(o.get("mix", 0.0)):
+            both, mixed = self._mixed(rng, batch), rng.random(n) < float(o["mix"])
+            pick = [
+                np.where(mixed.reshape(-1, *[1] * (m.ndim - 1)), m, s)
+                for m, s in zip(
+                    (both.x, both.y, both.z, both.taught), (batch.x, batch.y, batch.z, batch.taught), strict=True
+                )
+            ]
+            batch = Batch(*pick)
+        x, y, z, taught = batch.x.copy(), batch.y.copy(), batch.z.copy(), batch.taught.copy()
+        frames, bands = x.shape[1:]
+        level = loudness(x)
+        partly = np.flatnonzero(rng.random(n) < float(o.get("partial", 0.0)))
+        noisy = np.flatnonzero(rng.random(n) < float(o.get("noise", 0.0)))
+        # Nothing but noise, and nothing at all: background.
+        nothing = rng.random(n)
+        alone = np.flatnonzero(nothing < float(o.get("noise_alone", 0.03)))
+        silent = np.flatnonzero(nothing > 1.0 - float(o.get("silence", 0.015)))
+
+        # The sound begins or ends inside the window: before or after it only a quiet floor.
+        for i, hush in zip(partly, coloured_noise(rng, len(partly), frames, bands), strict=True):
+            length = int(frames * rng.uniform(0.3, 0.9))
+            kept = np.maximum(hush + level[i] - rng.uniform(20.0, 60.0), FLOOR_DB).astype(np.float32)
+            before = np.max(np.mean(x[i], axis=1))
+            if rng.random() < 0.5:
+                kept[frames - length :] = add_db(x[i, :length], kept[:length])
+            else:
+                kept[:length] = add_db(x[i, frames - length :], kept[:length])
+            lost = float(np.clip((before - np.max(np.mean(kept, axis=1)) - 15.0) / 15.0, 0.0, 1.0))
+            x[i], z[i] = kept, z[i] * (1.0 - lost)
+            y[i] *= 1.0 - lost
+            y[i, -1] += lost
+
+        if len(noisy):
+            below = level[noisy] - rng.uniform(8.0, 45.0, len(noisy)).astype(np.float32)
+            x[noisy] = add_db(x[noisy], coloured_noise(rng, len(noisy), frames, bands) + below[:, None, None])
+        if len(alone):
+            x[alone] = coloured_noise(rng, len(alone), frames, bands) + rng.uniform(-70.0, 0.0, (len(alone), 1, 1))
+        x[silent] = FLOOR_DB
+        empty = np.concatenate((alone, silent))
+        y[empty], z[empty], taught[empty] = 0.0, 0.0, 0.0
+        y[empty, -1] = 1.0
+
+        tilt = rng.normal(0.0, float(o.get("tilt_db", 0.0)) / 2.0, (n, 4)).astype(np.float32)
+        x = (
+            x
+            + np.stack([np.interp(np.linspace(0, 3, bands), np.arange(4), t) for t in tilt]).astype(np.float32)[
+                :, None, :
+            ]
+        )
+        gates = rng.random(n) < float(o.get("gate", 0.0))
+        if gates.any():
+            x[gates] = gated(x[gates], rng)
+        low, high = o.get("gain_db", (0.0, 0.0))
+        gain = rng.uniform(low, high, n) * (rng.random(n) < float(o.get("gain", 0.0)))
+        x = x + gain[:, None, None].astype(np.float32)
+        for i in np.flatnonzero(rng.random(n) < float(o.get("masks", 0.0))):
+            fill = float(np.mean(x[i])) - 6.0
+            band, time = int(rng.integers(1, 9)), int(rng.integers(1, 1 + frames // 8))
+            first, second = int(rng.integers(bands - band)), int(rng.integers(frames - time))
+            x[i, :, first : first + band] = fill
+            x[i, second : second + time] = fill
+        return Batch(np.maximum(x, FLOOR_DB).astype(np.float32), y, z, taught.astype(np.float32))

@@ -1,0 +1,242 @@
+"""What there is to learn from: recordings with a label, a source and a fold, read from the layouts people keep them in."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from auricle.errors import ConfigError
+
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording, or a part of one, of one label.
+
+    Args:
+        path: the audio file.
+        label: what is heard.
+        group: takes of one source or speaker; a group never falls on two sides of a split.
+        fold: the fold the set's authors gave, or one drawn from the group's name.
+        onset_s, offset_s: the part that is meant; the whole file unless told.
+        origin: the name of the set.
+    """
+
+    path: Path
+    label: str
+    group: str
+    fold: int
+    onset_s: float = 0.0
+    offset_s: float | None = None
+    origin: str = ""
+
+
+def fold_of(group: str, n_folds: int = 5) -> int:
+    """A fold from 1 to ``n_folds`` that depends on nothing but the group's name."""
+    return zlib.crc32(group.encode()) % n_folds + 1
+
+
+def _rows(path: Path, needed: Iterable[str]) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read as a table: {error}"]) from error
+    missing = set(needed) - set(rows[0] if rows else ())
+    if missing:
+        raise ConfigError(
+            [f"{path}:1: no column {', '.join(sorted(missing))}; use a comma-separated table with a header"]
+        )
+    return rows
+
+
+def _number(text: str | None, where: str) -> float | None:
+    if text is None or not text.strip():
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError([f"{where}: {text!r} is not a number of seconds"]) from None
+
+
+def read_table(path: Path) -> list[Clip]:
+    """A CSV: file, label, and group or fold; onset and offset in seconds if only a part is meant.
+
+    Files are relative to the table. Where the name is ``fold-source-take`` as ESC-50 has it, the source is the group.
+    """
+    clips = []
+    for line, row in enumerate(_rows(path, ("file", "label")), start=2):
+        where = f"{path}:{line}"
+        parts = Path(row["file"]).stem.split("-")
+        source = parts[1] if len(parts) >= 3 and parts[0].isdigit() else row["file"]
+        group = row.get("group") or source
+        fold = int(_number(row.get("fold"), where) or fold_of(group))
+        onset_s, offset_s = _number(row.get("onset"), where) or 0.0, _number(row.get("offset"), where)
+        clips.append(Clip(path.parent / row["file"], row["label"], group, fold, onset_s, offset_s))
+    return clips
+
+
+def read_esc50(path: Path, *, esc10: bool = False) -> list[Clip]:
+    """ESC-50 as Piczak (2015) published it: ``meta/esc50.csv`` beside ``audio/``; ``esc10`` keeps the small set."""
+    clips = []
+    for row in _rows(path / "meta" / "esc50.csv", ("filename", "fold", "category")):
+        if esc10 and row.get("esc10", "").lower() != "true":
+            continue
+        source = row.get("src_file") or row["filename"].split("-")[1]
+        clips.append(Clip(path / "audio" / row["filename"], row["category"], source, int(row["fold"])))
+    return clips
+
+
+def read_esc10(path: Path) -> list[Clip]:
+    """ESC-10 as Piczak (2015) published it: a folder ``001 - Dog bark`` per class, files ``fold-source-take``."""
+    clips = []
+    for folder in sorted(p for p in path.iterdir() if p.is_dir() and " - " in p.name):
+        label = folder.name.split(" - ", 1)[1].strip().lower().replace(" ", "_")
+        for file in _sounds(folder):
+            fold, source, *_ = file.stem.split("-")
+            clips.append(Clip(file, label, source, int(fold)))
+    return clips
+
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def read_fsdd(path: Path) -> list[Clip]:
+    """Free Spoken Digit Dataset: ``{digit}_{speaker}_{index}``; the speaker is the group."""
+    clips = []
+    for file in _sounds(path):
+        digit, speaker, _ = file.stem.split("_")
+        clips.append(Clip(file, DIGITS[int(digit)], speaker, fold_of(speaker)))
+    return clips
+
+
+def _sounds(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+
+
+def read_folders(path: Path) -> list[Clip]:
+    """A folder per class, named as the label; sound directly in the folder bears that folder's own name."""
+    clips = []
+    for file in _sounds(path):
+        label = file.relative_to(path.parent).parts[1] if file.parent != path else path.name
+        clips.append(Clip(file, label, file.stem, fold_of(file.stem)))
+    return clips
+
+
+def _recording(annotation: Path) -> Path:
+    stem = annotation.name.split(".")[0]
+    found = [p for p in _sounds(annotation.parent) if p.name.split(".")[0] == stem and p.parent == annotation.parent]
+    if len(found) != 1:
+        raise ConfigError([f"{annotation}: {len(found)} recordings named {stem!r} lie beside it; keep exactly one"])
+    return found[0]
+
+
+def read_audacity(path: Path) -> list[Clip]:
+    """Audacity's exported labels: onset, offset, label, parted by tabs; the recording lies beside, of the same name."""
+    clips = []
+    recording = _recording(path)
+    for line, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not text.strip() or text.startswith("\\"):  # a line of frequencies belongs to the label before it
+            continue
+        onset, offset, label = (*text.split("\t"), "", "")[:3]
+        where = f"{path}:{line}"
+        onset_s, offset_s = _number(onset, where), _number(offset, where)
+        if onset_s is None or offset_s is None or not label.strip():
+            raise ConfigError([f"{where}: {text!r} is not 'onset TAB offset TAB label'"])
+        group = recording.stem
+        clips.append(Clip(recording, label.strip(), group, fold_of(group), onset_s, offset_s))
+    return clips
+
+
+def read_raven(path: Path) -> list[Clip]:
+    """A Raven selection table: one row a selection; the label is the first of Annotation, Species, Label or Class."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    names = ("Annotation", "Species", "Label", "Class")
+    column = next((name for name in names if rows and name in rows[0]), None)
+    if column is None:
+        raise ConfigError([f"{path}:1: no column {', '.join(names[:-1])} or {names[-1]}"])
+    recording = _recording(path)
+    clips: dict[str, Clip] = {}
+    for line, row in enumerate(rows, start=2):
+        where = f"{path}:{line}"
+        onset_s, offset_s = _number(row.get("Begin Time (s)"), where), _number(row.get("End Time (s)"), where)
+        if onset_s is None or offset_s is None:
+            raise ConfigError([f"{where}: no Begin Time (s) or End Time (s)"])
+        # Raven writes a selection once per view (waveform, spectrogram): one is enough.
+        key = row.get("Selection") or str(line)
+        clips[key] = Clip(recording, row[column], recording.stem, fold_of(recording.stem), onset_s, offset_s)
+    return list(clips.values())
+
+
+READERS: dict[str, Callable[..., list[Clip]]] = {
+    "table": read_table,
+    "esc50": read_esc50,
+    "esc10": read_esc10,
+    "fsdd": read_fsdd,
+    "folders": read_folders,
+    "audacity": read_audacity,
+    "raven": read_raven,
+}
+
+
+def read(sets: Sequence[Mapping[str, Any]], root: Path) -> list[Clip]:
+    """All clips of a recipe's ``data.sets``.
+
+    Args:
+        sets: mappings with ``name``, ``reader``, ``path`` and, if wanted, ``label`` (one for all), ``relabel`` (by label
+            or file name), ``exclude`` (file names), ``folds`` (by group), ``labels`` (only these).
+        root: the folder that paths are relative to.
+    """
+    clips: list[Clip] = []
+    for entry in sets:
+        if entry["reader"] not in READERS:
+            raise ConfigError([f"data.sets: unknown reader {entry['reader']!r}; use {', '.join(READERS)}"])
+        path = root / entry["path"]
+        if not path.exists():
+            raise ConfigError([f"{path}: not there; give the folder of the recordings with --data"])
+        relabel, folds = dict(entry.get("relabel", {})), dict(entry.get("folds", {}))
+        exclude, only = frozenset(entry.get("exclude", ())), frozenset(entry.get("labels", ()))
+        found = READERS[entry["reader"]](path)
+        if not found:
+            raise ConfigError([f"{path}: no recordings for reader {entry['reader']!r}"])
+        unknown = (set(relabel) | exclude) - {c.path.name for c in found} - {c.label for c in found}
+        if unknown:
+            raise ConfigError([f"{path}: relabel or exclude names {sorted(unknown)[0]!r}, which is not there"])
+        for clip in found:
+            if clip.path.name in exclude or (only and clip.label not in only):
+                continue
+            label = relabel.get(clip.path.name, relabel.get(clip.label, entry.get("label", clip.label)))
+            fold = folds.get(clip.group, clip.fold)
+            clips.append(replace(clip, label=label, fold=fold, origin=entry["name"]))
+    return clips
+
+
+def split(clips: Sequence[Clip], held_out: Iterable[int]) -> tuple[list[Clip], list[Clip]]:
+    """Clips to train on and clips kept aside, by fold.
+
+    Raises:
+        ConfigError: takes of one group lie on both sides.
+    """
+    out = frozenset(held_out)
+    train, kept = [c for c in clips if c.fold not in out], [c for c in clips if c.fold in out]
+    leaks = {(c.origin, c.group) for c in train} & {(c.origin, c.group) for c in kept}
+    if leaks:
+        origin, group = sorted(leaks)[0]
+        raise ConfigError([f"{origin}: takes of {group!r} lie on both sides of the split; give them one fold"])
+    return train, kept
+
+
+def check_counts(clips: Sequence[Clip], labels: Iterable[str], least: int) -> None:
+    """Say which labels have too few clips, before hours are spent on them."""
+    counts = Counter(c.label for c in clips)
+    poor = [f"{label}: {counts[label]} clips to train on; at least {least} are needed" for label in labels]
+    poor = [line for line, label in zip(poor, labels, strict=True) if counts[label] < least]
+    if poor:
+        raise ConfigError(poor)

@@ -1,0 +1,146 @@
+"""Writing a bundle: both graphs, golden vectors and the card, or refusing to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from auricle.bundle import Affine, load, quantise
+from auricle.errors import ModelError
+from auricle_build import golden, graph
+from auricle_build.clips import Clip
+from auricle_build.evaluate import Judgement
+from auricle_build.network import geometry
+from auricle_build.quantise import Quantised
+
+GOLDEN_WINDOWS = 12
+
+
+def refuse(whole: Judgement, quantised: Judgement, *, margin: float = 0.02, margin_per_label: float = 0.15) -> None:
+    """Refuse an int8 model that falls behind its float one on the same clips.
+
+    Args:
+        margin: how much of the accuracy over all event clips may be lost.
+        margin_per_label: how much of one label's recall may be lost; a single clip always may.
+
+    Raises:
+        ModelError: it lost more.
+    """
+    lost = whole.accuracy() - quantised.accuracy()
+    if lost > margin:
+        raise ModelError(
+            f"export: int8 accuracy {quantised.accuracy():.3f} is {lost:.3f} behind float; at most {margin} may be lost, "
+            "give schedule.quantised_steps more"
+        )
+    before, after = whole.recall_among_events(), quantised.recall_among_events()
+    clips = Counter(whole.labels[i] for i in whole.truth)
+    for label, recall in before.items():
+        lost = recall - after[label]
+        if lost > max(margin_per_label, 1.01 / clips[label]):
+            raise ModelError(
+                f"export: label {label!r}: int8 finds {after[label]:.2f} of its clips, float {recall:.2f}; "
+                f"at most {margin_per_label} may be lost"
+            )
+
+
+def trained_on(sets: Sequence[Mapping[str, Any]], clips: Sequence[Clip]) -> list[dict[str, Any]]:
+    """What stands in the card of the material."""
+    counts = Counter(c.origin for c in clips)
+    return [
+        {"name": s["name"], "licence": s["licence"], "source": s["source"], "clips": counts[s["name"]]}
+        for s in sets
+        if counts[s["name"]]
+    ]
+
+
+def write(
+    folder: Path,
+    model: Quantised,
+    recipe: Mapping[str, Any],
+    *,
+    n_features: int,
+    clips: Sequence[Clip],
+    lags: tuple[int, int],
+    figures: Mapping[str, Any],
+    thresholds: Mapping[str, float],
+) -> None:
+    """Write ``model.tflite``, ``stream.tflite``, ``golden.npz`` and ``card.yaml``, then load them as the daemon does.
+
+    Raises:
+        ModelError: the daemon would refuse the bundle.
+    """
+    name, params = str(recipe["name"]), recipe["front_end"]
+    shape = geometry(model.ops, model.columns)
+    files = {"model.tflite": graph.whole(model, name, n_features)}
+    files["stream.tflite"], states = graph.stateful(model, name, n_features)
+    card: dict[str, Any] = {
+        "format": 1,
+        "name": name,
+        "description": recipe.get("description", ""),
+        "licence": recipe.get("licence", "Apache-2.0"),
+        "labels": list(recipe["labels"]),
+        "background": recipe.get("background"),
+        "head": recipe.get("head", "softmax"),
+        "input": {"kind": "features", "shape": [shape.window_frames, n_features]},
+        "front_end": {**params, "behind_gate": bool(recipe.get("behind_gate", False))},
+        "quantisation": {
+            "input": {"scale": model.source.scale, "zero_point": model.source.zero_point},
+            "output": {"scale": 1.0 / 256.0, "zero_point": -128},
+        },
+        "timing": {
+            "window_frames": shape.window_frames,
+            "stride_frames": shape.stride_frames,
+            "receptive_frames": shape.receptive_frames,
+            "columns": shape.columns,
+            "onset_lag_samples": lags[0],
+            "offset_lag_samples": lags[1],
+        },
+        "padding": "wrap",
+        "thresholds": dict(thresholds),
+        "streaming": True,
+        "stream": {
+            "input": "features",
+            "output": "scores",
+            "states": [
+                {"input": s.input, "output": s.output, "shape": list(s.shape), "zero_point": s.zero_point}
+                for s in states
+            ],
+        },
+        "trained_on": trained_on(recipe["data"]["sets"], clips),
+        "figures": dict(figures),
+        "recipe": dict(recipe),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    hop = shape.stride_frames * 8
+    n_rows = shape.window_frames + (GOLDEN_WINDOWS - 1) * hop
+    rows = golden.rows(params, n_rows).astype(np.float16).astype(np.float32)
+    answer = _Whole(files["model.tflite"])
+    q = quantise(rows, Affine(model.source.scale, model.source.zero_point))
+    scores = np.stack([answer(q[j * hop : j * hop + shape.window_frames]) for j in range(GOLDEN_WINDOWS)])
+    np.savez_compressed(folder / "golden.npz", frames=rows, hop_frames=hop, scores=scores)
+    for file, content in files.items():
+        (folder / file).write_bytes(content)
+    card["files"] = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in (*files, "golden.npz")}
+    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    (folder / "card.yaml").write_text(text, encoding="utf-8")
+    load(str(folder))
+
+
+class _Whole:
+    def __init__(self, content: bytes) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_content=content, num_threads=1)
+        self._interpreter.allocate_tensors()
+        (self._in,), (self._out,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+
+    def __call__(self, window: Any) -> Any:
+        self._interpreter.set_tensor(self._in["index"], window.reshape(self._in["shape"]))
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._out["index"]).reshape(-1)

@@ -1,0 +1,217 @@
+"""The streaming network: convolutions that are valid in time and in frequency, pooled over columns, one 1x1 head.
+
+A separable layer is a depthwise and a 1x1 convolution, each with batch normalisation (Ioffe and Szegedy 2015) and ReLU
+(after Howard et al. 2017); where it keeps its channels and steps by one, its cropped input is added before the last ReLU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from auricle.errors import ConfigError
+
+Array = NDArray[np.float32]
+
+# dB to about unit scale, inside the first convolution: folded into its weights, so that no padding may come before it.
+CENTRE_DB, SPREAD_DB = -40.0, 25.0
+
+
+@dataclass(frozen=True)
+class Op:
+    """One convolution of the trunk.
+
+    Args:
+        kind: ``conv`` or ``depthwise``.
+        kernel, step: over (time, bands).
+        n_in, n_out: channels.
+        skip: index of the op whose output is added (-1: the features), or None; it is cropped to fit.
+        crop: rows dropped on either side (time, bands) of what is added.
+    """
+
+    kind: str
+    kernel: tuple[int, int]
+    step: tuple[int, int]
+    n_in: int
+    n_out: int
+    skip: int | None = None
+    crop: tuple[int, int] = (0, 0)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of the weights, as TensorFlow has them."""
+        return (*self.kernel, self.n_in, 1) if self.kind == "depthwise" else (*self.kernel, self.n_in, self.n_out)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What the network's shape means in time: see DESIGN's definition of stateful.
+
+    Args:
+        stride_frames: S, frames from one column to the next.
+        receptive_frames: R, frames that one column sees.
+        columns: C, columns that the head pools.
+    """
+
+    stride_frames: int
+    receptive_frames: int
+    columns: int
+
+    @property
+    def window_frames(self) -> int:
+        """T, frames of a window."""
+        return self.receptive_frames + (self.columns - 1) * self.stride_frames
+
+
+def plan(layers: Sequence[Sequence[Any]], n_features: int) -> list[Op]:
+    """The ops of a recipe's ``network.layers``.
+
+    Raises:
+        ConfigError: a layer that is none, or bands that run out.
+    """
+    ops: list[Op] = []
+    channels, bands = 1, n_features
+    for i, (kind, kernel, step, n_out) in enumerate(layers):
+        where = f"network.layers[{i}]"
+        (kt, kf), (st, sf) = kernel, step
+        if kf > bands:
+            raise ConfigError([f"{where}: a kernel of {kf} bands does not fit the {bands} that are left"])
+        if kind == "conv":
+            ops.append(Op("conv", (kt, kf), (st, sf), channels, n_out))
+        elif kind == "separable":
+            skip, crop = None, (0, 0)
+            if ops and n_out == channels and (st, sf) == (1, 1) and kt % 2 and kf % 2:
+                skip, crop = len(ops) - 1, ((kt - 1) // 2, (kf - 1) // 2)
+            ops.append(Op("depthwise", (kt, kf), (st, sf), channels, channels))
+            ops.append(Op("conv", (1, 1), (1, 1), channels, n_out, skip, crop))
+        else:
+            raise ConfigError([f"{where}: unknown kind {kind!r}; use conv or separable"])
+        channels, bands = n_out, (bands - kf) // sf + 1
+    if bands != 1:
+        raise ConfigError([f"network.layers: {bands} bands are left at the end; the head pools time only, leave 1"])
+    return ops
+
+
+def geometry(ops: Sequence[Op], columns: int) -> Geometry:
+    """Stride, receptive field and window of a plan.
+
+    Raises:
+        ConfigError: a stateful step could not keep the phase of its strides.
+    """
+    stride, receptive = 1, 1
+    for op in ops:
+        receptive += (op.kernel[0] - 1) * stride
+        stride *= op.step[0]
+        if receptive % stride:
+            raise ConfigError(
+                [
+                    f"network.layers: {receptive} frames seen at a stride of {stride}; make it a multiple, or no stream fits"
+                ]
+            )
+    return Geometry(stride, receptive, columns)
+
+
+def crop(x: Any, op: Op, like: Any) -> Any:
+    """The part of a skip that the op's output is about."""
+    t, f = op.crop
+    return x[:, t : t + tf.shape(like)[1], f : f + tf.shape(like)[2]]
+
+
+def convolve(x: Any, weights: Any, op: Op) -> Any:
+    """One op, valid in time and bands."""
+    if op.kind == "conv":
+        return tf.nn.conv2d(x, weights, [1, *op.step, 1], "VALID")
+    if op.step[0] == op.step[1]:
+        return tf.nn.depthwise_conv2d(x, weights, [1, *op.step, 1], "VALID")
+    # TensorFlow's depthwise convolution knows equal steps only.
+    return tf.nn.depthwise_conv2d(x, weights, [1, 1, 1, 1], "VALID")[:, :: op.step[0], :: op.step[1]]
+
+
+class Network:
+    """The trunk and its heads, as variables that a training step changes.
+
+    Args:
+        ops: the trunk.
+        heads: outputs of each 1x1 head; the first is the one that ships.
+    """
+
+    def __init__(self, ops: Sequence[Op], columns: int, heads: Sequence[int], dropout: float, seed: int) -> None:
+        self.ops, self.columns, self.dropout = tuple(ops), columns, dropout
+        rng = np.random.default_rng(seed)
+
+        def normal(shape: Sequence[int], fan_in: int) -> Any:
+            return tf.Variable((rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(np.float32))
+
+        self.weights = [
+            normal(op.shape, int(np.prod(op.kernel)) * (1 if op.kind == "depthwise" else op.n_in)) for op in ops
+        ]
+        self.gammas = [tf.Variable(tf.ones(op.n_out)) for op in ops]
+        self.betas = [tf.Variable(tf.zeros(op.n_out)) for op in ops]
+        self.means = [tf.Variable(tf.zeros(op.n_out), trainable=False) for op in ops]
+        self.variances = [tf.Variable(tf.ones(op.n_out), trainable=False) for op in ops]
+        width = ops[-1].n_out
+        self.heads = [(normal((width, n), 4 * width), tf.Variable(tf.zeros(n))) for n in heads]
+
+    @property
+    def trained(self) -> list[Any]:
+        """Variables that gradients change, in a fixed order."""
+        return [*self.weights, *self.gammas, *self.betas, *(v for head in self.heads for v in head)]
+
+    @property
+    def decayed(self) -> list[bool]:
+        """Which of :attr:`trained` are pulled towards zero: weights, not scales and offsets."""
+        n = len(self.ops)
+        return [True] * n + [False] * (2 * n) + [True, False] * len(self.heads)
+
+    @property
+    def moments(self) -> list[Any]:
+        """Running statistics of the normalisations."""
+        return [*self.means, *self.variances]
+
+    def columns_of(self, x: Any, *, training: bool) -> Any:
+        """Trunk output ``(n, columns, 1, channels)`` of feature rows ``(n, frames, n_features)`` in dB."""
+        x = ((x - CENTRE_DB) / SPREAD_DB)[..., None]
+        outputs: list[Any] = []
+        for i, op in enumerate(self.ops):
+            y = convolve(outputs[-1] if outputs else x, self.weights[i], op)
+            if training:
+                mean, variance = tf.nn.moments(y, [0, 1, 2])
+                self.means[i].assign(0.99 * self.means[i] + 0.01 * mean)
+                self.variances[i].assign(0.99 * self.variances[i] + 0.01 * variance)
+            else:
+                mean, variance = self.means[i], self.variances[i]
+            scale = self.gammas[i] * tf.math.rsqrt(variance + 1e-3)
+            y = y * scale + (self.betas[i] - mean * scale)
+            if op.skip is not None:
+                y += crop(outputs[op.skip] if op.skip >= 0 else x, op, y)
+            outputs.append(tf.nn.relu(y))
+        return outputs[-1]
+
+    def logits(self, x: Any, seed: Any = None) -> list[Any]:
+        """Outputs of every head for whole windows ``(n, window_frames, n_features)``; with a seed, as in training."""
+        pooled = tf.reduce_mean(self.columns_of(x, training=seed is not None), axis=[1, 2])
+        if seed is not None and self.dropout:
+            keep = tf.random.stateless_uniform(tf.shape(pooled), seed) >= self.dropout
+            pooled = tf.where(keep, pooled / (1.0 - self.dropout), 0.0)
+        return [pooled @ w + b for w, b in self.heads]
+
+    def fold(self) -> list[tuple[Array, Array]]:
+        """Weights and offsets of every op and of the shipped head, normalisation and dB scale folded in."""
+        folded = []
+        for i, op in enumerate(self.ops):
+            w = self.weights[i].numpy().astype(np.float64)
+            scale = self.gammas[i].numpy().astype(np.float64) / np.sqrt(self.variances[i].numpy() + 1e-3)
+            b = self.betas[i].numpy() - self.means[i].numpy() * scale
+            w = w * (scale[:, None] if op.kind == "depthwise" else scale)
+            if i == 0:
+                w = w / SPREAD_DB
+                b = b - CENTRE_DB * w.sum(axis=(0, 1, 2))
+            folded.append((w.astype(np.float32), b.astype(np.float32)))
+        w, b = (v.numpy() for v in self.heads[0])
+        folded.append((w[None, None], b))
+        return folded

@@ -1,0 +1,114 @@
+"""Feature rows of every clip, computed by the daemon's own stages and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.errors import AudioError
+from auricle.features import front_end
+from auricle_build import sound as sounds
+from auricle_build.clips import Clip
+
+Rows = NDArray[np.floating[Any]]
+Progress = Callable[[int, int], None]
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Features:
+    """The front end of a recipe, with its cache.
+
+    Args:
+        params: what ``auricle.features.front_end`` takes.
+        window_frames: rows that a clip must have at least; shorter recordings are repeated (``wrap``).
+        cache: folder for the rows; computed each time where none is given.
+    """
+
+    params: Mapping[str, Any]
+    window_frames: int
+    cache: Path | None = None
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second that the front end was made for."""
+        return int(self.params["sample_rate"])
+
+    @property
+    def window_samples(self) -> int:
+        """Samples that one window needs."""
+        return (self.window_frames - 1) * int(self.params["hop_length"]) + int(self.params["n_fft"])
+
+    def of(self, sound: sounds.Sound) -> Rows:
+        """Rows ``(k, n_features)`` float32 of samples ``(n,)``, repeated to one window where they are fewer."""
+        pipeline = front_end(**self.params)
+        blocks = np.array_split(sounds.wrap(sound, self.window_samples), max(1, len(sound) // 16000))
+        return np.concatenate([pipeline.process(block) for block in blocks]).astype(np.float32, copy=False)
+
+    def load(self, clip: Clip, variant: Mapping[str, Any] | None = None, *, trim: bool = False) -> Rows:
+        """Rows of a clip, in half precision; ``trim`` drops the digital silence at its ends, ``variant`` is one of :func:`sound.vary`.
+
+        Raises:
+            AudioError: the recording cannot be read.
+        """
+        try:
+            source = _hash(clip.path)
+        except OSError as error:
+            raise AudioError(f"{clip.path}: cannot be read: {error}") from error
+        what = [dict(self.params), self.window_frames, source, clip.onset_s, clip.offset_s, variant, trim]
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+        stored = self.cache / key[:2] / f"{key}.npy" if self.cache else None
+        if stored is not None and stored.exists():
+            return np.asarray(np.load(stored))
+        samples = sounds.load(clip.path, self.sample_rate, clip.onset_s, clip.offset_s)
+        if trim:
+            start, end = sounds.sounding(samples)
+            samples = samples[start:end]
+        if variant:
+            samples = sounds.vary(samples, dict(variant), int(source[:8], 16), self.sample_rate)
+        rows = self.of(samples)
+        if stored is not None:
+            stored.parent.mkdir(parents=True, exist_ok=True)
+            part = stored.with_suffix(".part")
+            with part.open("wb") as file:
+                np.save(file, rows.astype(np.float16))
+            part.replace(stored)
+        # Half precision errs by 0.03 dB at most: a sixteenth of the step of the network's input.
+        return rows.astype(np.float16)
+
+
+def load_all(
+    features: Features,
+    clips: Sequence[Clip],
+    variant: Mapping[str, Any] | None = None,
+    *,
+    trim: bool = False,
+    progress: Progress | None = None,
+) -> tuple[list[Clip], list[Rows], list[str]]:
+    """Rows of many clips; those that cannot be read are left out and named.
+
+    Returns:
+        the clips that were read, their rows, and a line for each that was not.
+    """
+    read: list[Clip] = []
+    rows: list[Rows] = []
+    failed: list[str] = []
+    for i, clip in enumerate(clips, start=1):
+        try:
+            rows.append(features.load(clip, variant, trim=trim))
+            read.append(clip)
+        except AudioError as error:
+            failed.append(str(error))
+        if progress:
+            progress(i, len(clips))
+    return read, rows, failed

@@ -1,0 +1,107 @@
+"""Recordings as the front end wants them, and what a room, a microphone or another speed would make of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from auricle.errors import AudioError
+
+Sound = NDArray[np.float32]
+
+QUIET = 2e-4  # digital zeros that went through a lossy coder: below -74 dBFS
+
+
+def load(path: Path, sample_rate: int, onset_s: float = 0.0, offset_s: float | None = None) -> Sound:
+    """A recording or a part of it, mixed down and at ``sample_rate``; non-finite samples become 0.
+
+    Shape:
+        ``(n,)`` float32.
+
+    Raises:
+        AudioError: the file is not there, is empty or cannot be decoded.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(min(int(onset_s * file.samplerate), file.frames))
+            n = -1 if offset_s is None else round((offset_s - onset_s) * file.samplerate)
+            block = file.read(n, dtype="float32", always_2d=True)
+            rate = file.samplerate
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise AudioError(f"{path}: cannot be read: {error}") from error
+    if not len(block):
+        raise AudioError(
+            f"{path}: holds no sound between {onset_s} s and {'its end' if offset_s is None else offset_s}"
+        )
+    mono = np.nan_to_num(block.mean(axis=1), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.asarray(soxr.resample(mono, rate, sample_rate, quality="HQ"), np.float32)
+
+
+def wrap(sound: Sound, n: int) -> Sound:
+    """The recording repeated until it has at least ``n`` samples (then cut to ``n``); a longer one as it is."""
+    if len(sound) >= n or not len(sound):
+        return sound
+    return np.asarray(np.resize(sound, n), np.float32)
+
+
+def sounding(sound: Sound, block: int = 160) -> tuple[int, int]:
+    """First and last sample of the part that is not digital silence at the file's ends, on a grid of ``block``.
+
+    Some recordings of ESC-50 are filled up with zeros; zeros are no class.
+    """
+    n = len(sound) // block
+    loud = np.flatnonzero(np.abs(sound[: n * block].reshape(n, block)).max(axis=1, initial=0.0) > QUIET)
+    return (int(loud[0]) * block, int(loud[-1] + 1) * block) if len(loud) else (0, len(sound))
+
+
+def change_speed(sound: Sound, factor: float) -> Sound:
+    """The tape played ``factor`` times as fast: pitch and tempo together."""
+    return np.asarray(soxr.resample(sound, 1000.0 * factor, 1000.0, quality="MQ"), np.float32)
+
+
+def room(seed: int, sample_rate: int) -> NDArray[np.float64]:
+    """An impulse response: the direct sound and a tail of noise that dies by 60 dB in 0.15 to 0.7 s (Polack 1988)."""
+    rng = np.random.default_rng(seed)
+    rt60 = rng.uniform(0.15, 0.7)
+    t = np.arange(int(rt60 * sample_rate)) / sample_rate
+    tail = rng.standard_normal(len(t)) * 10.0 ** (-3.0 * t / rt60)
+    tail[: int(rng.uniform(0.002, 0.01) * sample_rate)] = 0.0
+    direct_to_tail_db = rng.uniform(0.0, 12.0)
+    tail *= 10.0 ** (-direct_to_tail_db / 20.0) / np.sqrt(np.sum(tail**2))
+    tail[0] = 1.0
+    return tail
+
+
+def in_room(sound: Sound, response: NDArray[np.float64]) -> Sound:
+    """The sound through an impulse response, as long as it was."""
+    n = len(sound) + len(response) - 1
+    size = 1 << (n - 1).bit_length()
+    wet = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(response, size), size)[: len(sound)]
+    return wet.astype(np.float32)
+
+
+def band_limit(sound: Sound, low: float, high: float, sample_rate: int) -> Sound:
+    """Only ``low`` to ``high`` Hz, with slopes of a third octave: a telephone, a small loudspeaker."""
+    spectrum = np.fft.rfft(sound)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(sound), 1.0 / sample_rate), 1.0))
+    slope = np.clip((octaves - np.log2(low)) * 3.0 + 1.0, 1e-3, 1.0) * np.clip(
+        (np.log2(high) - octaves) * 3.0 + 1.0, 1e-3, 1.0
+    )
+    return np.fft.irfft(spectrum * slope, len(sound)).astype(np.float32)
+
+
+def vary(sound: Sound, variant: dict[str, Any], seed: int, sample_rate: int) -> Sound:
+    """One variant of a recording: ``speed`` (factor), ``room`` (true) and ``band`` ([low, high] Hz), in this order."""
+    if "speed" in variant:
+        sound = change_speed(sound, float(variant["speed"]))
+    if variant.get("room"):
+        sound = in_room(sound, room(seed, sample_rate))
+    if "band" in variant:
+        low, high = variant["band"]
+        sound = band_limit(sound, float(low), float(high), sample_rate)
+    return sound
