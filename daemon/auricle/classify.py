@@ -33,6 +33,8 @@ class Classifier:
     def __init__(self, bundle: Bundle, decision: config.Decision) -> None:
         self._bundle = bundle
         self._scorer = pipeline.scorer(bundle, decision)
+        self.span = self._scorer.span
+        """Samples at the model's rate in a window: what is shorter is padded."""
         self._block = pipeline.block_samples(bundle)
 
     def scores(self, path: str) -> tuple[NDArray[np.float32], float, bool]:
@@ -49,15 +51,15 @@ class Classifier:
         head: list[NDArray[np.float32]] = []
         heard = 0
         for block in reader.blocks(self._block):
-            if heard < self._scorer.span:
+            if heard < self.span:
                 head.append(block)
             heard += len(block)
             rows.append(self._scorer.process(block))
-        padded = heard < self._scorer.span
+        padded = heard < self.span
         if padded:
             if not heard:
                 raise AudioError(f"{path}: too short to be resampled; use at least one millisecond of sound")
-            short = np.resize(np.concatenate(head), self._scorer.span)
+            short = np.resize(np.concatenate(head), self.span)
             rows.append(self._scorer.process(short[heard:]))
         return np.concatenate(rows), reader.duration_s, padded
 

@@ -17,7 +17,7 @@ from auricle.errors import EXIT_SKIPPED, AuricleError
 from auricle.listen import receive
 from auricle.synth import Part
 
-LABELS = ("rain", "clock_tick", "helicopter", "dog_bark")
+LABELS = ("baby_cry", "chainsaw", "dog_bark", "fire_crackling")
 LIMIT_S = 30.0
 SOURCE = "demo"
 

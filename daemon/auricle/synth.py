@@ -196,7 +196,7 @@ MADE: dict[str, Callable[[int, int], NDArray[np.float32]]] = {
 
 
 def scene(
-    labels: Sequence[str], sample_rate: int, *, sound_s: float = 4.0, pause_s: float = 1.5
+    labels: Sequence[str], sample_rate: int, *, sound_s: float = 3.8, pause_s: float = 1.4
 ) -> tuple[NDArray[np.float32], list[Part]]:
     """Sounds one after the other, faded in and out, over a faint noise, and what plays when."""
     rng = _rng("scene")

@@ -1,0 +1,156 @@
+"""A bundle that does not hold is refused before the first sample, in one line that says why."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from auricle import bundle, litert
+from auricle.bundle import Affine, quantise
+from auricle.errors import ModelError
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The default bundle, to be spoilt."""
+    return Path(shutil.copytree(bundle.find("esc10"), tmp_path / "esc10"))
+
+
+def spoil_card(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the card in place."""
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    change(card)
+    (folder / "card.yaml").write_text(yaml.safe_dump(card))
+
+
+def spoil_file(folder: Path, name: str, content: bytes) -> None:
+    """Put another file in a file's place, and its hash into the card: only what is in it can give it away."""
+    (folder / name).write_bytes(content)
+    spoil_card(folder, lambda card: card["files"].update({name: hashlib.sha256(content).hexdigest()}))
+
+
+def refused(folder: Path) -> str:
+    """The line with which a bundle is refused."""
+    with pytest.raises(ModelError) as caught:
+        bundle.load(str(folder))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_default_bundle_holds() -> None:
+    """The packaged default is whole: ten labels and background, at most 250 KB, and its golden vectors hold."""
+    esc10 = bundle.load("esc10")
+    assert len(esc10.labels) == 11
+    assert esc10.card.background == "background"
+    assert len(esc10.whole) <= 250_000
+
+
+def test_its_card_states_accuracy_over_the_bar() -> None:
+    """The card gives float and int8 clip accuracy on a fold that the same recipe never saw, both over 80 %."""
+    figures = bundle.load("esc10").raw["figures"]
+    assert figures["float"] > 0.80
+    assert figures["int8"] > 0.80
+
+
+def test_a_changed_file_is_refused(copy: Path) -> None:
+    """One flipped bit in the network is noticed by its hash."""
+    content = bytearray((copy / "model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "model.tflite").write_bytes(content)
+    assert "SHA-256" in refused(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no model", b"\0" * 5000])
+def test_a_foreign_network_is_refused(copy: Path, content: bytes) -> None:
+    """What is no TFLite file is refused though its hash is right."""
+    spoil_file(copy, "model.tflite", content)
+    assert "not a TFLite model" in refused(copy)
+
+
+def test_a_missing_file_is_refused(copy: Path) -> None:
+    """A file that the card names and the folder lacks."""
+    (copy / "golden.npz").unlink()
+    assert "No such file" in refused(copy)
+
+
+def test_other_golden_vectors_are_refused(copy: Path) -> None:
+    """A network that answers the golden frames otherwise is another network."""
+    with np.load(copy / "golden.npz") as golden:
+        other = {name: golden[name] for name in golden.files}
+    other["scores"] = np.roll(other["scores"], 1, axis=1)
+    np.savez(copy / "other.npz", **other)
+    spoil_file(copy, "golden.npz", (copy / "other.npz").read_bytes())
+    assert "the network answers window 0" in refused(copy)
+
+
+def test_golden_vectors_are_equal_on_this_class_of_machine() -> None:
+    """Here, where they were made, the golden answers are equal to the bit."""
+    esc10 = bundle.load("esc10")
+    if os.uname().machine != "x86_64" or "ai_edge_litert" not in type(litert.load(esc10.whole)).__module__:
+        pytest.skip("the golden vectors were made with LiteRT on x86-64")
+    with np.load(esc10.path / "golden.npz") as golden:
+        frames, hop, scores = golden["frames"], int(golden["hop_frames"]), golden["scores"]
+    rows = quantise(frames, esc10.card.quantisation.input)
+    network = bundle.Network(esc10)
+    span = esc10.card.timing.window_frames
+    given = np.stack([network(rows[j * hop : j * hop + span]) for j in range(len(scores))])
+    np.testing.assert_array_equal(given, scores)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda card: card.update(format=2), "format 2 is not known"),
+        (lambda card: card.update(labels=card["labels"][:-1]), "background"),
+        (lambda card: card.update(labels=[*card["labels"], "extra"]), "the card names 12 labels"),
+        (lambda card: card.update(labels=[card["labels"][0]] * 11), "each must be named once"),
+        (lambda card: card.update(labels="many"), "labels"),
+        (lambda card: card.update(background="silence"), "background: 'silence' is none of the labels"),
+        (lambda card: card.update(head="argmax"), "head: 'argmax' is not known"),
+        (lambda card: card["input"].update(shape=[100, 64]), "timing.window_frames"),
+        (lambda card: card["input"].update(kind="pictures"), "input.kind"),
+        (lambda card: card["quantisation"]["input"].update(scale=0.5), "the card says 0.5"),
+        (lambda card: card["quantisation"]["output"].update(scale=-1.0), "quantis"),
+        (lambda card: card["files"].pop("golden.npz"), "golden.npz is not listed"),
+        (lambda card: card["front_end"].update(hop="x"), "front_end"),
+        (lambda card: card.pop("timing"), "timing"),
+    ],
+)
+def test_a_card_that_disagrees_is_refused(copy: Path, change: Callable[[dict[str, Any]], object], said: str) -> None:
+    """Every claim of the card that the network does not bear out is named, with the value."""
+    spoil_card(copy, change)
+    assert said in refused(copy)
+
+
+@pytest.mark.parametrize("text", ["", "labels: [", "- a\n- list\n", "a: b: c"])
+def test_a_card_that_is_none_is_refused(copy: Path, text: str) -> None:
+    """An empty, broken or foreign card."""
+    (copy / "card.yaml").write_text(text)
+    assert str(copy / "card.yaml") in refused(copy)
+
+
+def test_an_unknown_model_is_named_with_those_that_are_known() -> None:
+    """A typo in the name is answered with the names there are."""
+    with pytest.raises(ModelError, match=r"'esc11' is not known; use .*esc10"):
+        bundle.load("esc11")
+
+
+def test_a_folder_without_a_card_is_no_bundle(tmp_path: Path) -> None:
+    """A folder that holds something else is said to be no bundle."""
+    with pytest.raises(ModelError, match=r"holds no card\.yaml"):
+        bundle.load(str(tmp_path))
+
+
+def test_quantisation_saturates() -> None:
+    """Values beyond the range stop at its ends; int8 would wrap them to the other side."""
+    affine = Affine(scale=0.5, zero_point=10)
+    values = np.array([-1e9, -70.0, -69.0, 0.0, 0.25, 0.26, 58.5, 59.0, 1e9], np.float32)
+    assert quantise(values, affine).tolist() == [-128, -128, -128, 10, 10, 11, 127, 127, 127]
