@@ -119,7 +119,7 @@ def _environment(environ: Mapping[str, str], problems: Problems) -> Iterator[tup
         node: Node | None = Leaf(place, text)
         if text[:1] in ("[", "{", '"', "'"):
             try:
-                node = Parser(place, problems).parse(text)
+                node = Parser(place, problems, lines=False).parse(text)
             except TreeError as error:
                 problems.add(place, "", str(error))
                 continue

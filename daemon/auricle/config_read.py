@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from auricle.config import SOURCE_KINDS, Config, Decision, Publish, Source
+from auricle.config import SOURCE_KINDS, Config, Decision, LabelRule, Publish, Source
 from auricle.config_keys import REQUIRED, Key, keys_of
 from auricle.config_kinds import Name, Refused, loopback, plain
 from auricle.config_layers import layered
 from auricle.config_tree import DEFAULT, Branch, Leaf, Node, Problems, Row, Where, merge
 from auricle.config_words import listed, nearest, shown
+from auricle.errors import ConfigError
 
 
 def read(path: Path | None, *, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Config:
@@ -21,6 +22,28 @@ def read(path: Path | None, *, environ: Mapping[str, str], overrides: Mapping[st
     found = Reader(problems).config(tree)
     problems.raise_all()
     return found
+
+
+def check_labels(config: Config, labels: Mapping[str, Sequence[str]]) -> None:
+    """Refuse rules for labels that no model in use has; ``labels`` maps a model, as in ``Source.model``, to its labels.
+
+    Raises ConfigError with every such label and the one that was probably meant.
+    """
+    problems = []
+    used = [label for source in config.sources for label in labels[source.model]]
+    rules = [("decision.labels", label, used) for label in config.decision.labels]
+    for i, source in enumerate(config.sources):
+        own = (label for label in source.decision.labels if label not in config.decision.labels)
+        rules += [(f"sources[{i}].decision.labels", label, list(labels[source.model])) for label in own]
+    for path, label, known in rules:
+        if label not in known:
+            near = nearest(label, known)
+            places = (config.origins.get(f"{path}.{label}.{name}", "default") for name in keys_of(LabelRule))
+            place = next((f"{place}: " for place in places if place != "default"), "")
+            remedy = f"did you mean {near!r}?" if near else f"it has {listed(sorted(set(known)), 'and')}"
+            problems.append(f"{place}{path}: the model has no label {shown(label)}; {remedy}")
+    if problems:
+        raise ConfigError(problems)
 
 
 class Reader:
@@ -44,9 +67,11 @@ class Reader:
         origins = {path: "default" if where == DEFAULT else str(where) for path, where in self._places.items()}
         return Config(**found, origins=origins)
 
-    def _section(self, of: type, node: Node | None, path: str, where: Where) -> Any:
+    def _section(self, of: type, node: Node | None, path: str, where: Where | None) -> Any:
         entries = self._entries(of, node, path)
-        where = node.where if node is not None else where
+        if node is not None:
+            # Of something that is no section at all, nothing is missing besides.
+            where = node.where if isinstance(node, Branch) or _null(node) else None
         found = {}
         for name, about in keys_of(of).items():
             child = entries.get(name)
@@ -58,13 +83,13 @@ class Reader:
             self._check_decision(section, path)
         elif isinstance(section, Publish):
             self._check_publish(section, path)
-        elif isinstance(section, Source):
+        elif isinstance(section, Source) and where is not None:
             self._check_source(section, path, where)
         return section
 
     def _entries(self, of: type, node: Node | None, path: str) -> Mapping[str, Node]:
         """The known keys of a section that is written; the others are told."""
-        if node is None or (isinstance(node, Leaf) and node.null):
+        if node is None or _null(node):
             return {}
         if not isinstance(node, Branch):
             what = "a list" if isinstance(node, Row) else shown(node.text)
@@ -76,7 +101,7 @@ class Reader:
                 self._complain(node.keys[name], path, f"unknown key {shown(name)}; {_meant(name, known)}")
         return {name: child for name, child in node.entries.items() if name in known}
 
-    def _key(self, of: type, name: str, node: Node | None, path: str, where: Where) -> Any:
+    def _key(self, of: type, name: str, node: Node | None, path: str, where: Where | None) -> Any:
         about = keys_of(of)[name]
         if about.section is None:
             return self._value(about, node, path, where)
@@ -86,17 +111,18 @@ class Reader:
             return None
         return self._section(about.section, node, path, where)
 
-    def _value(self, about: Key, node: Node | None, path: str, where: Where) -> Any:
+    def _value(self, about: Key, node: Node | None, path: str, where: Where | None) -> Any:
         assert about.kind is not None
         if node is None:
             self._places[path] = DEFAULT
             if about.default is REQUIRED:
-                self._complain(where, path, f"is missing; give {about.kind.wants()}")
+                if where is not None:
+                    self._complain(where, path, f"is missing; give {about.kind.wants()}")
                 self._failed.add(path)
                 return None
             return about.initial
         self._places[path] = node.where
-        empty = isinstance(node, Leaf) and node.null
+        empty = _null(node)
         if empty and (about.nullable or callable(about.default)):
             return about.initial if callable(about.default) else None
         try:
@@ -106,7 +132,7 @@ class Reader:
         except Refused as refusal:
             at = refusal.item or node
             complaint = str(refusal)
-            if isinstance(at, Leaf) and at.text.strip():
+            if isinstance(at, Leaf) and at.text.strip() and not at.null:
                 complaint = f"{shown(at.text)} {complaint}"
             if not complaint.endswith("?"):
                 complaint += f"; use {_wanted(about)}"
@@ -116,7 +142,7 @@ class Reader:
 
     def _labels(self, about: Key, node: Node | None, path: str) -> dict[str, Any]:
         assert about.section is not None
-        if node is None or (isinstance(node, Leaf) and node.null):
+        if node is None or _null(node):
             return {}
         if not isinstance(node, Branch):
             self._complain(node.where, path, "put each label below it, indented, such as 'dog_bark: {threshold: 0.6}'")
@@ -127,13 +153,14 @@ class Reader:
                 Name().read(Leaf(node.keys[label], label, plain=False))
             except Refused as refusal:
                 complaint = f"{shown(label)} {refusal}" if label.strip() else "a label is empty"
-                self._complain(node.keys[label], path, f"{complaint}; use {Name().wants()}".replace("?; use", "? use"))
+                remedy = "" if complaint.endswith("?") else f"; use {Name().wants()}"
+                self._complain(node.keys[label], path, complaint + remedy)
                 continue
             found[label] = self._section(about.section, child, f"{path}.{label}", child.where)
         return found
 
     def _sources(self, node: Node) -> tuple[Source, ...]:
-        if isinstance(node, Leaf) and node.null:
+        if _null(node):
             node = Row(node.where, ())
         if not isinstance(node, Row):
             self._complain(node.where, "sources", "is not a list; begin each source with '- name: '")
@@ -206,9 +233,13 @@ class Reader:
             self._complain(where, at, f"{shown(publish.query)} serves endpoint and query; give each its own port")
 
 
+def _null(node: Node) -> bool:
+    return isinstance(node, Leaf) and node.null
+
+
 def _over(below: Node | None, above: Node | None) -> Node | None:
     """A source's own key over the one at the top; an empty one changes nothing."""
-    if above is None or (below is not None and isinstance(above, Leaf) and above.null):
+    if above is None or (below is not None and _null(above)):
         return below
     return merge(below, above)
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from auricle.config_words import shown
 from auricle.errors import ConfigError
 
 MAX_BYTES = 256 * 1024
@@ -120,8 +121,9 @@ class Problems:
 class Parser:
     """One document of YAML text, event by event: no recursion, nothing expanded beyond its bounds."""
 
-    def __init__(self, place: Where, problems: Problems) -> None:
+    def __init__(self, place: Where, problems: Problems, *, lines: bool = True) -> None:
         self.place = place
+        self.lines = lines
         self.problems = problems
         self._anchors: dict[str, tuple[Node, int, int]] = {}
         self._stack: list[_Open] = []
@@ -149,9 +151,10 @@ class Parser:
             yield from yaml.parse(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            line = mark.line if mark else 0
             lines = text.splitlines()
-            if 0 <= line < len(lines) and "\t" in lines[line] and "character" in str(error.problem):
+            # What is missing at the end is found missing behind it.
+            line = min(mark.line if mark else 0, max(0, len(lines) - 1))
+            if lines and "\t" in lines[line] and "character" in str(error.problem):
                 raise TreeError(self._at(line), "a tab where YAML wants spaces; indent with spaces") from None
             problem = str(error.problem or error.context)
             hint = next((f"; {hint}" for part, hint in _HINTS.items() if part in problem), "")
@@ -161,6 +164,8 @@ class Parser:
             raise TreeError(self.place, f"not valid YAML: {' '.join(str(error).split())}") from None
 
     def _at(self, line: int, column: int = 0) -> Where:
+        if not self.lines:
+            return self.place
         return Where(self.place.rank, line + 1, column, self.place.name, self.place.folder)
 
     def _mark(self, event: Any) -> Where:
@@ -227,7 +232,8 @@ class Parser:
             raise TreeError(where, "merge keys ('<<') are not known here; write the keys out")
         if node.text in top.keys:
             first = top.keys[node.text].line
-            self.problems.add(where, "", f"the key {node.text!r} is already in line {first}; keep one of them")
+            already = f"is already in line {first}" if self.lines else "is there already"
+            self.problems.add(where, "", f"the key {shown(node.text)} {already}; keep one of them")
             top.repeated = True
         else:
             top.pending = (node.text, where)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-_USERINFO = re.compile(r"(://[^:@/?#\s]*):(?:[^/?#\s]*|(?![0-9]+(?:[/?#]|$))\S*)@")
+_USERINFO = re.compile(r"(//[^:@/?#\s]*):(?:[^/?#\s]*|(?![0-9]+(?:[/?#]|$))\S*)@")
 _SECRET_PARAMETER = re.compile(r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|api_?key)=)[^&\s'\"]+")
 _SECRET_HEADER = re.compile(r"(?i)((?:authorization|cookie|x-api-key)\s*:\s*)[^\r\n]+")
 
@@ -37,7 +37,9 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
     """The known word that was probably meant."""
     folded = {name.casefold(): name for name in reversed(known)}
     found = difflib.get_close_matches(word.casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
+    if found:
+        return folded[found[0]]
+    return next((name for name in known if len(word) > 2 and word.casefold() in name.casefold()), None)
 
 
 def number(value: float) -> str:
