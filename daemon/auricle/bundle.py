@@ -215,8 +215,7 @@ class Network:
         where = f"{bundle.path}/model.tflite"
         try:
             self._interpreter = litert.load(bundle.whole)
-            self._interpreter.allocate_tensors()
-        except (ModelError, RuntimeError) as e:
+        except ModelError as e:
             raise ModelError(f"{where}: {e}") from None
         (inp, *more_in), (out, *more_out) = (
             self._interpreter.get_input_details(),

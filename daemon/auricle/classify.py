@@ -30,9 +30,11 @@ class Verdict(msgspec.Struct):
 class Classifier:
     """Whole recordings, one verdict each; every file begins from the same state."""
 
-    def __init__(self, bundle: Bundle, decision: config.Decision) -> None:
+    def __init__(self, bundle: Bundle, decision: config.Decision, gate: config.Gate) -> None:
         self._bundle = bundle
-        self._scorer = pipeline.scorer(bundle, decision)
+        scorer = pipeline.scorer(bundle, decision, gate)
+        self._scorer, self._gate = scorer.stages, scorer.front_end.gate
+        self._learned = {} if self._gate is None else self._gate.learned
         self.span = self._scorer.span
         """Samples at the model's rate in a window: what is shorter is padded."""
         self._block = pipeline.block_samples(bundle)
@@ -46,6 +48,8 @@ class Classifier:
             AudioError: the file cannot be read.
         """
         self._scorer.reset()
+        if self._gate is not None:
+            self._gate.learned = self._learned
         reader = Reader(path, self._bundle.card.front_end.sample_rate)
         rows: list[NDArray[np.float32]] = []
         head: list[NDArray[np.float32]] = []
@@ -80,7 +84,7 @@ class Classifier:
 def classify(paths: Sequence[str], cfg: config.Config, bundle: Bundle, *, json: bool) -> int:
     """Print a verdict a file; the exit code."""
     files, faults = find(paths)
-    classifier = Classifier(bundle, cfg.decision)
+    classifier = Classifier(bundle, cfg.decision, cfg.gate)
     for fault in faults:
         _complain(fault)
     skipped = len(faults)

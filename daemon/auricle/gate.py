@@ -40,7 +40,8 @@ class NoiseGate:
         frequency_smoothing_hz: half width of the mask's smoothing over frequency (its ``freq_mask_smooth_hz``); 0 for
             none.
         time_smoothing_ms: half width over time (its ``time_mask_smooth_ms``); 0 for none.
-        lookahead_frames: frames ahead that the smoothing sees; at most its half width, which is noisereduce's own.
+        lookahead_frames: frames ahead that the smoothing sees; at most its half width, which is noisereduce's own and
+            what ``None`` stands for.
         noise_profile: a file made by ``auricle noise``, or samples ``(n,)`` of noise.
         start_up_s: seconds from which to learn the floor when none is given; 0 not to.
         adaptation_s: time constant of a floor that follows the room; 0 for one that stays.
@@ -66,7 +67,7 @@ class NoiseGate:
         reduction: float = 1.0,
         frequency_smoothing_hz: float = 500.0,
         time_smoothing_ms: float = 50.0,
-        lookahead_frames: int = 0,
+        lookahead_frames: int | None = 0,
         noise_profile: str | Path | ArrayLike | None = None,
         start_up_s: float = 2.0,
         adaptation_s: float = 0.0,
@@ -90,6 +91,8 @@ class NoiseGate:
                 f"gate: frequency_smoothing_hz {frequency_smoothing_hz:g} is wider than the spectrum; "
                 f"use at most {sample_rate / 2:g}"
             )
+        if lookahead_frames is None:
+            lookahead_frames = n_time
         if not 0 <= lookahead_frames <= n_time:
             raise ValueError(
                 f"gate: lookahead_frames {lookahead_frames} does not fit time_smoothing_ms {time_smoothing_ms:g}; "
@@ -118,7 +121,7 @@ class NoiseGate:
 
     @sensitivity.setter
     def sensitivity(self, value: float) -> None:
-        if not 0 <= value <= 100:
+        if not 0 <= value <= 10:
             raise ValueError(f"gate: sensitivity {value:g} cannot be; use 0 to 10 (default 1.5)")
         self._sensitivity = float(value)
         self._set_threshold()
@@ -174,6 +177,9 @@ class NoiseGate:
         unchanged = self._unchanged - self.lead - self._rows_out
         if unchanged > 0:
             weights[:unchanged] = 1.0
+        if self._reduction == 0.0:
+            # Nothing taken away is nothing changed, at the spectrum's ends too, where noisereduce fades.
+            weights.fill(1.0)
         self._rows_out += n
         if not sound:
             np.multiply(weights, weights, out=weights)
@@ -203,18 +209,18 @@ class NoiseGate:
         return self._weight > 0.0 or self._floor.frames < self._start_up_frames
 
     def _set_threshold(self) -> None:
-        if self.learning:
-            self._threshold = np.full(self._geometry.n_bins, -1.0, np.float32)
-        else:
-            self._threshold = self._floor.threshold(self._sensitivity)
+        always = np.full(self._geometry.n_bins, -1.0)
+        threshold = always if self.learning else self._floor.threshold(self._sensitivity)
+        self._thresholds = {kind: threshold.astype(kind) for kind in (np.dtype(np.float32), np.dtype(np.float64))}
 
     def _louder(self, power: Block) -> NDArray[np.bool_]:
         """The mask of what is over the threshold, while the threshold learns from the same frames."""
+        threshold = self._thresholds[power.dtype]
         if not self._teachable:
             if self.learning:
                 self._unchanged = self._frames_in + len(power)
             self._frames_in += len(power)
-            return np.greater(power, self._threshold)
+            return np.asarray(np.greater(power, threshold))
         mask = np.empty(power.shape, np.bool_)
         total = power.sum(axis=-1)
         useful = np.flatnonzero(np.isfinite(total) & (total > 0))
@@ -224,7 +230,7 @@ class NoiseGate:
             taken, useful = useful[:room], useful[room:]
             # The group's last frame is still judged by the floor that was before it.
             end = int(taken[-1]) + 1 if len(taken) == room else len(power)
-            np.greater(power[begin:end], self._threshold, out=mask[begin:end])
+            np.greater(power[begin:end], self._thresholds[power.dtype], out=mask[begin:end])
             self._frames_in += end - begin
             if self.learning:
                 self._unchanged = self._frames_in
@@ -289,7 +295,13 @@ def reduce_noise(
         noise_profile=samples if noise is None else noise,
     )
     pipeline = Pipeline(
-        [Slices(n_fft, hop_length), Spectrum(n_fft, win_length), gate, OverlapAdd(n_fft, hop_length, win_length)]
+        [
+            Slices(n_fft, hop_length),
+            # Double precision, since here sound at the very threshold must fall on noisereduce's side of it.
+            Spectrum(n_fft, win_length, double=True),
+            gate,
+            OverlapAdd(n_fft, hop_length, win_length),
+        ]
     )
     rows = -(-len(samples) // hop_length)
     # Zeros before, so that row 0 begins at sample 0, and behind, so that the last row comes.

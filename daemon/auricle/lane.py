@@ -44,6 +44,7 @@ class Lane:
         source: gives the pieces.
         bundle: the model.
         decision: the rules.
+        gate: the noise gate.
         publish: how often scores and updates are told.
         publisher: takes the messages.
     """
@@ -54,6 +55,7 @@ class Lane:
         bundle: Bundle,
         *,
         decision: config.Decision,
+        gate: config.Gate,
         publish: config.Publish,
         publisher: Publisher,
     ) -> None:
@@ -68,8 +70,15 @@ class Lane:
         self._model = messages.Model(bundle.card.name, bundle.hash)
         self._model_rate = bundle.card.front_end.sample_rate
         self._score_interval = pipeline.samples(publish.score_interval_ms, bundle)
-        scorer = pipeline.scorer(bundle, decision)
-        self._stages = Pipeline([scorer, pipeline.smoother(bundle, decision)])
+        scorer = pipeline.scorer(bundle, decision, gate)
+        self.gate = scorer.front_end.gate
+        self._gate_forced = gate.enabled != "auto" and pipeline.gated(bundle, gate) != bundle.card.front_end.behind_gate
+        if self._gate_forced:
+            trained = "behind" if bundle.card.front_end.behind_gate else "without"
+            log.warning(
+                "%s: gate.enabled is %s, but %s was trained %s it", source.name, gate.enabled, bundle.card.name, trained
+            )
+        self._stages = Pipeline([scorer.stages, pipeline.smoother(bundle, decision)])
         self._level = Level(self._stages.span, self._stages.hop)
         self._detector = pipeline.detector(
             bundle,
@@ -202,10 +211,16 @@ class Lane:
             events=counters.events,
             cleaned_samples=self.source.cleaned,
             skipped=counters.skipped,
-            gate="off",
+            gate=self._gate_state,
             level_dbfs=None if self.level_dbfs is None else round(self.level_dbfs, 2),
             age_s=None if self.processed_s is None else round(now_s - self.processed_s, 3),
         )
+
+    @property
+    def _gate_state(self) -> str:
+        """``off``, ``on`` or ``learning`` (sound passes unchanged), and whether that is not what the model knows."""
+        state = "off" if self.gate is None else "learning" if self.gate.learning else "on"
+        return f"{state}, forced" if self._gate_forced else state
 
     @property
     def heard_samples(self) -> int:

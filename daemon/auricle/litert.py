@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from auricle.errors import ModelError
+
+_CHATTER = b"INFO: "
 
 
 def _interpreter() -> Callable[..., Any]:
@@ -21,14 +27,42 @@ def _interpreter() -> Callable[..., Any]:
     return Interpreter  # type: ignore[no-any-return]
 
 
-def load(content: bytes) -> Any:
-    """An interpreter on one thread (more would cost wake-ups, and sources already share the core).
+def load(content: bytes, shapes: Mapping[str, Sequence[int]] | None = None) -> Any:
+    """An interpreter with its tensors allocated, on one thread: more would cost wake-ups, and sources share the core.
+
+    Args:
+        content: of a ``.tflite`` file.
+        shapes: other shapes for inputs, by name.
 
     Raises:
-        ModelError: no runtime is installed, or the content is no model that it understands.
+        ModelError: no runtime is installed, or the content is no model that it can run.
     """
-    interpreter = _interpreter()
+    make = _interpreter()
     try:
-        return interpreter(model_content=content, num_threads=1)
+        with _without_chatter():
+            interpreter = make(model_content=content, num_threads=1)
+            for tensor in interpreter.get_input_details():
+                if shapes and tensor["name"] in shapes:
+                    interpreter.resize_tensor_input(tensor["index"], list(shapes[tensor["name"]]))
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as e:
         raise ModelError(f"not a TFLite model that can be run ({str(e).splitlines()[0] if str(e) else e!r})") from None
+    return interpreter
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """The runtime greets on standard error from C++ and knows no switch for it; what is no greeting passes."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught:
+                if not line.startswith(_CHATTER):
+                    os.write(2, line)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from auricle import config
 from auricle.bundle import Bundle
 from auricle.classifier import window_classifier
 from auricle.decision import Detector, Rule, Smoother
-from auricle.errors import ConfigError
-from auricle.features import front_end
+from auricle.errors import AudioError, ConfigError
+from auricle.features import FrontEnd, front_end
 from auricle.stage import Pipeline
 
 BLOCK_FRAMES = 32
@@ -46,21 +47,62 @@ def hop_frames(decision: config.Decision, bundle: Bundle) -> int:
     return hop // card.front_end.hop_length
 
 
-def front_end_of(bundle: Bundle) -> Pipeline:
-    """Samples ``(n,)`` at the model's rate to the feature rows ``(k, n_features)`` that the model was trained on."""
+def gated(bundle: Bundle, gate: config.Gate) -> bool:
+    """Whether the gate is on: as the user wishes, or as the model was trained."""
+    return gate.enabled == "on" or (gate.enabled == "auto" and bundle.card.front_end.behind_gate)
+
+
+def front_end_of(bundle: Bundle, gate: config.Gate) -> FrontEnd:
+    """Samples ``(n,)`` at the model's rate to the feature rows ``(k, n_features)`` that the model takes.
+
+    Raises:
+        ConfigError: the gate cannot be as configured, or its noise profile cannot be read.
+    """
     card = bundle.card.front_end
-    return front_end(
-        sample_rate=card.sample_rate,
-        n_fft=card.n_fft,
-        win_length=card.win_length,
-        hop_length=card.hop_length,
-        features=card.features,
-    )
+    wanted = {
+        "sensitivity": gate.sensitivity,
+        "reduction": gate.reduction,
+        "frequency_smoothing_hz": gate.frequency_smoothing_hz,
+        "time_smoothing_ms": gate.time_smoothing_ms,
+        "lookahead_frames": gate.lookahead_frames,
+        "noise_profile": gate.noise_profile,
+        "start_up_s": gate.start_up_s,
+        "adaptation_s": gate.adaptation_s,
+    }
+    try:
+        return front_end(
+            sample_rate=card.sample_rate,
+            n_fft=card.n_fft,
+            win_length=card.win_length,
+            hop_length=card.hop_length,
+            features=card.features,
+            gate=wanted if gated(bundle, gate) else None,
+        )
+    except (ValueError, AudioError) as e:
+        raise ConfigError([str(e)]) from None
 
 
-def scorer(bundle: Bundle, decision: config.Decision) -> Pipeline:
-    """Samples ``(n,)`` at the model's rate to scores ``(k, n_labels)``, one row a decision hop, not yet smoothed."""
-    return Pipeline([front_end_of(bundle), window_classifier(bundle, hop_frames(decision, bundle))])
+@dataclass(frozen=True)
+class Scorer:
+    """Samples ``(n,)`` at the model's rate to scores ``(k, n_labels)``, one row a decision hop, not yet smoothed.
+
+    Args:
+        front_end: its first half; holds the gate, if there is one.
+        stages: the whole as one stage.
+    """
+
+    front_end: FrontEnd
+    stages: Pipeline
+
+
+def scorer(bundle: Bundle, decision: config.Decision, gate: config.Gate) -> Scorer:
+    """The stages from sample to score.
+
+    Raises:
+        ConfigError: the model, the decision hop and the gate do not fit together.
+    """
+    front = front_end_of(bundle, gate)
+    return Scorer(front, Pipeline([front, window_classifier(bundle, hop_frames(decision, bundle))]))
 
 
 def smoother(bundle: Bundle, decision: config.Decision) -> Smoother:

@@ -87,7 +87,7 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
         else:
             outlets.append(_Printer(show, seen))
         publisher = Publisher(cfg.node, outlets)
-        lane = Lane(source, bundle, decision=cfg.decision, publish=cfg.publish, publisher=publisher)
+        lane = Lane(source, bundle, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=publisher)
         stop = engine.Stop()
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())

@@ -36,7 +36,11 @@ def run(cfg: config.Config) -> int:
         for wanted in cfg.sources:
             model = models[wanted.model]
             source = open_source(wanted, cfg.capture, model)
-            lanes.append(Lane(source, model, decision=wanted.decision, publish=cfg.publish, publisher=publisher))
+            lanes.append(
+                Lane(
+                    source, model, decision=wanted.decision, gate=wanted.gate, publish=cfg.publish, publisher=publisher
+                )
+            )
             lanes[-1].tell("starting")
         for lane in lanes:
             lane.source.open()

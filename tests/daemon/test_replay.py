@@ -50,7 +50,9 @@ def hear(pieces: Iterator[Piece], esc10: bundle.Bundle) -> list[dict[str, Any]]:
 
     source = Recordings("test", [], model_rate=RATE)
     cfg = config.load(None, environ={})
-    lane = Lane(source, esc10, decision=cfg.decision, publish=cfg.publish, publisher=Publisher("node", [outlet]))
+    lane = Lane(
+        source, esc10, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=Publisher("node", [outlet])
+    )
     for piece in pieces:
         lane.take(piece)
     return heard
@@ -141,7 +143,7 @@ def test_a_file_is_heard_the_same_at_any_rate_of_reading(
 def test_replay_agrees_with_classify(esc10: bundle.Bundle, tmp_path: Path, sound: np.ndarray) -> None:
     """The scores that replay smooths are those that classify averages: one pipeline serves both."""
     path = write(tmp_path / "scene.wav", sound, subtype="FLOAT")
-    rows, _, padded = Classifier(esc10, config.Decision()).scores(str(path))
+    rows, _, padded = Classifier(esc10, config.Decision(), config.Gate()).scores(str(path))
     assert not padded
     cfg = config.load(None, environ={}, overrides={"decision.smoothing_ms": 0})
     heard: list[list[float]] = []
@@ -151,7 +153,9 @@ def test_replay_agrees_with_classify(esc10: bundle.Bundle, tmp_path: Path, sound
             heard.append(list(json.loads(payload)["scores"].values()))
 
     source = Recordings("test", [str(path)], model_rate=RATE, speed=None)
-    lane = Lane(source, esc10, decision=cfg.decision, publish=cfg.publish, publisher=Publisher("node", [outlet]))
+    lane = Lane(
+        source, esc10, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=Publisher("node", [outlet])
+    )
     source.open()
     while not source.done:
         for piece in source.poll(0.0):
@@ -163,8 +167,8 @@ def test_a_files_verdict_does_not_depend_on_the_files_before_it(esc10: bundle.Bu
     """classify begins every file from the same state."""
     a = write(tmp_path / "a.wav", varied(3.0, seed=1))
     b = write(tmp_path / "b.wav", varied(3.0, seed=2))
-    classifier = Classifier(esc10, config.Decision())
-    alone = Classifier(esc10, config.Decision()).verdict(str(b))
+    classifier = Classifier(esc10, config.Decision(), config.Gate())
+    alone = Classifier(esc10, config.Decision(), config.Gate()).verdict(str(b))
     classifier.verdict(str(a))
     assert classifier.verdict(str(b)) == alone
 
@@ -172,7 +176,7 @@ def test_a_files_verdict_does_not_depend_on_the_files_before_it(esc10: bundle.Bu
 def test_a_short_file_is_repeated_to_a_window(esc10: bundle.Bundle, tmp_path: Path) -> None:
     """A file shorter than the window is what the same sound repeated by hand would be, and says that it was padded."""
     short = varied(0.7)
-    classifier = Classifier(esc10, config.Decision())
+    classifier = Classifier(esc10, config.Decision(), config.Gate())
     verdict = classifier.verdict(str(write(tmp_path / "short.wav", short, subtype="FLOAT")))
     repeated = np.resize(short, classifier.span)
     by_hand = classifier.verdict(str(write(tmp_path / "long.wav", repeated, subtype="FLOAT")))

@@ -61,10 +61,12 @@ def esc10() -> bundle.Bundle:
 
 
 def _stages(model: bundle.Bundle) -> dict[str, Callable[[], Stage]]:
-    decision = config.Decision()
+    decision, gate = config.Decision(), config.Gate()
     return {
-        "scorer": lambda: pipeline.scorer(model, decision),
-        "smoothed": lambda: Pipeline([pipeline.scorer(model, decision), pipeline.smoother(model, decision)]),
+        "scorer": lambda: pipeline.scorer(model, decision, gate).stages,
+        "smoothed": lambda: Pipeline(
+            [pipeline.scorer(model, decision, gate).stages, pipeline.smoother(model, decision)]
+        ),
     }
 
 
@@ -83,7 +85,7 @@ def test_samples_to_scores_obey_the_laws(esc10: bundle.Bundle, kind: str) -> Non
 def test_window_classifier_obeys_the_laws(esc10: bundle.Bundle) -> None:
     """The network on every decision hop gives the same scores however the rows come."""
     rng = np.random.default_rng(4)
-    rows = pipeline.front_end_of(esc10).process(SOUND)
+    rows = pipeline.front_end_of(esc10, config.Gate()).process(SOUND)
     for _ in range(5):
         laws.hold(lambda: window_classifier(esc10, 8), rows, list(rng.integers(0, 90, 12)))
 
