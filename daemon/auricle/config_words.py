@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -35,6 +34,8 @@ def listed(words: Sequence[str], joint: str = "or") -> str:
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
     """The known word that was probably meant."""
+    import difflib  # only a mistake needs it
+
     folded = {name.casefold(): name for name in reversed(known)}
     found = difflib.get_close_matches(word.casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
     if found:

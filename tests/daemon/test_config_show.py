@@ -29,13 +29,14 @@ def no_system_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config_layers, "SYSTEM_FILE", Path("/absent/auricle.yaml"))
 
 
-def paths(of: type, path: str = "") -> list[str]:
-    """Every declared key path; lists and labels as one step."""
+def paths(of: type, path: str = "", *, sections: bool = True) -> list[str]:
+    """Every declared key path; lists and labels as one step. Without ``sections``: values of their own alone."""
     found = []
     for name, about in keys_of(of).items():
-        found.append(f"{path}{name}")
+        if sections or not (about.section or about.inherits):
+            found.append(f"{path}{name}")
         if about.section is not None and not about.inherits:
-            found += paths(about.section, f"{path}{name}.")
+            found += paths(about.section, f"{path}{name}.", sections=sections)
     return found
 
 
@@ -46,7 +47,7 @@ def written_paths(value: Any, path: str = "") -> set[str]:
         return found.union(*(written_paths(item, path) for item in value))
     for key, inner in value.items() if isinstance(value, dict) else ():
         if path.endswith("labels."):
-            found |= written_paths(inner, path)
+            found |= {f"{path}{rule}" for rule in inner}
         else:
             found |= {f"{path}{key}"} | written_paths(inner, f"{path}{key}.")
     return found
@@ -73,8 +74,13 @@ def test_the_example_holds_every_key(tmp_path: Path) -> None:
     assert {source.kind for source in config.sources} == {"microphone", "recording", "ffmpeg", "stdin"}
     inherited = {"sources.model", "sources.gate", "sources.decision"}
     assert set(paths(Config)) | inherited <= written_paths(yaml.safe_load(text))
-    explained = re.findall(r"\[[^\]]*(?:\][^\]]*)?; (?:live|segment|restart)\]", EXAMPLE.read_text(encoding="utf-8"))
-    assert len(explained) >= len([path for path in paths(Config) if "." in path]) / 2
+
+
+def test_the_example_explains_every_key() -> None:
+    """Every value has what may be written and when a change takes effect in brackets before it, nothing else has."""
+    text = re.sub(r"\n *# (?=\S)", " ", EXAMPLE.read_text(encoding="utf-8"))
+    explained = re.findall(r"; (?:live|segment|restart)\]\n *#? *(?:- )?(\w+):", text)
+    assert sorted(explained) == sorted(path.rpartition(".")[2] for path in paths(Config, sections=False))
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "config" / "examples").glob("*.yaml")))
@@ -88,9 +94,7 @@ def test_the_docs_hold_the_table() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert config_show.table() in text, "put the output of: auricle config keys into docs/configuration.md"
     for path in paths(Config):
-        assert re.search(rf"`{path.replace('sources', 'sources[[][]]').replace('labels', 'labels(.LABEL)?')}`", text), (
-            path
-        )
+        assert f"`{path.replace('sources', 'sources[]').replace('labels', 'labels.LABEL')}`" in text
 
 
 def test_the_schema_takes_the_examples() -> None:
@@ -117,9 +121,7 @@ def number(low: float, high: float) -> st.SearchStrategy[float | int]:
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=20).filter(str.strip)
-NAME = st.from_regex(r"[\w-]{1,12}", fullmatch=True) | st.sampled_from(
-    ["no", "010", "null", "1e3", "on", "~x".strip("~")]
-)
+NAME = st.from_regex(r"[\w-]{1,12}", fullmatch=True) | st.sampled_from(["no", "010", "null", "1e3", "on"])
 MASKED = TEXT.filter(lambda text: "=" not in text and ":" not in text and not text.startswith("-"))
 RULE = st.fixed_dictionaries(
     {},
@@ -188,9 +190,7 @@ VALID = st.fixed_dictionaries(
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(wanted=VALID)
 def test_what_is_shown_reads_as_the_same(tmp_path: Path, wanted: dict[str, Any]) -> None:
     """Any valid configuration, shown and read again, is equal; every other YAML reader sees the same values in it."""
@@ -211,7 +211,8 @@ def test_show_says_where_each_value_came_from(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(
         "gate: {sensitivity: 2}\n"
-        "sources:\n- name: cam\n  ffmpeg: {url: 'rtsp://me:geheim@host/x?token=abc', options: [-headers, 'Cookie: geheim']}\n"
+        "sources:\n- name: cam\n"
+        "  ffmpeg: {url: 'rtsp://me:geheim@host/x?token=abc', options: [-headers, 'Cookie: geheim']}\n"
         "  gate: {reduction: 0.5}\n  decision:\n    labels: {dog: {threshold: 0.7}}\n",
         encoding="utf-8",
     )
