@@ -316,6 +316,7 @@ def test_passwords_are_never_shown(tmp_path: Path) -> None:
         "rtsp://u:gehe@im@host",
         "rtsp://host/x?user=u&password=geheim",
         "//u:geheim@h",
+        "https://geheim@h/x",
     ):
         text = f"node: '{url}\\n'\nlog: {{level: '{url}'}}\npublish: {{endpoint: '{url}', '{url}': 1}}\n"
         lines = problems(tmp_path, text)
