@@ -78,7 +78,7 @@ class Meter:
     def _message(self, now_s: float, cpu_percent: float) -> messages.Health:
         with open("/proc/self/statm") as statm:
             rss_mb = int(statm.read().split()[1]) * self._page_mb
-        latencies = sorted(latency for lane in self._lanes for latency in lane.latencies_ms)
+        latencies = sorted(latency for lane in self._lanes for latency in lane.reporter.latencies_ms)
         return messages.Health(
             node=self._publisher.node,
             instance=self._publisher.instance,

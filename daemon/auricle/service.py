@@ -11,6 +11,7 @@ from auricle import bundle, config, engine, pipeline
 from auricle.bundle import Bundle
 from auricle.errors import EXIT_SKIPPED, ConfigError
 from auricle.lane import Lane
+from auricle.poller import Poller
 from auricle.publisher import Publisher, Socket
 from auricle.source import Source
 
@@ -32,10 +33,11 @@ def run(cfg: config.Config) -> int:
         socket = Socket(context, cfg.publish.endpoint)
         stack.callback(socket.close)
         publisher = Publisher(cfg.node, [socket])
+        poller = stack.enter_context(Poller())
         lanes = []
         for wanted in cfg.sources:
             model = models[wanted.model]
-            source = open_source(wanted, cfg.capture, model)
+            source = source_of(wanted, cfg.capture, model, poller)
             lanes.append(
                 Lane(
                     source, model, decision=wanted.decision, gate=wanted.gate, publish=cfg.publish, publisher=publisher
@@ -51,9 +53,24 @@ def run(cfg: config.Config) -> int:
         return EXIT_SKIPPED if any(lane.counters.skipped for lane in lanes) else 0
 
 
-def open_source(wanted: config.Source, capture: config.Capture, model: Bundle) -> Source:
+def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, poller: Poller) -> Source:
     """The source that the configuration describes, giving sound at the model's rate; not yet open."""
     rate = model.card.front_end.sample_rate
+    if wanted.microphone is not None:
+        from auricle.microphone import Microphone
+
+        return Microphone(
+            wanted.name,
+            poller=poller,
+            device=wanted.microphone.device,
+            channel=wanted.microphone.channel,
+            model_rate=rate,
+            sample_rate=wanted.microphone.sample_rate,
+            ring_s=capture.ring_s,
+            stall_s=capture.stall_s,
+            silence_alarm_s=capture.silence_alarm_s,
+            block_s=wanted.decision.hop_ms / 1000,
+        )
     if wanted.recording is not None:
         from auricle.recording import Recordings
 

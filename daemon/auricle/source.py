@@ -127,8 +127,10 @@ class Source(Protocol):
     """Where sound comes from. One consumer; all methods are called from its thread."""
 
     name: str
-    cleaned: int
-    """Non-finite samples that were replaced by 0."""
+
+    @property
+    def cleaned(self) -> int:
+        """Non-finite samples that were replaced by 0."""
 
     def open(self) -> None:
         """Begin to hear. A device that is missing is not an error: it is a declared, retried loss."""
