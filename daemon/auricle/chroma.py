@@ -27,14 +27,15 @@ def normalise(rows: Block, norm: float | None) -> Block:
     """
     if norm is None:
         return rows
-    size = np.abs(rows)
+    # In double precision: the squares of a faint row would vanish.
+    size = np.abs(rows).astype(np.float64)
     if norm == np.inf:
         size = size.max(axis=-1, keepdims=True)
     elif norm == 1:
         size = size.sum(axis=-1, keepdims=True)
     else:
         size = np.sqrt(np.square(size).sum(axis=-1, keepdims=True))
-    return np.asarray(rows / np.where(size < _TINY, np.float32(1.0), size))
+    return np.asarray((rows / np.where(size < _TINY, 1.0, size)).astype(rows.dtype))
 
 
 class ChromaStft(RowStage):

@@ -79,9 +79,9 @@ class Floor:
         self.mean_db = self.mean_db + weight * step
         self._variance = (1.0 - weight) * (self._variance + weight * step * step) + weight * levels_db.var(axis=0)
 
-    def threshold(self, sensitivity: float) -> NDArray[np.float32]:
+    def threshold(self, sensitivity: float) -> NDArray[np.float64]:
         """The power over which a bin counts as more than noise: ``sensitivity`` deviations above the mean."""
-        return self.geometry.power(self.mean_db + sensitivity * self.std_db).astype(np.float32)
+        return self.geometry.power(self.mean_db + sensitivity * self.std_db)
 
     @property
     def learned(self) -> dict[str, NDArray[np.float64]]:
@@ -162,7 +162,7 @@ def load_profile(path: str | Path, sample_rate: int) -> NDArray[np.float32]:
     """
     remedy = "make one with `auricle noise --out FILE`"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             noise, rate = np.asarray(file["noise"], np.float32), int(file["sample_rate"])
     except FileNotFoundError:
         raise AudioError(f"{path}: no such noise profile; {remedy}") from None

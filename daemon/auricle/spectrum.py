@@ -30,17 +30,19 @@ class Spectrum(RowStage):
     Args:
         n_fft: samples in a frame.
         win_length: length of the Hann taper, centred in the frame as librosa does; ``n_fft`` unless told.
+        double: compute and give double precision.
 
     Shape:
-        in ``(n, n_fft)`` float32, out ``(n, n_fft // 2 + 1)`` complex64.
+        in ``(n, n_fft)`` float32, out ``(n, n_fft // 2 + 1)`` complex64, or complex128 if ``double``.
     """
 
-    def __init__(self, n_fft: int, win_length: int | None = None) -> None:
-        self._taper = taper(n_fft, win_length).astype(np.float32)
+    def __init__(self, n_fft: int, win_length: int | None = None, *, double: bool = False) -> None:
+        self._taper = taper(n_fft, win_length).astype(np.float64 if double else np.float32)
+        self._type = np.complex128 if double else np.complex64
 
     def process(self, block: Block) -> Block:
         """Taper and transform every frame."""
-        return np.fft.rfft(block * self._taper, axis=-1).astype(np.complex64, copy=False)
+        return np.fft.rfft(block * self._taper, axis=-1).astype(self._type, copy=False)
 
 
 class Power(RowStage):

@@ -63,7 +63,7 @@ def fold(n_bins: int, *, bins_per_octave: int, n_chroma: int, fmin: float) -> ND
 
 
 def halfband() -> NDArray[np.float64]:
-    """Low-pass of 51 taps at a quarter of the rate: flat to 0.2, 80 dB down from 0.3 of the rate (Kaiser 1974).
+    """Low-pass of 51 taps at a quarter of the rate: flat to 0.2, 78 dB down from 0.3 of the rate (Kaiser 1974).
 
     Every second tap but the middle one is zero.
     """
