@@ -1,4 +1,4 @@
-"""What one source has to say, as messages: decisions, events, gaps and changes of state, each at its sample and time."""
+"""What one source has to say, as messages: decisions, events, gaps, changes of state, each at its sample and time."""
 
 from __future__ import annotations
 

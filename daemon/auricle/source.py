@@ -4,8 +4,8 @@ A source yields *pieces* in this order, again and again::
 
     Segment, Sound, Sound, ..., End, [Gap]
 
-Mix-down, scaling, cleaning and resampling are done before a `Sound` leaves the source. Between two segments there may be `Status`
-and `Skipped` pieces. The consumer resets its stages at `Segment` and closes its events at `End`.
+Mix-down, scaling, cleaning and resampling are done before a `Sound` leaves the source. Between two segments there may
+be `Status` and `Skipped` pieces. The consumer resets its stages at `Segment` and closes its events at `End`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Segment:
     """Unbroken sound begins.
 
     Args:
-        start: index of its first sample, counted at the source's own rate since the source began, lost samples included.
+        start: index of its first sample, counted at the source's own rate since it began, lost samples included.
         rate: the source's own rate in Hz.
         clock: gives the time of a sample.
         file: the recording it is read from, as it was named.
@@ -93,7 +93,8 @@ class Gap:
         start: index of the first lost sample at the source's own rate.
         samples: how many were lost.
         rate: the source's own rate in Hz.
-        cause: ``overrun`` (ring or pipe full), ``overflow`` (in the sound system), ``lost`` (device), ``load``, ``restart``.
+        cause: ``overrun`` (ring or pipe full), ``overflow`` (in the sound system), ``lost`` (device), ``load``,
+            ``restart``.
         estimated: whether the count comes from a clock instead of from samples.
     """
 
