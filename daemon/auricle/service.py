@@ -9,6 +9,7 @@ import zmq
 
 from auricle import bundle, config, engine, pipeline
 from auricle.bundle import Bundle
+from auricle.config_read import check_labels
 from auricle.errors import EXIT_SKIPPED, ConfigError
 from auricle.lane import Lane
 from auricle.poller import Poller
@@ -26,6 +27,7 @@ def run(cfg: config.Config) -> int:
     """
     with ExitStack() as stack:
         models = {name: bundle.load(name, cfg.models_dir) for name in sorted({s.model for s in cfg.sources})}
+        check_labels(cfg, {name: model.labels for name, model in models.items()})
         stop = engine.Stop()
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())
