@@ -135,6 +135,56 @@ def demo(
 
 
 @app.command()
+def features(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A recording.")],
+    kind: Annotated[
+        list[str],
+        typer.Option(help="mel, log_mel, pcen, mfcc, chroma_stft, chroma_cqt or chroma_cens; several are stacked."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Write the features to this .npz file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter, as n_mels=64 or mfcc.n_mfcc=13."),
+    ] = None,
+    rate: Annotated[int | None, typer.Option(min=1000, help="Resample to this rate, Hz.")] = None,
+    n_fft: Annotated[int, typer.Option(help="Samples in a frame.")] = 2048,
+    win_length: Annotated[int | None, typer.Option(help="Samples under the taper; n_fft unless told.")] = None,
+    hop_length: Annotated[int, typer.Option(help="Samples from frame to frame.")] = 512,
+    noise: Annotated[Path | None, typer.Option(help="Put the noise gate before, with this profile.")] = None,
+) -> None:
+    """Compute the features of a recording, as the daemon does."""
+    from auricle import features_command
+
+    print(
+        features_command.features_file(
+            path,
+            kind,
+            out=out,
+            plot=plot,
+            params=set_ or (),
+            sample_rate=rate,
+            n_fft=n_fft,
+            win_length=win_length,
+            hop_length=hop_length,
+            noise_profile=noise,
+        )
+    )
+
+
+@app.command()
+def noise(
+    out: Annotated[Path, typer.Option(help="The profile to write, for gate.noise_profile.")],
+    from_: Annotated[str, typer.Option("--from", metavar="FILE", help="A recording of the noise alone.")],
+    seconds: Annotated[float | None, typer.Option(help="How much of it; up to a minute unless told.")] = None,
+) -> None:
+    """Record a room's noise, for the gate to take away. The profile holds the sound itself."""
+    from auricle import noise_command
+
+    print(noise_command.noise_of_file(from_, out=out, seconds=seconds))
+
+
+@app.command()
 def models(json: Json = False, config: ConfigFile = None) -> None:
     """List the models that can be used by name."""
     from auricle import catalogue
