@@ -86,7 +86,7 @@ class Live:
         self._in_segment = False
         self._zeros = 0
         self._silent = False
-        self._polled_s = 0.0
+        self._polled_s = self._delivered_s = 0.0
         self._feed: Feed | None = None
         self._before: Feed | None = None  # the feed before this one
         self._skip_to = 0
@@ -218,6 +218,7 @@ class Live:
         n = len(run.samples)
         self._next += n
         self._counters.heard += n
+        self._delivered_s = run.delivered_ns / 1e9
         self._clock.hear(self._next, run.delivered_ns)
         samples, bad = clean(run.samples)
         self._counters.cleaned += bad
@@ -234,7 +235,7 @@ class Live:
                 yield Status("silent", f"nothing but zeros for {seconds:.0f} s: is it muted, or its gain at zero?")
         samples = self._resampler.process(samples)
         if len(samples):
-            yield Sound(samples, run.delivered_ns / 1e9)
+            yield Sound(samples, self._delivered_s)
 
     def _pass_over(self, lost: Lost) -> Iterator[Piece]:
         yield from self._end("gap")
@@ -249,7 +250,7 @@ class Live:
             assert self._resampler is not None
             self._in_segment = False
             if len(tail := self._resampler.flush()):
-                yield Sound(tail, time.monotonic())
+                yield Sound(tail, self._delivered_s)
             yield End(cause)
 
     def _gap(self, samples: int, cause: str, estimated: bool) -> Gap:
@@ -294,10 +295,10 @@ class Live:
                 self._delay_s = min(FLAPPING_RETRY_S, 2.0 ** (self._flaps - FLAPS + 1))
             yield Status("lost", reason)
         elif self._lost_ns is None:
-            self._lost_ns = time.monotonic_ns()
+            self._lost_ns = round(now_s * 1e9)
             yield Status("lost", reason)
         elif reason != self._reason:
-            log.info("%s: still lost: %s", self.name, reason)
+            log.debug("%s: still lost: %s", self.name, reason)
         self._base = None
         self._reason = reason
         self._zeros = 0

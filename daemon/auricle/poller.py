@@ -56,7 +56,7 @@ class Feed:
         self.first_ns = 0
         """Monotonic clock at the beginning of the first sample; valid once the ring holds something."""
         self.heard_ns: int | None = None
-        """Monotonic clock of the last block."""
+        """Monotonic clock of the last sign of life."""
         self.reason = ""
         """Why it ended, if it said so."""
         self.complaint = ""
@@ -75,14 +75,15 @@ class Feed:
         """Use what has been read; how many bytes are done with."""
         raise NotImplementedError
 
-    def read(self) -> bool:
+    def read(self, now_ns: int) -> bool:
         """Read once; whether more may come."""
         view = memoryview(self._buffer)
         n = os.readv(self.fd, [view[self._filled :]])
         if n == 0:
             return False
         self._filled += n
-        used = self.take(view[: self._filled], time.monotonic_ns())
+        if used := self.take(view[: self._filled], now_ns):
+            self.heard_ns = now_ns
         self._filled -= used
         if used and self._filled:
             view[: self._filled] = bytes(view[used : used + self._filled])
@@ -142,7 +143,6 @@ class Feed:
         self._late_ns.append(late_ns)
         ring.write(block, delivered_ns)
         self._index += n
-        self.heard_ns = time.monotonic_ns()
 
     def _spliced(self, late_ns: int, now_ns: int) -> int:
         """Samples by which the sound has fallen behind the clock for good since the span before.
@@ -249,7 +249,7 @@ class Poller:
                 feed.errors_fd = None
             return
         try:
-            more = feed.read()
+            more = feed.read(time.monotonic_ns())
         except Broken as e:
             feed.reason = str(e)
             more = False
