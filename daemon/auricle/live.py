@@ -335,15 +335,14 @@ class Live:
 
     def _give_up(self) -> None:
         assert self._feed is not None
-        if self._process is not None:
-            self._process.kill()
         self._poller.drop(self._feed)
         self._release()
 
     def _release(self) -> None:
-        """The process ends by itself or has been killed; it is buried when it is dead."""
+        """End the process, which may hang, or talk into a pipe that nobody reads; it is buried when it is dead."""
         self._before, self._feed = self._feed, None
         if self._process is not None:
+            self._process.kill()
             if self._process.stdin is not None:
                 self._process.stdin.close()
             self._dying.append(self._process)

@@ -19,7 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 PROGRAMS = ("pipewire", "wireplumber", "pipewire-pulse", "pw-metadata", "pactl", "paplay", "dbus-run-session")
-PACKAGES = "pipewire pipewire-bin wireplumber pipewire-pulse pipewire-alsa pulseaudio-utils dbus libportaudio2 libasound2-plugins"
+PACKAGES = (
+    "pipewire pipewire-bin wireplumber pipewire-pulse pipewire-alsa "
+    "pulseaudio-utils dbus libportaudio2 libasound2-plugins"
+)
 
 
 def missing() -> str:

@@ -273,7 +273,7 @@ def test_a_child_that_stops_is_given_up_and_killed(hears: Callable[..., Listener
 
 
 def test_a_child_that_floods_is_refused(hears: Callable[..., Listener]) -> None:
-    """Sound two thousand times faster than time is no microphone: it is lost, with the reason, and the ledger adds up."""
+    """Sound two thousand times faster than time is no microphone: lost, with the reason, and all is counted."""
     code = """
     hello()
     for i in range(1 << 30):
@@ -305,7 +305,7 @@ def test_a_child_that_says_why_it_ends_is_quoted(hears: Callable[..., Listener])
 
 
 def test_a_slow_consumer_loses_exactly_what_it_is_told(hears: Callable[..., Listener]) -> None:
-    """The consumer sleeps longer than the ring holds: sound comes out in order, the loss is exact, nothing is spliced."""
+    """The consumer sleeps longer than the ring holds: the loss is exact, and nothing is spliced over it."""
     listener = hears("    hello(); steady()", ring_s=0.5)
     listener.until(lambda: listener.microphone.counters().heard > 1600)
     feed = listener.microphone._feed
