@@ -36,10 +36,12 @@ class FrontEnd(Pipeline):
 
     def process(self, block: Block) -> Block:
         """Run the block through every stage; a long one in pieces that stay in the processor's cache."""
-        if len(block) <= self._piece:
-            return super().process(block)
-        pieces = [super(FrontEnd, self).process(block[i : i + self._piece]) for i in range(0, len(block), self._piece)]
-        return np.concatenate(pieces)
+        if len(block) > self._piece:
+            pieces = range(0, len(block), self._piece)
+            return np.concatenate([self.process(block[i : i + self._piece]) for i in pieces])
+        for stage in self.stages:
+            block = stage.process(block)
+        return block
 
 
 class _Columns(RowStage):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from auricle import filters
 from auricle.stage import Block, RowStage
-
-_PARTS = 2
 
 
 class MelSpectrogram(RowStage):
@@ -47,24 +43,13 @@ class MelSpectrogram(RowStage):
                 f"mel band{'s' if len(empty) > 1 else ''} {', '.join(map(str, empty[:8]))} of {n_mels} hold no bin of "
                 f"{sample_rate / n_fft:g} Hz; use fewer n_mels, an n_fft above {n_fft}, or an fmin above {fmin:g}"
             )
-        # The bank is nearly all zeros: cut in parts, each over its own bins, it is read in half the time.
-        edges = np.linspace(0, n_mels, _PARTS + 1).astype(int)
-        self._parts = []
-        for begin, end in pairwise(edges):
-            bins = np.flatnonzero(bank[begin:end].any(axis=0)) if end > begin else np.zeros(0, int)
-            if len(bins):
-                low, high = int(bins[0]), int(bins[-1]) + 1
-                basis = np.ascontiguousarray(bank[begin:end, low:high].T, np.float32)
-                self._parts.append((slice(low, high), slice(int(begin), int(end)), basis))
-        self._n_mels = n_mels
+        bins = np.flatnonzero(bank.any(axis=0))
+        self._bins = slice(int(bins[0]), int(bins[-1]) + 1)
+        self._basis = np.ascontiguousarray(bank[:, self._bins].T, np.float32)
 
     def process(self, block: Block) -> Block:
         """Project frame by frame: a product over several frames would give other bits for other frame counts."""
-        rows = np.empty((len(block), 1, self._n_mels), np.float32)
-        frames = block[:, None]
-        for bins, bands, basis in self._parts:
-            np.matmul(frames[:, :, bins], basis, out=rows[:, :, bands])
-        return rows[:, 0]
+        return np.asarray(np.matmul(block[:, None, self._bins], self._basis)[:, 0])
 
 
 class LogMel(RowStage):
@@ -92,7 +77,8 @@ class LogMel(RowStage):
         unit = 10.0 if not natural else np.log(10.0)
         self._unit = np.float32(unit) if not natural else None
         self._amin = np.float32(amin)
-        self._offset = np.float32(unit * np.log10(max(amin, ref)))
+        offset = np.float32(unit * np.log10(max(amin, ref)))
+        self._offset = None if offset == 0 else offset
         self._floor = None if floor_db is None else np.float32(floor_db * unit / 10.0)
 
     def process(self, block: Block) -> Block:
@@ -103,5 +89,6 @@ class LogMel(RowStage):
         else:
             np.log10(rows, out=rows)
             rows *= self._unit
-        rows -= self._offset
+        if self._offset is not None:
+            rows -= self._offset
         return rows if self._floor is None else np.maximum(rows, self._floor, out=rows)

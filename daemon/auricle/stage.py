@@ -118,18 +118,21 @@ class Slices:
             passed = min(self._skip, len(block))
             self._skip -= passed
             block = block[passed:]
+        own = self._rest is not None
         items = np.ascontiguousarray(block) if self._rest is None else np.concatenate((self._rest, block))
-        n = count_out(len(items), span=self.span, hop=self.hop)
-        if n == 0:
-            self._rest = items.copy()
+        n = (len(items) - self.span) // self.hop + 1
+        if n <= 0:
+            self._rest = items if own else items.copy()
             return np.empty((0, self.span, *block.shape[1:]), block.dtype)
         used = n * self.hop
-        self._skip = max(0, used - len(items))
-        # A copy, so that the small rest does not keep a whole large block alive.
-        self._rest = items[used:].copy()
+        rest = items[used:]
+        if used > len(items):
+            self._skip = used - len(items)
+        # A copy, unless it were most of it: a small rest would keep a whole large block alive.
+        self._rest = rest if own and used < len(rest) else rest.copy()
         # A view made by hand: `sliding_window_view` costs more than the FFT of the frame that it cuts.
-        step, *rest = items.strides
-        shape, strides = (n, self.span, *items.shape[1:]), (self.hop * step, step, *rest)
+        step, *deeper = items.strides
+        shape, strides = (n, self.span, *items.shape[1:]), (self.hop * step, step, *deeper)
         slices: Block = np.ndarray(shape, items.dtype, items, 0, strides)
         slices.flags.writeable = False
         return slices
