@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from auricle.conditioning import mono
 from auricle.live import Live
 from auricle.poller import Broken, Feed, Poller
 
+PIPE_BYTES = 262_144
+"""Four seconds of 16 kHz: more than the poller is ever late."""
 FLOOD_S = 5.0
 """A device whose sound is so much longer than the time it took is no microphone."""
 
@@ -119,6 +123,8 @@ class Microphone(Live):
         )
         assert process.stdout is not None
         assert process.stderr is not None
+        with suppress(OSError):  # there is a limit for all pipes of a user; the usual size will do
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         # The poller closes its own copies; Popen's go at once, so that nobody closes a number twice.
         feed = RecordFeed(
             os.dup(process.stdout.fileno()),

@@ -10,7 +10,7 @@ import zmq
 from auricle import bundle, config, engine, pipeline
 from auricle.bundle import Bundle
 from auricle.config_read import check_labels
-from auricle.errors import EXIT_SKIPPED, ConfigError
+from auricle.errors import EXIT_SKIPPED
 from auricle.lane import Lane
 from auricle.poller import Poller
 from auricle.publisher import Publisher, Socket
@@ -90,4 +90,32 @@ def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, pol
             if full_speed
             else pipeline.samples(wanted.decision.hop_ms, model),
         )
-    raise ConfigError([f"sources: {wanted.name}: {wanted.kind} cannot be heard yet"])
+    if wanted.ffmpeg is not None:
+        from auricle.ffmpeg import Ffmpeg
+
+        return Ffmpeg(
+            wanted.name,
+            poller=poller,
+            url=wanted.ffmpeg.url,
+            options=wanted.ffmpeg.options,
+            model_rate=rate,
+            ring_s=capture.ring_s,
+            stall_s=wanted.ffmpeg.stall_s,
+            silence_alarm_s=capture.silence_alarm_s,
+            block_s=wanted.decision.hop_ms / 1000,
+        )
+    from auricle.pcm import StdinPcm
+
+    assert wanted.stdin is not None
+    return StdinPcm(
+        wanted.name,
+        poller=poller,
+        rate=wanted.stdin.rate,
+        form=wanted.stdin.format,
+        channels=wanted.stdin.channels,
+        model_rate=rate,
+        ring_s=capture.ring_s,
+        stall_s=capture.stall_s,
+        silence_alarm_s=capture.silence_alarm_s,
+        block_s=wanted.decision.hop_ms / 1000,
+    )

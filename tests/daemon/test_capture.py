@@ -94,7 +94,11 @@ def test_a_full_pipe_drops_whole_records_and_never_blocks() -> None:
         sys.stderr.write(str(sum(sent)))
     """
     process = child(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = process.communicate(timeout=30)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.wait(30) == 0
+    with process.stdout, process.stderr:
+        out, err = process.stdout.read(), process.stderr.read()
     record = capture.HEADER.size + 3200
     assert len(out) % record == 0
     assert len(out) // record == int(err) < 1000
