@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def require(present: bool, what: str) -> None:
     if os.environ.get("AURICLE_REQUIRE_REAL") == "1":
         pytest.fail(f"missing here, and AURICLE_REQUIRE_REAL=1: {what}")
     pytest.skip(f"missing here: {what}")
+
+
+@pytest.fixture(scope="session", name="require")
+def _require() -> Callable[[bool, str], None]:
+    """`require`, for tests and their fixtures."""
+    return require
 
 
 @pytest.fixture(scope="session")
