@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from auricle import litert
 from auricle.errors import ModelError
+from auricle.streaming import StreamNetwork
 
 PACKAGED = Path(__file__).parent / "models"
 GOLDEN_STEPS = 2
@@ -126,6 +128,15 @@ class Bundle:
     def labels(self) -> tuple[str, ...]:
         """In the order of the network's outputs."""
         return tuple(self.card.labels)
+
+    @cached_property
+    def network(self) -> StreamNetwork | None:
+        """The stateful network, one for all sources that this thread hears with this bundle; `None` without one.
+
+        Raises:
+            ModelError: the graph is not what the card says.
+        """
+        return StreamNetwork(self.card, self.stream, f"{self.path}/stream.tflite") if self.stream else None
 
 
 def names(models_dir: Path | None = None) -> dict[str, Path]:
@@ -305,11 +316,29 @@ def _check_golden(bundle: Bundle, content: bytes) -> None:
         or not len(scores)
     ):
         raise ModelError(f"{where}: {len(scores)} answers do not fit {frames.shape[0]} frames of {frames.shape[1:]}")
-    for j, wanted in enumerate(scores):
-        given = network(rows[j * hop : j * hop + span])
+    answers = [network(rows[j * hop : j * hop + span]) for j in range(len(scores))]
+    for j, (given, wanted) in enumerate(zip(answers, scores, strict=True)):
         off = int(np.abs(given.astype(int) - wanted.astype(int)).max())
         if off > GOLDEN_STEPS or int(given.argmax()) != int(wanted.argmax()):
             raise ModelError(
                 f"{where}: the network answers window {j} with {card.labels[int(given.argmax())]}, off by {off} steps; "
                 f"the card's machine had {card.labels[int(wanted.argmax())]}"
             )
+    if bundle.network is not None:
+        _check_stream(bundle, bundle.network, rows, hop, answers)
+
+
+def _check_stream(
+    bundle: Bundle, network: StreamNetwork, rows: NDArray[np.int8], hop: int, answers: list[NDArray[np.int8]]
+) -> None:
+    """Both graphs run here, so nothing is forgiven: the stateful one must give the same int8."""
+    card, stride = bundle.card, network.stride
+    span = card.timing.window_frames
+    before = np.full((-span % stride, rows.shape[1]), card.quantisation.input.zero_point, np.int8)
+    rows = np.concatenate((before, rows))
+    state = network.begin()
+    columns = np.concatenate([network(rows[i : i + stride], state) for i in range(0, len(rows) - stride + 1, stride)])
+    for j, wanted in enumerate(answers):
+        at = len(before) + j * hop + span
+        if at % stride == 0 and at // stride <= len(columns) and not np.array_equal(columns[at // stride - 1], wanted):
+            raise ModelError(f"{bundle.path}: stream.tflite does not give what model.tflite gives on window {j}")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from auricle.bundle import Bundle, Network, quantise
-from auricle.stage import Block, Pipeline, RowStage, Slices
+from auricle.bundle import Affine, Bundle, Network, quantise
+from auricle.stage import Block, Pipeline, RowStage, Slices, Stage
+from auricle.streaming import State
+
+_LONG_CALL = 32
+"""Frames in a call when many wait: beyond this a frame costs no less."""
 
 
 class _Quantise(RowStage):
@@ -17,6 +22,10 @@ class _Quantise(RowStage):
     def process(self, block: Block) -> Block:
         """``(n, n_features)`` float32 to int8."""
         return quantise(block, self._affine)
+
+
+def _dequantise(scores: NDArray[np.int8], affine: Affine) -> NDArray[np.float32]:
+    return (scores.astype(np.float32) - np.float32(affine.zero_point)) * np.float32(affine.scale)
 
 
 class _Classify(RowStage):
@@ -32,9 +41,69 @@ class _Classify(RowStage):
         scores = np.empty((len(block), self._n_labels), np.int8)
         for row, window in zip(scores, block, strict=True):
             row[:] = self._network(window)
-        return (scores.astype(np.float32) - np.float32(self._affine.zero_point)) * np.float32(self._affine.scale)
+        return _dequantise(scores, self._affine)
+
+
+class _Stream:
+    """Rows to scores by the stateful network, which sees every row once.
+
+    It is called with whole hops, so that a decision falls on the end of each. Where the window is no multiple of the
+    hop, rows of zero points go before the first one: no window that counts reaches back to them.
+    """
+
+    def __init__(self, bundle: Bundle, hop_frames: int) -> None:
+        assert bundle.network is not None
+        self._rest: Block
+        self._state: State
+        self._unripe: int
+        self._network = bundle.network
+        self.hop = hop_frames
+        self.span = bundle.card.timing.window_frames
+        self.lead = self.span // 2
+        self._long = max(1, _LONG_CALL // self.hop) * self.hop
+        self._every = self.hop // self._network.stride
+        before = -self.span % self.hop
+        self._before = np.full((before, bundle.card.input.shape[1]), bundle.card.quantisation.input.zero_point, np.int8)
+        self._affine = bundle.card.quantisation.output
+        self._n_labels = len(bundle.labels)
+        self.reset()
+
+    def process(self, block: Block) -> Block:
+        """``(n, n_features)`` int8 to ``(k, n_labels)`` float32."""
+        rows = np.concatenate((self._rest, block))
+        n = len(rows) // self.hop * self.hop
+        scores = np.empty((n // self.hop, self._n_labels), np.int8)
+        at = 0
+        while at < n:
+            size = self._long if n - at >= self._long else self.hop
+            given = self._network(rows[at : at + size], self._state)
+            scores[at // self.hop : (at + size) // self.hop] = given[self._every - 1 :: self._every]
+            at += size
+        self._rest = rows[n:]
+        unripe = min(self._unripe, len(scores))
+        self._unripe -= unripe
+        return _dequantise(scores[unripe:], self._affine)
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self._rest = self._before
+        self._state = self._network.begin()
+        # Scores that the network gives before its first whole window.
+        self._unripe = (self.span + len(self._before)) // self.hop - 1
+
+
+def classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
+    """Feature rows ``(n, n_features)`` float32 to scores ``(k, n_labels)`` float32, one at every decision hop.
+
+    Both ways give the same bits: the stateful network where the model has one, else a whole window at every hop.
+    """
+    return _scores(bundle, _Stream(bundle, hop_frames)) if bundle.network else window_classifier(bundle, hop_frames)
 
 
 def window_classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
-    """Feature rows ``(n, n_features)`` float32 to scores ``(k, n_labels)`` float32, a whole window at every hop."""
-    return Pipeline([_Quantise(bundle), Slices(bundle.card.timing.window_frames, hop_frames), _Classify(bundle)])
+    """As `classifier`, a whole window at every hop."""
+    return _scores(bundle, Slices(bundle.card.timing.window_frames, hop_frames), _Classify(bundle))
+
+
+def _scores(bundle: Bundle, *stages: Stage) -> Pipeline:
+    return Pipeline([_Quantise(bundle), *stages])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from auricle import config
 from auricle.bundle import Bundle
-from auricle.classifier import window_classifier
+from auricle.classifier import classifier
 from auricle.decision import Detector, Rule, Smoother
 from auricle.errors import AudioError, ConfigError
 from auricle.features import FrontEnd, front_end
@@ -102,7 +102,7 @@ def scorer(bundle: Bundle, decision: config.Decision, gate: config.Gate) -> Scor
         ConfigError: the model, the decision hop and the gate do not fit together.
     """
     front = front_end_of(bundle, gate)
-    return Scorer(front, Pipeline([front, window_classifier(bundle, hop_frames(decision, bundle))]))
+    return Scorer(front, Pipeline([front, classifier(bundle, hop_frames(decision, bundle))]))
 
 
 def smoother(bundle: Bundle, decision: config.Decision) -> Smoother:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import laws
 from auricle import bundle, config, pipeline
-from auricle.classifier import window_classifier
+from auricle.classifier import classifier, window_classifier
 from auricle.decision import Smoother
 from auricle.level import Level
 from auricle.stage import Pipeline, Slices, Stage
@@ -82,12 +82,13 @@ def test_samples_to_scores_obey_the_laws(esc10: bundle.Bundle, kind: str) -> Non
     laws.hold(make, SOUND, [1] * 700, whole=whole)
 
 
-def test_window_classifier_obeys_the_laws(esc10: bundle.Bundle) -> None:
-    """The network on every decision hop gives the same scores however the rows come."""
+@pytest.mark.parametrize("make", [classifier, window_classifier])
+def test_classifiers_obey_the_laws(esc10: bundle.Bundle, make: Callable[[bundle.Bundle, int], Pipeline]) -> None:
+    """The network on every decision hop, stateful or not, gives the same scores however the rows come."""
     rng = np.random.default_rng(4)
     rows = pipeline.front_end_of(esc10, config.Gate()).process(SOUND)
     for _ in range(5):
-        laws.hold(lambda: window_classifier(esc10, 8), rows, list(rng.integers(0, 90, 12)))
+        laws.hold(lambda: make(esc10, 8), rows, list(rng.integers(0, 90, 12)))
 
 
 def test_a_pipelines_extent_follows_by_arithmetic() -> None:
