@@ -97,7 +97,7 @@ class Detector:
         rules: one a label.
         span, hop: samples before the first row and from row to row.
         onset_lag, offset_lag: samples by which the scores speak late; events are back-dated by them.
-        update_samples: how often an event that lasts is told again.
+        update_samples: how often an event that lasts is told again; may change while running.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Detector:
         self._labels = tuple(labels)
         self._span, self._hop = span, hop
         self._lags = onset_lag, offset_lag
-        self._update = update_samples
+        self.update_samples = update_samples
         self.configure(rules)
         self.reset()
 
@@ -186,7 +186,7 @@ class Detector:
             if at - run.first >= self._rules[i].min_duration_samples:
                 run.confirmed, run.told = True, at
                 changes.append(self._change("onset", i, run, at=at, score=score))
-        elif at - run.told >= self._update:
+        elif at - run.told >= self.update_samples:
             run.told = at
             changes.append(self._change("update", i, run, at=at, score=score))
 

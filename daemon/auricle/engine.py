@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import zmq
 
@@ -36,7 +36,18 @@ class Stop:
     def ask(self, *_: object) -> None:
         """Ask the engine to end; may be called from a signal handler or a thread."""
         self.asked = True
-        os.write(self._write, b"!")
+        self.wake()
+
+    def wake(self) -> None:
+        """Make the engine begin its next round now; from a signal handler or a thread as well."""
+        with suppress(BlockingIOError):  # a full pipe wakes as well
+            os.write(self._write, b"!")
+
+    def slept(self) -> None:
+        """Forget the wishes to be woken, now that it is awake."""
+        with suppress(BlockingIOError):
+            while os.read(self._read, 4096):
+                pass
 
     @contextmanager
     def on_signals(self) -> Iterator[Stop]:
@@ -107,7 +118,7 @@ def run(
 
     Args:
         lanes: their sources are open.
-        progress: called after every round, for a progress bar.
+        progress: called after every round, for a progress bar; may add lanes and take some away.
     """
     meter = Meter(publisher, lanes)
     poller = zmq.Poller()
@@ -122,8 +133,9 @@ def run(
             progress()
         now_s = time.monotonic()
         due_s = min((lane.source.due_s(now_s) for lane in lanes if not lane.source.done), default=now_s)
-        if (wait_s := min(due_s - now_s, IDLE_S)) > 0:
-            poller.poll(math.ceil(wait_s * 1000))
+        wait_s = min(due_s - now_s, IDLE_S)
+        if wait_s > 0 and poller.poll(math.ceil(wait_s * 1000)):
+            stop.slept()
     for lane in lanes:
         lane.close()
         lane.tell("stopped")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from auricle import config, messages, pipeline
 from auricle.bundle import Bundle
+from auricle.gate import NoiseGate
 from auricle.level import Level
 from auricle.publisher import Publisher
 from auricle.reporter import Reporter
@@ -33,6 +34,53 @@ class Counters:
     decisions: int = 0
     events: int = 0
     skipped: int = 0
+
+
+class Ear:
+    """What hears: the stages from sample to score, the level meter and the rules.
+
+    Args:
+        bundle: the model.
+        decision: the rules.
+        gate: the noise gate.
+        publish: how often scores and updates are told.
+
+    Raises:
+        ConfigError: they do not fit together.
+    """
+
+    def __init__(self, bundle: Bundle, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
+        self.bundle = bundle
+        scorer = pipeline.scorer(bundle, decision, gate)
+        self.gate = scorer.front_end.gate
+        self.gate_forced = pipeline.gated(bundle, gate) != bundle.card.front_end.behind_gate
+        self.stages = Pipeline([scorer.stages, pipeline.smoother(bundle, decision)])
+        self.level = Level(self.stages.span, self.stages.hop)
+        self.detector = pipeline.detector(
+            bundle, decision, span=self.stages.span, hop=self.stages.hop, update_interval_s=publish.update_interval_s
+        )
+        self.score_interval = pipeline.samples(publish.score_interval_ms, bundle)
+        self.block = pipeline.block_samples(bundle)
+
+    def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
+        """Take over what may change between two blocks without a new segment."""
+        self.detector.configure(pipeline.rules(self.bundle, decision))
+        self.detector.update_samples = pipeline.samples(1000 * publish.update_interval_s, self.bundle)
+        self.score_interval = pipeline.samples(publish.score_interval_ms, self.bundle)
+        if self.gate is not None:
+            self.gate.sensitivity = gate.sensitivity
+            self.gate.reduction = gate.reduction
+            self.gate.adaptation_s = gate.adaptation_s
+
+    def reset(self) -> None:
+        """Forget the signal: a segment begins."""
+        self.stages.reset()
+        self.level.reset()
+        self.detector.reset()
+
+    def until_decision(self, samples: int) -> int:
+        """How many samples after so many the next decision is complete, 0 if one is just made."""
+        return (self.stages.span - samples) % self.stages.hop
 
 
 class Lane:
@@ -58,27 +106,14 @@ class Lane:
         publisher: Publisher,
     ) -> None:
         self.source = source
-        self.bundle = bundle
         self.counters = Counters()
         self.state = "starting"
         self.processed_s: float | None = None
         self.reporter = Reporter(source.name, bundle, publisher)
         self._level_dbfs: float | None = None
-        self._model_rate = bundle.card.front_end.sample_rate
-        self._score_interval = pipeline.samples(publish.score_interval_ms, bundle)
-        scorer = pipeline.scorer(bundle, decision, gate)
-        self.gate = scorer.front_end.gate
-        self._gate_forced = self._is_forced(gate)
-        self._stages = Pipeline([scorer.stages, pipeline.smoother(bundle, decision)])
-        self._level = Level(self._stages.span, self._stages.hop)
-        self._detector = pipeline.detector(
-            bundle,
-            decision,
-            span=self._stages.span,
-            hop=self._stages.hop,
-            update_interval_s=publish.update_interval_s,
-        )
-        self._block = pipeline.block_samples(bundle)
+        self._ear = Ear(bundle, decision, gate, publish)
+        self._next_ear: Ear | None = None
+        self._tell_gate()
         self._hearing = False
         self._samples = 0
         self._rows = 0
@@ -101,6 +136,29 @@ class Lane:
             case Skipped():
                 self.counters.skipped += 1
                 log.warning("%s: skipped: %s", self.source.name, piece.reason)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The model that hears."""
+        return self._ear.bundle
+
+    @property
+    def gate(self) -> NoiseGate | None:
+        """The noise gate, if there is one."""
+        return self._ear.gate
+
+    def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
+        """Other rules from the next sample on, within the segment."""
+        self._ear.configure(decision, gate, publish)
+        self._next_score = 0
+
+    def replace(self, ear: Ear) -> None:
+        """Hear with another ear from the next decision on, in a new segment; no sample is lost between the two."""
+        if ear.bundle.card.front_end.sample_rate != self._model_rate:
+            raise ValueError("the ear takes another sample rate than the source gives")
+        self._next_ear = ear
+        if not self._hearing:
+            self._change_ears()
 
     def close(self, cause: str = "stop") -> None:
         """End the open segment and its events."""
@@ -135,29 +193,50 @@ class Lane:
             age_s=None if self.processed_s is None else round(now_s - self.processed_s, 3),
         )
 
-    def _begin(self, segment: Segment) -> None:
-        self.reporter.begin(segment)
+    def _begin(self, segment: Segment, before: int = 0) -> None:
+        self.reporter.begin(segment, before)
         self._hearing = True
         self._samples = self._rows = self._next_score = 0
-        self._stages.reset()
-        self._level.reset()
-        self._detector.reset()
+        self._ear.reset()
         if self.state not in ("running", "found"):
             self.tell("running", segment.file or "")
 
     def _hear(self, sound: Sound) -> None:
         self._delivered_s = sound.delivered_s
-        for start in range(0, len(sound.samples), self._block):
-            block = sound.samples[start : start + self._block]
-            self._samples += len(block)
-            scores = self._stages.process(block)
-            levels = self._level.process(block)
-            if len(scores):
-                self._decide(scores, levels)
+        samples = sound.samples
+        if self._next_ear is not None and len(samples) >= (cut := self._ear.until_decision(self._samples)):
+            self._process(samples[:cut])
+            self._change_ears()
+            samples = samples[cut:]
+        self._process(samples)
         self.processed_s = time.monotonic()
 
+    def _process(self, samples: NDArray[np.float32]) -> None:
+        ear = self._ear
+        for start in range(0, len(samples), ear.block):
+            block = samples[start : start + ear.block]
+            self._samples += len(block)
+            scores = ear.stages.process(block)
+            levels = ear.level.process(block)
+            if len(scores):
+                self._decide(scores, levels)
+
+    def _change_ears(self) -> None:
+        assert self._next_ear is not None
+        ear, self._next_ear = self._next_ear, None
+        place, samples = self.reporter.place, self._samples
+        if self._hearing:
+            self._end("reload")
+        self._ear = ear
+        self.reporter.use(ear.bundle)
+        self._tell_gate()
+        if place is not None:
+            segment, before = place
+            self._begin(segment, before + samples)
+            self.tell("running", f"reload: a new segment with model {ear.bundle.card.name}")
+
     def _decide(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
-        changes = self._detector.process(scores)
+        changes = self._ear.detector.process(scores)
         first = self._rows
         self._rows += len(scores)
         self.counters.decisions += len(scores)
@@ -165,9 +244,9 @@ class Lane:
         told = 0
         # Scores and events leave in the order of their decisions.
         for row in range(len(scores)):
-            at = self._stages.span + (first + row) * self._stages.hop
+            at = self._ear.stages.span + (first + row) * self._ear.stages.hop
             if at >= self._next_score:
-                self._next_score = at + self._score_interval
+                self._next_score = at + self._ear.score_interval
                 self.reporter.scores(at, scores[row], float(levels[row]), self._delivered_s)
             while told < len(changes) and changes[told].at == at:
                 self.counters.events += changes[told].phase == "onset"
@@ -175,11 +254,11 @@ class Lane:
                 told += 1
 
     def _end(self, cause: str) -> None:
-        for change in self._detector.close(self._samples, cause):
+        for change in self._ear.detector.close(self._samples, cause):
             self.reporter.change(change, self._delivered_s)
         self.counters.heard += self.reporter.own_rate(self._samples)
         self.counters.heard_s += self._samples / self._model_rate
-        judged = self._stages.span + (self._rows - 1) * self._stages.hop if self._rows else 0
+        judged = self._ear.stages.span + (self._rows - 1) * self._ear.stages.hop if self._rows else 0
         self.counters.tail += self._samples - judged
         self.reporter.end(self._samples)
         self._hearing = False
@@ -188,23 +267,24 @@ class Lane:
         self.counters.lost += gap.samples
         self.counters.gaps += 1
         log.warning("%s: gap of %.3f s (%s)", self.source.name, gap.samples / gap.rate, gap.cause)
-        self.reporter.gap(gap, self._stages.span / self._model_rate)
+        self.reporter.gap(gap, self._ear.stages.span / self._model_rate)
+
+    @property
+    def _model_rate(self) -> int:
+        return self._ear.bundle.card.front_end.sample_rate
 
     @property
     def _gate_state(self) -> str:
         """``off``, ``on`` or ``learning`` (sound passes unchanged), and whether that is not what the model knows."""
         state = "off" if self.gate is None else "learning" if self.gate.learning else "on"
-        return f"{state}, forced" if self._gate_forced else state
+        return f"{state}, forced" if self._ear.gate_forced else state
 
-    def _is_forced(self, gate: config.Gate) -> bool:
-        trained = self.bundle.card.front_end.behind_gate
-        forced = pipeline.gated(self.bundle, gate) != trained
-        if forced:
+    def _tell_gate(self) -> None:
+        if self._ear.gate_forced:
             log.warning(
-                "%s: gate.enabled is %s, but model %s was trained %s it",
+                "%s: gate.enabled forces the gate %s, but model %s was trained %s it",
                 self.source.name,
-                gate.enabled,
+                "off" if self.gate is None else "on",
                 self.bundle.card.name,
-                "behind" if trained else "without",
+                "without" if self.gate is not None else "behind",
             )
-        return forced

@@ -31,21 +31,32 @@ class Reporter:
         self.source = source
         self.latencies_ms: deque[float] = deque(maxlen=1024)
         self._publisher = publisher
-        self._model = messages.Model(bundle.card.name, bundle.hash)
-        self._model_rate = bundle.card.front_end.sample_rate
-        self._labels = bundle.labels
         self._segment: Segment | None = None
+        self._before = 0
         self._last_sample = 0
         self._ids: dict[str, str] = {}
         name = part(source)
         self._score_topic = f"score.{name}."
         self._gap_topic = f"gap.{name}."
         self._status_topic = f"status.{name}."
-        self._event_topics = {label: f"event.{name}.{part(label)}." for label in bundle.labels}
+        self.use(bundle)
 
-    def begin(self, segment: Segment) -> None:
-        """Positions count from this segment's start from now on."""
+    def use(self, bundle: Bundle) -> None:
+        """Another model speaks from now on; between two segments only."""
+        self._model = messages.Model(bundle.card.name, bundle.hash)
+        self._model_rate = bundle.card.front_end.sample_rate
+        self._labels = bundle.labels
+        self._event_topics = {label: f"event.{part(self.source)}.{part(label)}." for label in bundle.labels}
+
+    @property
+    def place(self) -> tuple[Segment, int] | None:
+        """The open segment of the source, and how far into it positions begin to count."""
+        return None if self._segment is None else (self._segment, self._before)
+
+    def begin(self, segment: Segment, before: int = 0) -> None:
+        """Positions count from this segment's start from now on, or from ``before`` samples after it."""
         self._segment = segment
+        self._before = before
 
     def end(self, at: int) -> None:
         """The segment ends at this position."""
@@ -53,8 +64,11 @@ class Reporter:
         self._segment = None
 
     def own_rate(self, samples: int) -> int:
-        """Samples at the model's rate as samples at the source's own."""
-        return samples * self._segment.rate // self._model_rate if self._segment else samples
+        """The first ``samples`` at the model's rate as samples at the source's own."""
+        if self._segment is None:
+            return samples
+        begin, end = ((self._before + n) * self._segment.rate // self._model_rate for n in (0, samples))
+        return end - begin
 
     def status(self, state: str, detail: str, at: int) -> None:
         """The source changed its state at this position."""
@@ -108,15 +122,18 @@ class Reporter:
             message.cause = change.cause
             del self._ids[change.label]
         if self._segment.file is not None:
-            message.onset_s = round(change.onset / self._model_rate, 6)
-            message.offset_s = None if change.offset is None else round(change.offset / self._model_rate, 6)
+            message.onset_s = self._file_s(change.onset)
+            message.offset_s = None if change.offset is None else self._file_s(change.offset)
         self._publisher.send(self._event_topics[change.label], message)
 
     def _place(self, at: int) -> tuple[int, int]:
         """Sample of the source, and its time in microseconds, of a position in the segment."""
         assert self._segment is not None
-        sample = self._segment.start + self.own_rate(at)
+        sample = self._segment.start + (self._before + at) * self._segment.rate // self._model_rate
         return sample, self._segment.clock.utc_us(sample)
+
+    def _file_s(self, at: int) -> float:
+        return round((self._before + at) / self._model_rate, 6)
 
     def _common(self, place: tuple[int, int]) -> dict[str, Any]:
         return {
