@@ -1,4 +1,4 @@
-"""What one training step sees: windows cut, mixed, attenuated and masked, as a function of the seed and the step alone."""
+"""What one training step sees: windows cut, mixed and masked, as a function of the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Material:
         label: the index of each clip's label among the shipped ones, ``n_labels - 1`` meaning background.
         original: the index of each clip's own label, for the auxiliary head.
         origin: name of each clip's set.
-        taught: for each clip what the teacher hears, one row for each 0.48 s, or empty.
+        taught: what the teacher hears in each clip, ``(n_clips, n_scores)``.
     """
 
     rows: Sequence[Sequence[Rows]]
     label: NDArray[np.int64]
     original: NDArray[np.int64]
     origin: Sequence[str]
-    taught: Sequence[NDArray[np.float32]]
+    taught: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Batch:
 
 def _power(db: Rows) -> NDArray[np.float32]:
     # exp in single precision is vectorised; ** is not, and takes ten times as long
-    return np.exp(db.astype(np.float32, copy=False) * np.float32(np.log(10.0) / 10.0))
+    return np.asarray(np.exp(db.astype(np.float32, copy=False) * np.float32(np.log(10.0) / 10.0)), np.float32)
 
 
 def _db(power: NDArray[np.float32]) -> Rows:
@@ -108,7 +108,7 @@ class Batches:
         self.window_frames, self.n_labels, self.seed = window_frames, n_labels, seed
         self.n_original = int(material.original.max()) + 1
         self.by_label = [np.flatnonzero(material.label == i) for i in range(n_labels)]
-        background = self.by_label[-1]
+        background = self.by_label[-1].tolist()
         # Background comes by set, then by clip's own label, so that a large set does not drown the others.
         origins = sorted({material.origin[i] for i in background})
         self.by_origin = [
@@ -138,24 +138,37 @@ class Batches:
     def _cut(self, rng: np.random.Generator, clip: int) -> tuple[Rows, float]:
         """A window of a clip, and how much of it (0 to 1) is what the clip is about, by level."""
         variants = self.material.rows[clip]
-        rows = variants[0 if rng.random() < 0.4 else rng.integers(len(variants))]
+        rows = variants[0 if rng.random() < 0.4 else int(rng.integers(len(variants)))]
         frames = self.window_frames
-        start = int(rng.integers(max(1, len(rows) - frames + 1)))
+        if len(rows) < frames:
+            return self._short(rng, rows.astype(np.float32)), 1.0
+        start = int(rng.integers(len(rows) - frames + 1))
         window = rows[start : start + frames].astype(np.float32)
         level, loudest = np.max(np.mean(window, axis=1)), self.loudest[clip]
         # Where a clip is quiet, what it is about is not to be heard: 15 dB below its loudest frame still is, 30 is not.
         return window, float(np.clip((30.0 - (loudest - level)) / 15.0, 0.0, 1.0))
 
+    def _short(self, rng: np.random.Generator, rows: Rows) -> Rows:
+        """A sound shorter than the window: repeated, as `classify` does, or once, somewhere, in quiet noise."""
+        frames, n = self.window_frames, len(rows)
+        if rng.random() < 0.4:
+            return np.asarray(rows[np.arange(frames) % n], np.float32)
+        level = float(np.max(np.mean(rows, axis=1)))
+        hush = coloured_noise(rng, 1, frames, rows.shape[1])[0] + level - rng.uniform(25.0, 70.0)
+        hush = np.maximum(hush, FLOOR_DB).astype(np.float32)
+        start = int(rng.integers(frames - n + 1))
+        hush[start : start + n] = add_db(hush[start : start + n], rows)
+        return np.asarray(hush, np.float32)
+
     def _sounds(self, rng: np.random.Generator, chosen: NDArray[np.int64]) -> Batch:
-        n, material = len(chosen), self.material
+        material = self.material
         cuts = [self._cut(rng, int(i)) for i in chosen]
         x = np.stack([window for window, _ in cuts])
         heard = np.asarray([h for _, h in cuts], np.float32)
         y = np.eye(self.n_labels, dtype=np.float32)[material.label[chosen]] * heard[:, None]
         y[:, -1] += 1.0 - heard
         z = np.eye(self.n_original, dtype=np.float32)[material.original[chosen]] * heard[:, None]
-        taught = np.stack([material.taught[int(i)].mean(axis=0) for i in chosen])
-        return Batch(x, y, z, taught)
+        return Batch(x, y, z, material.taught[chosen])
 
     def _mixed(self, rng: np.random.Generator, a: Batch) -> Batch:
         """Two sounds at once, as in between-class learning (Tokozume, Ushiku and Harada 2018), but in powers."""
@@ -170,8 +183,8 @@ class Batches:
         w = np.where((event_a > 0.5) & (event_b < 0.5), np.minimum(1.0, 2.0 * w), w)
         w = np.where((event_a < 0.5) & (event_b > 0.5), np.maximum(0.0, 2.0 * w - 1.0), w)
         r1 = r[:, None]
-        taught = np.maximum(a.taught * np.minimum(1.0, 2.0 * r1), b.taught * np.minimum(1.0, 2.0 - 2.0 * r1))
-        return Batch(x, w * a.y + (1.0 - w) * b.y, r1 * a.z + (1.0 - r1) * b.z, taught)
+        z, taught = (r1 * one + (1.0 - r1) * other for one, other in ((a.z, b.z), (a.taught, b.taught)))
+        return Batch(x, w * a.y + (1.0 - w) * b.y, z, taught)
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step."""

@@ -1,4 +1,4 @@
-"""What there is to learn from: recordings with a label, a source and a fold, read from the layouts people keep them in."""
+"""What there is to learn from: recordings with label, source and fold, read from the layouts people keep them in."""
 
 from __future__ import annotations
 
@@ -190,8 +190,8 @@ def read(sets: Sequence[Mapping[str, Any]], root: Path) -> list[Clip]:
     """All clips of a recipe's ``data.sets``.
 
     Args:
-        sets: mappings with ``name``, ``reader``, ``path`` and, if wanted, ``label`` (one for all), ``relabel`` (by label
-            or file name), ``exclude`` (file names), ``folds`` (by group), ``labels`` (only these).
+        sets: mappings with ``name``, ``reader``, ``path`` and, if wanted, ``label`` (one for all), ``relabel`` (by
+            label or file name), ``exclude`` (file names), ``folds`` (by group), ``labels`` (only these).
         root: the folder that paths are relative to.
     """
     clips: list[Clip] = []

@@ -26,10 +26,11 @@ def activate(logits: Any, head: str) -> Any:
 def float_scorer(network: Network, *, window_frames: int, hop_frames: int, stride_frames: int, head: str) -> Scorer:
     """Scores before quantisation: the trunk runs once over the clip, its columns are pooled window by window."""
 
-    @tf.function(reduce_retracing=True)
-    def pooled(x: Any) -> Any:
+    def pool(x: Any) -> Any:
         y = network.columns_of(x, training=False)
         return tf.nn.avg_pool2d(y, [network.columns, 1], [hop_frames // stride_frames, 1], "VALID")[:, :, 0]
+
+    pooled = tf.function(pool, reduce_retracing=True)
 
     w, b = network.heads[0]
 

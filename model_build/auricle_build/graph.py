@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers
+import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
@@ -252,3 +252,15 @@ def stateful(model: Quantised, name: str, n_features: int) -> tuple[bytes, list[
     writer = _Writer(model, name, stateful=True)
     content = writer.write(geometry(model.ops, model.columns).stride_frames, n_features, model.columns)
     return content, writer.states
+
+
+def of_shape(ops: Sequence[Op], columns: int, n_labels: int) -> Quantised:
+    """A model of the right shape that has learned nothing: what size and time are measured on."""
+    rng = np.random.default_rng(0)
+    shapes = [(op.shape, op.n_out) for op in ops] + [((1, 1, ops[-1].n_out, n_labels), n_labels)]
+    weights = [(rng.standard_normal(s).astype(np.float32), np.zeros(n, np.float32)) for s, n in shapes]
+    grid = Affine.of(0.0, 6.0)
+    before = [Affine.of(-6.0, 6.0) if op.skip is not None else None for op in ops]
+    return Quantised(
+        tuple(ops), columns, "softmax", weights, Affine.of(-98.0, 29.5), before, [grid] * len(ops), Affine.of(-8.0, 8.0)
+    )

@@ -1,7 +1,7 @@
 """The streaming network: convolutions that are valid in time and in frequency, pooled over columns, one 1x1 head.
 
 A separable layer is a depthwise and a 1x1 convolution, each with batch normalisation (Ioffe and Szegedy 2015) and ReLU
-(after Howard et al. 2017); where it keeps its channels and steps by one, its cropped input is added before the last ReLU.
+(after Howard et al. 2017); where it keeps its channels and steps by one, its input, cropped, is added before the ReLU.
 """
 
 from __future__ import annotations
@@ -109,9 +109,7 @@ def geometry(ops: Sequence[Op], columns: int) -> Geometry:
         stride *= op.step[0]
         if receptive % stride:
             raise ConfigError(
-                [
-                    f"network.layers: {receptive} frames seen at a stride of {stride}; make it a multiple, or no stream fits"
-                ]
+                [f"network.layers: {receptive} frames seen at a stride of {stride}; make it a multiple of it"]
             )
     return Geometry(stride, receptive, columns)
 
@@ -157,6 +155,14 @@ class Network:
         width = ops[-1].n_out
         self.heads = [(normal((width, n), 4 * width), tf.Variable(tf.zeros(n))) for n in heads]
 
+    def kernel(self, i: int) -> Any:
+        """Weights of an op as they are used.
+
+        Those of the first sum to zero over time and bands: a gain adds the same to every dB, and so changes nothing.
+        """
+        w = self.weights[i]
+        return w - tf.reduce_mean(w, axis=[0, 1], keepdims=True) if i == 0 else w
+
     @property
     def trained(self) -> list[Any]:
         """Variables that gradients change, in a fixed order."""
@@ -178,7 +184,7 @@ class Network:
         x = ((x - CENTRE_DB) / SPREAD_DB)[..., None]
         outputs: list[Any] = []
         for i, op in enumerate(self.ops):
-            y = convolve(outputs[-1] if outputs else x, self.weights[i], op)
+            y = convolve(outputs[-1] if outputs else x, self.kernel(i), op)
             if training:
                 mean, variance = tf.nn.moments(y, [0, 1, 2])
                 self.means[i].assign(0.99 * self.means[i] + 0.01 * mean)
@@ -204,7 +210,7 @@ class Network:
         """Weights and offsets of every op and of the shipped head, normalisation and dB scale folded in."""
         folded = []
         for i, op in enumerate(self.ops):
-            w = self.weights[i].numpy().astype(np.float64)
+            w = self.kernel(i).numpy().astype(np.float64)
             scale = self.gammas[i].numpy().astype(np.float64) / np.sqrt(self.variances[i].numpy() + 1e-3)
             b = self.betas[i].numpy() - self.means[i].numpy() * scale
             w = w * (scale[:, None] if op.kind == "depthwise" else scale)

@@ -59,11 +59,10 @@ class Quantised:
     def save(self, path: Path) -> None:
         """Keep weights and grids, so that the graphs can be written again without training."""
         grids = [self.source, *self.before, *self.after, self.logits]
-        np.savez(
-            path,
-            grids=np.asarray([(g.scale, g.zero_point) if g else (0.0, 0) for g in grids], np.float64),
-            **{f"{kind}{i}": a for i, pair in enumerate(self.weights) for kind, a in zip("wb", pair, strict=True)},
-        )
+        arrays: dict[str, Any] = {f"w{i}": w for i, (w, _) in enumerate(self.weights)}
+        arrays |= {f"b{i}": b for i, (_, b) in enumerate(self.weights)}
+        arrays["grids"] = np.asarray([(g.scale, g.zero_point) if g else (0.0, 0) for g in grids], np.float64)
+        np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path, ops: Sequence[Op], columns: int, head: str) -> Quantised:
@@ -89,7 +88,7 @@ def fake_quantise(x: Any, grid: Affine) -> Any:
 def weight_scale(w: Array, op_kind: str) -> Array:
     """Scale of each output channel."""
     axes = (0, 1, 3) if op_kind == "depthwise" else (0, 1, 2)
-    return np.maximum(np.abs(w).max(axis=axes), 1e-8).astype(np.float32) / np.float32(127.0)
+    return np.asarray(np.maximum(np.abs(w).max(axis=axes), 1e-8) / 127.0, np.float32)
 
 
 def _fake_weights(w: Any, op_kind: str) -> Any:
@@ -171,8 +170,7 @@ def settle(
     grids |= {("after", i): g for i, g in enumerate(quantised.after)}
     grids |= {("before", i): g for i, g in enumerate(quantised.before) if g}
 
-    @tf.function(jit_compile=False)
-    def update(arrays: tuple[Any, ...], step: Any, rate: Any) -> Any:
+    def one_step(arrays: tuple[Any, ...], step: Any, rate: Any) -> Any:
         batch = Batch(*arrays)
         with tf.GradientTape() as tape:
             logits = forward(
@@ -186,9 +184,10 @@ def settle(
                 {"smoothing": schedule.get("smoothing", 0.0)},
             )
         gradients = tape.gradient(loss, trained)
-        # What a folded weight was scaled by at training, it must be scaled by here: step in proportion to its size.
         optimizer.apply(gradients, step, rate)
         return loss
+
+    update = tf.function(one_step)
 
     recent = []
     for at, batch in prefetched(batches, 2 * 10**6, 2 * 10**6 + steps):

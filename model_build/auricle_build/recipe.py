@@ -56,6 +56,12 @@ def shape(recipe: Mapping[str, Any]) -> tuple[list[Op], Geometry]:
     return ops, geometry(ops, int(recipe["network"]["columns"]))
 
 
+def window_frames(recipe: Mapping[str, Any]) -> int:
+    """Frames of a window: what the trunk's shape gives, or, of a network that does not stream, what the recipe says."""
+    told = recipe["network"].get("window_frames")
+    return int(told) if told is not None else shape(recipe)[1].window_frames
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A recipe's material, split.
@@ -101,16 +107,16 @@ def prepare(
     clipping.check_counts(train, [label for label in labels if label != background], int(data.get("least_clips", 4)))
     if background is None:
         train, kept = ([c for c in part if c.label in labels] for part in (train, kept))
-    _, window = shape(recipe)
-    features = Features(recipe["front_end"], window.window_frames, cache)
-    good, plain, failed = load_all(features, train, trim=True, progress=progress)
+    features = Features(recipe["front_end"], window_frames(recipe), cache)
+    once = bool(data.get("once", False))
+    good, plain, failed = load_all(features, train, trim=True, once=once, progress=progress)
     columns = [plain]
     for variant in data.get("variants", ()):
-        _, rows, bad = load_all(features, good, variant, trim=True, progress=progress)
+        _, rows, bad = load_all(features, good, variant, trim=True, once=once, progress=progress)
         failed += bad
         columns.append(rows)
     teacher = data.get("teacher")
-    taught = taught_by(root / teacher, good, cache, progress) if teacher else [np.zeros((1, 1), np.float32)] * len(good)
+    taught = taught_by(root / teacher, good, cache, progress) if teacher else np.zeros((len(good), 1), np.float32)
     originals = sorted({c.label for c in good})
     other = len(labels) - 1
     material = Material(

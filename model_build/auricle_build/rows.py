@@ -49,14 +49,26 @@ class Features:
         """Samples that one window needs."""
         return (self.window_frames - 1) * int(self.params["hop_length"]) + int(self.params["n_fft"])
 
-    def of(self, sound: sounds.Sound) -> Rows:
-        """Rows ``(k, n_features)`` float32 of samples ``(n,)``, repeated to one window where they are fewer."""
-        pipeline = front_end(**self.params)
-        blocks = np.array_split(sounds.wrap(sound, self.window_samples), max(1, len(sound) // 16000))
-        return np.concatenate([pipeline.process(block) for block in blocks]).astype(np.float32, copy=False)
+    def of(self, sound: sounds.Sound, *, once: bool = False) -> Rows:
+        """Rows ``(k, n_features)`` float32 of samples ``(n,)``, repeated to one window where they are fewer.
 
-    def load(self, clip: Clip, variant: Mapping[str, Any] | None = None, *, trim: bool = False) -> Rows:
-        """Rows of a clip, in half precision; ``trim`` drops the digital silence at its ends, ``variant`` is one of :func:`sound.vary`.
+        With ``once`` they are not repeated, only filled up with zeros to a single frame.
+        """
+        if once:
+            sound = np.pad(sound, (0, max(0, int(self.params["n_fft"]) - len(sound))))
+        else:
+            sound = sounds.wrap(sound, self.window_samples)
+        return front_end(**self.params).process(sound).astype(np.float32, copy=False)
+
+    def load(
+        self, clip: Clip, variant: Mapping[str, Any] | None = None, *, trim: bool = False, once: bool = False
+    ) -> Rows:
+        """Rows of a clip, in half precision.
+
+        Args:
+            variant: changes to the sound, as :func:`sound.vary` takes them.
+            trim: drop the digital silence at its ends.
+            once: leave a clip that is shorter than a window as it is.
 
         Raises:
             AudioError: the recording cannot be read.
@@ -66,6 +78,7 @@ class Features:
         except OSError as error:
             raise AudioError(f"{clip.path}: cannot be read: {error}") from error
         what = [dict(self.params), self.window_frames, source, clip.onset_s, clip.offset_s, variant, trim]
+        what += ["once"] * once
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
         stored = self.cache / key[:2] / f"{key}.npy" if self.cache else None
         if stored is not None and stored.exists():
@@ -76,7 +89,7 @@ class Features:
             samples = samples[start:end]
         if variant:
             samples = sounds.vary(samples, dict(variant), int(source[:8], 16), self.sample_rate)
-        rows = self.of(samples)
+        rows = self.of(samples, once=once)
         if stored is not None:
             stored.parent.mkdir(parents=True, exist_ok=True)
             part = stored.with_suffix(".part")
@@ -93,6 +106,7 @@ def load_all(
     variant: Mapping[str, Any] | None = None,
     *,
     trim: bool = False,
+    once: bool = False,
     progress: Progress | None = None,
 ) -> tuple[list[Clip], list[Rows], list[str]]:
     """Rows of many clips; those that cannot be read are left out and named.
@@ -105,7 +119,7 @@ def load_all(
     failed: list[str] = []
     for i, clip in enumerate(clips, start=1):
         try:
-            rows.append(features.load(clip, variant, trim=trim))
+            rows.append(features.load(clip, variant, trim=trim, once=once))
             read.append(clip)
         except AudioError as error:
             failed.append(str(error))

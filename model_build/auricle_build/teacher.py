@@ -20,18 +20,19 @@ SAMPLE_RATE = 16000
 
 def taught_by(
     model: Path, clips: Sequence[Clip], cache: Path | None = None, progress: Progress | None = None
-) -> list[NDArray[np.float32]]:
-    """Mean scores of a waveform classifier (YAMNet: 15,600 samples in, 521 scores out) over each clip.
+) -> NDArray[np.float32]:
+    """Mean logits of a waveform classifier (YAMNet: 15,600 samples in, 521 scores out) over each clip, standardised.
 
     Shape:
-        one ``(1, n_scores)`` float32 a clip; the clip's digital silence is cut off, a short clip repeated.
+        ``(n_clips, n_scores)`` float32, of mean 0 and variance 1 over the clips; a clip's digital
+        silence is cut off, a short clip repeated.
 
     Raises:
         ConfigError: the model is not there.
     """
     if not model.exists():
         raise ConfigError([f"{model}: no teacher there; give its path or leave data.teacher out"])
-    version = hashlib.sha256(model.read_bytes()).hexdigest()[:16]
+    version = "logits " + hashlib.sha256(model.read_bytes()).hexdigest()[:16]
     interpreter = Interpreter(str(model), num_threads=1)
     interpreter.allocate_tensors()
     (source,), (target, *_) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -53,12 +54,14 @@ def taught_by(
             for begin in range(0, len(samples) - n + 1, n // 2):
                 interpreter.set_tensor(source["index"], samples[begin : begin + n].reshape(source["shape"]))
                 interpreter.invoke()
-                scores.append(interpreter.get_tensor(target["index"]).reshape(-1))
-            mean = np.mean(scores, axis=0, keepdims=True)
+                p = np.clip(interpreter.get_tensor(target["index"]).reshape(-1).astype(np.float64), 1e-6, 1.0 - 1e-6)
+                scores.append(np.log(p / (1.0 - p)))
+            mean = np.mean(scores, axis=0)
             if stored is not None:
                 stored.parent.mkdir(parents=True, exist_ok=True)
                 np.save(stored, mean)
-        out.append(np.asarray(mean, np.float32))
+        out.append(mean)
         if progress:
             progress(i, len(clips))
-    return out
+    logits = np.stack(out)
+    return np.asarray((logits - logits.mean(axis=0)) / (logits.std(axis=0) + 1e-3), np.float32)

@@ -30,7 +30,7 @@ def repeatable(seed: int, threads: int) -> None:
 
 
 class AdamW:
-    """Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019), and a running mean of the weights.
+    """Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019), and a running mean.
 
     Args:
         variables: what is trained; ``decayed`` says which of them decay.
@@ -97,8 +97,7 @@ def losses(logits: list[Any], batch: Batch, head: str, schedule: Mapping[str, An
             tf.nn.softmax_cross_entropy_with_logits(batch.z, original)
         )
     if schedule.get("distil"):
-        each = tf.nn.sigmoid_cross_entropy_with_logits(batch.taught, taught)
-        loss += float(schedule["distil"]) * tf.reduce_mean(tf.reduce_sum(each, axis=1))
+        loss += float(schedule["distil"]) * tf.reduce_mean(tf.square(batch.taught - taught))
     return loss
 
 
@@ -115,7 +114,7 @@ def prefetched(batches: Batches, start: int, stop: int) -> Iterator[tuple[int, B
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: ``loss`` and ``accuracy`` over the steps since the last check, ``judged`` on what is kept aside."""
+    """Where a training stands: ``loss`` and ``accuracy`` since the last check, ``judged`` on what is kept aside."""
 
     step: int
     steps: int
@@ -169,14 +168,15 @@ def train(
         network.trained, network.decayed, network.moments, float(schedule["weight_decay"]), float(schedule["average"])
     )
 
-    @tf.function(jit_compile=False)
-    def update(batch: tuple[Any, ...], step: Any, rate: Any) -> Any:
+    def one_step(batch: tuple[Any, ...], step: Any, rate: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = network.logits(batch[0], seed=tf.stack([int(recipe["seed"]), tf.cast(step, tf.int32)]))
             loss = losses(logits, Batch(*batch), recipe.get("head", "softmax"), schedule)
         optimizer.apply(tape.gradient(loss, network.trained, unconnected_gradients="zero"), step, rate)
         right = tf.equal(tf.argmax(logits[0], 1), tf.argmax(batch[1], 1))
         return tf.stack([loss, tf.reduce_mean(tf.cast(right, tf.float32))])
+
+    update = tf.function(one_step)
 
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, log = folder / "checkpoint.npz", folder / "log.csv"

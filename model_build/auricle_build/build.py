@@ -1,0 +1,180 @@
+"""From a recipe to a bundle: material, training, int8, judgement, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from auricle import bundle as bundles
+from auricle import config
+from auricle_build import alarms, evaluate, export, graph, lags, quantise, recipe, training
+from auricle_build.batches import Batches
+from auricle_build.evaluate import Judgement
+from auricle_build.network import Geometry, Network
+from auricle_build.quantise import Quantised
+from auricle_build.recipe import Loaded
+
+INPUT_DB = (-98.0, 29.5)  # a grid of exactly half a decibel
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A trained and quantised model with what it was judged on."""
+
+    recipe: Mapping[str, Any]
+    loaded: Loaded
+    geometry: Geometry
+    network: Network
+    quantised: Quantised
+    steps: int
+    float_judgement: Judgement | None
+    int8_judgement: Judgement | None
+
+
+def default_hop_frames(params: Mapping[str, Any]) -> int:
+    """The daemon's default decision hop in frames of a front end."""
+    return round(config.Decision().hop_ms * int(params["sample_rate"]) / 1000 / int(params["hop_length"]))
+
+
+def make(
+    rec: Mapping[str, Any],
+    held_out: Sequence[int],
+    folder: Path,
+    *,
+    root: Path,
+    cache: Path | None,
+    threads: int = 2,
+    say: Say = print,
+    report: Callable[[training.Progress], None] | None = None,
+    reading: Callable[[int, int], None] | None = None,
+) -> Made:
+    """Train a recipe with some folds held out, quantise it, and judge both on these folds.
+
+    A run that was interrupted goes on from the checkpoint in ``folder``.
+
+    Raises:
+        ConfigError: the recipe or its material does not hold.
+    """
+    training.repeatable(int(rec["seed"]), threads)
+    loaded = recipe.prepare(rec, held_out, root=root, cache=cache, progress=reading)
+    for line in loaded.failed:
+        say(f"skipped: {line}")
+    if loaded.failed:
+        say(f"{len(loaded.failed)} recordings could not be read")
+    ops, shape = recipe.shape(rec)
+    say(
+        f"{len(loaded.train_clips)} clips to train on, {len(loaded.kept_clips)} aside; window {shape.window_frames} "
+        f"frames, a column sees {shape.receptive_frames}"
+    )
+    labels, head = list(rec["labels"]), str(rec.get("head", "softmax"))
+    batches = Batches(
+        loaded.train, rec["batch"], window_frames=shape.window_frames, n_labels=len(labels), seed=int(rec["seed"])
+    )
+    heads = [len(labels), batches.n_original, loaded.train.taught.shape[1]]
+    network = Network(ops, shape.columns, heads, float(rec["network"].get("dropout", 0.0)), int(rec["seed"]))
+    hop = default_hop_frames(rec["front_end"])
+    scorer = evaluate.float_scorer(
+        network, window_frames=shape.window_frames, hop_frames=hop, stride_frames=shape.stride_frames, head=head
+    )
+    background = rec.get("background")
+
+    def judge(_: Network) -> Mapping[str, float]:
+        return evaluate.summary(evaluate.judge(scorer, loaded.kept, loaded.truth, labels, background))
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(dict(rec), sort_keys=False), encoding="utf-8")
+    steps = training.train(network, batches, rec, folder, judge=judge if loaded.kept else None, report=report)
+    training.curves(folder / "log.csv", folder / "curves.png")
+
+    kept_grids = folder / f"quantised-{steps}.npz"
+    if kept_grids.exists():
+        model = Quantised.load(kept_grids, ops, shape.columns, head)
+    else:
+        input_db = rec["network"].get("input_db", INPUT_DB)
+        model = quantise.calibrate(network, batches, head, (float(input_db[0]), float(input_db[1])))
+        model = quantise.settle(model, network, batches, rec, lambda s, loss: say(f"int8: step {s}, loss {loss:.3f}"))
+        model.save(kept_grids)
+    if not loaded.kept:
+        return Made(rec, loaded, shape, network, model, steps, None, None)
+    whole = graph.whole(model, str(rec["name"]), recipe.n_features(rec))
+    int8 = evaluate.int8_scorer(whole, window_frames=shape.window_frames, hop_frames=hop)
+    judgements = [evaluate.judge(s, loaded.kept, loaded.truth, labels, background) for s in (scorer, int8)]
+    return Made(rec, loaded, shape, network, model, steps, *judgements)
+
+
+def figures(made: Made) -> dict[str, Any]:
+    """What the card says of the clips kept aside, float and int8."""
+    out: dict[str, Any] = {"steps": made.steps}
+    if made.int8_judgement is None or made.float_judgement is None:
+        return out
+    out["clips"] = int(made.int8_judgement.of_events().sum())
+    for name, judgement in (("float", made.float_judgement), ("int8", made.int8_judgement)):
+        out[name] = {k: round(float(v), 4) for k, v in evaluate.summary(judgement).items() if np.isfinite(v)}
+        out[name]["recall"] = {k: round(v, 3) for k, v in judgement.recall_among_events().items()}
+    return out
+
+
+def ship(
+    made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None, thresholds: Mapping[str, float] | None = None
+) -> bundles.Bundle:
+    """Write the bundle; refused where int8 falls behind float on what was kept aside.
+
+    Args:
+        stated: further figures for the card, those of a cross-validation for instance.
+
+    Raises:
+        ModelError: int8 fell behind, or the daemon would not load what was written.
+    """
+    rec, shape = made.recipe, made.geometry
+    if made.float_judgement is not None and made.int8_judgement is not None and made.int8_judgement.of_events().any():
+        export.refuse(made.float_judgement, made.int8_judgement)
+    labels, background = list(rec["labels"]), rec.get("background")
+    n_features = recipe.n_features(rec)
+    whole = graph.whole(made.quantised, str(rec["name"]), n_features)
+    hop = default_hop_frames(rec["front_end"])
+    int8 = evaluate.int8_scorer(whole, window_frames=shape.window_frames, hop_frames=hop)
+    late = lags.measure(
+        int8,
+        [variants[0] for variants in made.loaded.train.rows],
+        made.loaded.train.label,
+        labels.index(background) if background else None,
+        rec["front_end"],
+        shape.window_frames,
+        hop,
+    )
+    said: dict[str, Any] = {"kept_aside": figures(made), **(stated or {})}
+
+    def written() -> bundles.Bundle:
+        export.write(
+            folder,
+            made.quantised,
+            rec,
+            n_features=n_features,
+            clips=made.loaded.train_clips,
+            lags=late,
+            figures=said,
+            thresholds=thresholds or {},
+        )
+        return bundles.load(str(folder))
+
+    opened = written()
+    if background and made.int8_judgement is not None:
+        said["false_alarms"] = false_alarms(made, opened)
+        opened = written()
+    return opened
+
+
+def false_alarms(made: Made, opened: bundles.Bundle) -> Mapping[str, Any]:
+    """Events on the clips kept aside that hold none of the labels, by set."""
+    judged, params = made.int8_judgement, made.recipe["front_end"]
+    assert judged is not None
+    quiet = np.flatnonzero(~judged.of_events()).tolist()
+    seconds = [len(made.loaded.kept[i]) * int(params["hop_length"]) / int(params["sample_rate"]) for i in quiet]
+    return alarms.count(opened, [made.loaded.kept_clips[i] for i in quiet], [judged.windows[i] for i in quiet], seconds)

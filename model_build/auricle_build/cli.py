@@ -1,0 +1,181 @@
+"""The command line of the model side; each command imports what it needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import typer
+
+from auricle import __version__
+from auricle.errors import AuricleError
+
+if TYPE_CHECKING:
+    from auricle_build.training import Progress
+
+app = typer.Typer(
+    name="auricle-build",
+    help="Make models for Auricle: train, quantise, judge, export.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Recipe = Annotated[Path, typer.Argument(help="The recipe: a YAML file, or the name of one in the package.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the recordings; the recipe's data.root unless told.")
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Where checkpoints, logs and cached features are kept.")]
+Threads = Annotated[int, typer.Option("--threads", help="Threads to compute with.")]
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    from auricle_build import recipe
+
+    named = Path(__file__).parent / "recipes" / f"{path}.yaml"
+    return recipe.load(named if not path.exists() and named.exists() else path)
+
+
+def _root(rec: dict[str, Any], data: Path | None) -> Path:
+    return data if data is not None else Path(rec["data"]["root"])
+
+
+class _Live:
+    """Progress on a terminal as a bar, elsewhere as lines."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        self.console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bars = Bars(*columns, console=self.console, disable=not self.console.is_terminal)
+        self._reading: Any = None
+        self._training: Any = None
+
+    def reading(self, done: int, total: int) -> None:
+        if self._reading is None or done == 1:
+            self._reading = self.bars.add_task("features", total=total)
+        self.bars.update(self._reading, completed=done)
+
+    def training(self, now: Progress) -> None:
+        if self._training is None:
+            self._training = self.bars.add_task("training", total=now.steps)
+        self.bars.update(self._training, completed=now.step)
+        judged = ", ".join(f"{k} {v:.3f}" for k, v in now.judged.items())
+        self.say(
+            f"step {now.step} of {now.steps}: loss {now.loss:.3f}, accuracy {now.accuracy:.3f}"
+            + (f"; kept aside: {judged}" if judged else "")
+            + f"; {now.left_s / 60:.0f} min left"
+        )
+
+    def say(self, line: str) -> None:
+        self.console.print(line, highlight=False)
+
+
+@app.command()
+def train(
+    config: Recipe,
+    data: Data = None,
+    hold_out: Annotated[
+        list[int] | None, typer.Option("--hold-out", help="A fold to judge on; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The bundle's folder; RUNS/NAME/bundle unless told.")
+    ] = None,
+    runs: Runs = Path("runs"),
+    threads: Threads = 2,
+) -> None:
+    """Train a recipe, quantise it and write the bundle; an interrupted run goes on where it was."""
+    rec = _recipe(config)
+    if rec["network"].get("kind") == "classic":
+        from auricle_build import classic
+
+        live = _Live()
+        with live.bars:
+            classic.run(rec, hold_out or [], root=_root(rec, data), cache=runs / "rows", say=live.say)
+        return
+    from auricle_build import build
+
+    tag = "".join(f"-without-{fold}" for fold in hold_out or [])
+    folder = runs / f"{rec['name']}{tag}"
+    live = _Live()
+    with live.bars:
+        made = build.make(
+            rec,
+            hold_out or [],
+            folder,
+            root=_root(rec, data),
+            cache=runs / "rows",
+            threads=threads,
+            say=live.say,
+            report=live.training,
+            reading=live.reading,
+        )
+        opened = build.ship(made, out or folder / "bundle")
+    live.say(f"{opened.path}: {opened.card.name} {opened.hash}, model.tflite {len(opened.whole) / 1000:.0f} KB")
+
+
+@app.command()
+def crossval(
+    config: Recipe,
+    data: Data = None,
+    folds: Annotated[
+        list[int] | None, typer.Option("--fold", help="A fold to judge on; every fold unless told.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Steps for each fold, if not the recipe's.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("docs"),
+    runs: Runs = Path("runs"),
+    threads: Threads = 2,
+) -> None:
+    """Train and judge fold by fold, and write one report: Markdown with pictures."""
+    from auricle_build import crossval as crossvalidation
+
+    rec = _recipe(config)
+    live = _Live()
+    with live.bars:
+        report = crossvalidation.run(
+            rec,
+            folds,
+            steps,
+            root=_root(rec, data),
+            runs=runs,
+            out=out,
+            threads=threads,
+            say=live.say,
+            report=live.training,
+            reading=live.reading,
+        )
+    live.say(str(report))
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"auricle-build {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The entry point: errors as one line each, exit codes as DESIGN has them."""
+    try:
+        app()
+    except AuricleError as error:
+        for line in error.lines():
+            print(f"auricle-build: error: {line}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None

@@ -1,0 +1,141 @@
+"""Grouped k-fold cross-validation: every fold kept aside once, judged as the daemon would, told in one page."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auricle_build import build, clips, graph, recipe, training
+from auricle_build import report as reporting
+from auricle_build.evaluate import Judgement
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What was measured on one fold: clip scores before and after quantisation, and false alarms by set."""
+
+    fold: int
+    steps: int
+    whole: Judgement
+    int8: Judgement
+    alarms: Mapping[str, Mapping[str, Any]]
+
+    def save(self, path: Path) -> None:
+        """Keep it beside the checkpoint, so that a report can be written again."""
+        np.savez(
+            path,
+            fold=self.fold,
+            steps=self.steps,
+            truth=self.int8.truth,
+            whole=self.whole.scores,
+            int8=self.int8.scores,
+            alarms=json.dumps(self.alarms),
+        )
+
+    @classmethod
+    def load(cls, path: Path, labels: Sequence[str], background: str | None) -> Fold:
+        """What :meth:`save` kept; windows are not among it."""
+        with np.load(path) as stored:
+            whole, int8 = (Judgement(labels, background, stored["truth"], stored[k], ()) for k in ("whole", "int8"))
+            alarms = json.loads(str(stored["alarms"]))
+            return cls(int(stored["fold"]), int(stored["steps"]), whole, int8, alarms)
+
+
+def folds_of(rec: Mapping[str, Any], root: Path) -> list[int]:
+    """The folds that hold every event label: those that a model can be judged on."""
+    found: dict[int, set[str]] = {}
+    for clip in clips.read(rec["data"]["sets"], root):
+        found.setdefault(clip.fold, set()).add(clip.label)
+    events = set(rec["labels"]) - {rec.get("background")}
+    return sorted(fold for fold, labels in found.items() if events <= labels)
+
+
+def run(
+    rec: Mapping[str, Any],
+    folds: Sequence[int] | None,
+    steps: int | None,
+    *,
+    root: Path,
+    runs: Path,
+    out: Path,
+    threads: int,
+    say: Callable[[str], None],
+    report: Callable[[training.Progress], None] | None = None,
+    reading: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Train and judge the folds asked for, then report on every fold of the recipe that was ever judged in ``runs``.
+
+    Returns:
+        the report's path.
+    """
+    labels, background = list(rec["labels"]), rec.get("background")
+    known = folds_of(rec, root)
+    shorter = {**rec, "schedule": {**rec["schedule"], **({"steps": steps} if steps else {})}}
+    for fold in known if folds is None else folds:
+        folder = runs / f"{rec['name']}-without-{fold}"
+        if (folder / "judged.npz").exists():
+            say(f"fold {fold}: judged before, in {folder}")
+            continue
+        say(f"fold {fold}")
+        made = build.make(
+            shorter,
+            [fold],
+            folder,
+            root=root,
+            cache=runs / "rows",
+            threads=threads,
+            say=say,
+            report=report,
+            reading=reading,
+        )
+        assert made.float_judgement is not None
+        assert made.int8_judgement is not None
+        opened = build.ship(made, folder / "bundle")
+        alarms = build.false_alarms(made, opened) if background else {}
+        Fold(fold, made.steps, made.float_judgement, made.int8_judgement, alarms).save(folder / "judged.npz")
+    stored = [runs / f"{rec['name']}-without-{fold}" / "judged.npz" for fold in known]
+    measured = [Fold.load(path, labels, background) for path in stored if path.exists()]
+    return write(rec, measured, known, out)
+
+
+def merged(judgements: Sequence[Judgement]) -> Judgement:
+    """All folds' clips as one: every clip judged once, by a model that never saw its source."""
+    first = judgements[0]
+    truth = np.concatenate([j.truth for j in judgements])
+    scores = np.concatenate([j.scores for j in judgements])
+    return Judgement(first.labels, first.background, truth, scores, ())
+
+
+def write(rec: Mapping[str, Any], measured: Sequence[Fold], known: Sequence[int], out: Path) -> Path:
+    """The report with its pictures."""
+    ops, shape = recipe.shape(rec)
+    n_features = recipe.n_features(rec)
+    content, microseconds = untrained(rec)
+    size = {
+        "model_kb": len(content) / 1000,
+        "macs": reporting.operations(ops, shape.window_frames, n_features, shape.columns, len(rec["labels"])),
+        "us": microseconds,
+    }
+    return reporting.write(rec, measured, known, out, size)
+
+
+def untrained(rec: Mapping[str, Any]) -> tuple[bytes, float]:
+    """A graph of the recipe's shape, and the median time of a window in it in microseconds on one thread."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    ops, shape = recipe.shape(rec)
+    content = graph.whole(graph.of_shape(ops, shape.columns, len(rec["labels"])), rec["name"], recipe.n_features(rec))
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    times = []
+    for _ in range(200):
+        began = time.perf_counter()
+        interpreter.invoke()
+        times.append(time.perf_counter() - began)
+    return content, float(np.median(times)) * 1e6

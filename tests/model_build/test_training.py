@@ -1,0 +1,201 @@
+"""A tiny set of sounds made by code goes all the way: trained, quantised, exported, recognised by the daemon."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from auricle.errors import ConfigError, ModelError
+
+pytest.importorskip("tensorflow", reason="missing here: the build extra")
+
+from auricle_build import build, evaluate, export, recipe, training
+from auricle_build.batches import Batches
+from auricle_build.evaluate import Judgement
+from auricle_build.network import Network
+
+RATE = 16000
+
+
+def sound(kind: str, seed: int, seconds: float = 1.2) -> Any:
+    """A tone, clicks, a siren or noise, each with a pitch, a rate and a level of its own."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * RATE)) / RATE
+    if kind == "beep":
+        wave = np.sin(2 * np.pi * rng.uniform(700, 2500) * t)
+    elif kind == "clicks":
+        wave = (np.sin(2 * np.pi * rng.uniform(6, 12) * t) > 0.97) * rng.standard_normal(len(t))
+    elif kind == "siren":
+        wave = np.sin(2 * np.pi * (900 * t - 400 / (2 * np.pi * 2) * np.cos(2 * np.pi * rng.uniform(1.5, 2.5) * t)))
+    else:
+        wave = rng.standard_normal(len(t)).cumsum() * 0.02 if seed % 2 else rng.standard_normal(len(t))
+    return (10 ** rng.uniform(-1.5, -0.5) * wave + 1e-3 * rng.standard_normal(len(t))).clip(-1, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """A recipe of four kinds of sound, ten of each, in a folder a class."""
+    root = tmp_path_factory.mktemp("sounds")
+    for k, kind in enumerate(("beep", "clicks", "siren", "hum")):
+        for i in range(12):
+            path = root / "set" / kind / f"{kind}{i}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, sound(kind, 100 * k + i), RATE)
+    rec = yaml.safe_load(
+        """
+        name: tiny
+        licence: Apache-2.0
+        seed: 3
+        labels: [beep, clicks, siren, background]
+        background: background
+        front_end:
+          {sample_rate: 16000, n_fft: 512, win_length: 400, hop_length: 160,
+           features: [{kind: log_mel, n_mels: 20, fmin: 50.0, fmax: 7200.0}]}
+        data:
+          sets: [{name: made, reader: folders, path: set, licence: CC0, source: code}]
+          variants: [{speed: 1.1}, {room: true}]
+        batch: {size: 32, positives: 0.7, mix: 0.2, gain_db: [-10.0, 5.0], gain: 0.5, tilt_db: 2.0, noise: 0.2,
+                partial: 0.1, masks: 0.3, gate: 0.1}
+        network:
+          dropout: 0.1
+          columns: 6
+          layers:
+            - [conv, [4, 4], [2, 2], 8]
+            - [separable, [3, 3], [2, 1], 16]
+            - [separable, [5, 3], [1, 1], 16]
+            - [conv, [1, 5], [1, 1], 24]
+        schedule: {steps: 120, learning_rate: 0.01, warmup: 10, weight_decay: 0.01, average: 0.95, check_every: 60,
+                   distil: 0.0, auxiliary: 0.0, quantised_steps: 30, quantised_learning_rate: 0.001}
+        """
+    )
+    return rec, root
+
+
+def held_fold(rec: dict[str, Any], root: Path) -> int:
+    """A fold that has clips of every label."""
+    from auricle_build import crossval
+
+    return crossval.folds_of(rec, root)[0]
+
+
+def test_from_sounds_to_a_bundle_that_the_daemon_recognises(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    """Sounds never trained on are named by the exported bundle, float and int8 alike, through `auricle classify`."""
+    rec, root = tiny
+    said: list[str] = []
+    made = build.make(rec, [held_fold(rec, root)], tmp_path / "run", root=root, cache=None, say=said.append)
+    assert made.float_judgement is not None
+    assert made.int8_judgement is not None
+    assert made.float_judgement.accuracy() >= 0.8
+    opened = build.ship(made, tmp_path / "bundle")
+    assert opened.raw["figures"]["kept_aside"]["int8"]["accuracy"] >= 0.8
+    assert opened.raw["trained_on"][0]["clips"] == len(made.loaded.train_clips)
+    assert opened.raw["recipe"] == rec
+    paths = {}
+    for k, kind in enumerate(("beep", "clicks", "siren")):
+        for i in range(4):
+            paths[tmp_path / f"{kind}{i}.wav"] = kind
+            soundfile.write(tmp_path / f"{kind}{i}.wav", sound(kind, 5000 + 100 * k + i), RATE)
+    command = [sys.executable, "-c", "from auricle.cli import main; main()", "classify", "--json"]
+    command += ["--model", str(tmp_path / "bundle"), *map(str, paths)]
+    verdicts = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    right = 0
+    for verdict, kind in zip(map(json.loads, verdicts), paths.values(), strict=True):
+        scores = verdict["scores"]
+        right += max(("beep", "clicks", "siren"), key=scores.__getitem__) == kind
+    assert right >= 10
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 3
+
+
+def weights_after(rec: dict[str, Any], root: Path, folder: Path, stops: list[int]) -> list[Any]:
+    """Weights after training with interruptions at the given steps, each time in a new network."""
+    loaded = recipe.prepare(rec, [], root=root)
+    ops, shape = recipe.shape(rec)
+    batches = Batches(loaded.train, rec["batch"], window_frames=shape.window_frames, n_labels=4, seed=int(rec["seed"]))
+    for stop in stops:
+        training.repeatable(int(rec["seed"]), 1)
+        network = Network(ops, shape.columns, [4, batches.n_original, 1], 0.1, int(rec["seed"]))
+        training.train(network, batches, rec, folder, stop_at=stop)
+    return [v.numpy() for v in (*network.trained, *network.moments)]
+
+
+def test_resumed_training_is_training_that_never_stopped(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    """Interrupted twice or not at all, the weights are the same to the bit."""
+    rec, root = tiny
+    rec = {**rec, "schedule": {**rec["schedule"], "steps": 24, "check_every": 8}}
+    whole = weights_after(rec, root, tmp_path / "whole", [24])
+    parts = weights_after(rec, root, tmp_path / "parts", [8, 16, 24])
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+
+
+def test_batches_depend_on_seed_and_step_alone(tiny: tuple[dict[str, Any], Path]) -> None:
+    """Asked in any order, a step's batch is the same; another step's is another; targets are shares of one."""
+    rec, root = tiny
+    loaded = recipe.prepare(rec, [], root=root)
+    _, shape = recipe.shape(rec)
+    make = [Batches(loaded.train, rec["batch"], window_frames=shape.window_frames, n_labels=4, seed=1) for _ in "ab"]
+    later, first = make[0](5), make[0](0)
+    np.testing.assert_array_equal(make[1](0).x, first.x, strict=True)
+    np.testing.assert_array_equal(make[1](5).x, later.x, strict=True)
+    assert not np.array_equal(first.x, later.x)
+    np.testing.assert_allclose(later.y.sum(axis=1), 1.0, atol=1e-5)
+    assert np.isfinite(later.x).all()
+    assert later.x.min() >= -100.0
+
+
+def judged(right: float, n: int = 20) -> Judgement:
+    """Ten clips each of two labels, a share of them right."""
+    truth = np.repeat([0, 1], n)
+    found = truth.copy()
+    wrong = round(n * (1.0 - right))
+    found[:wrong] = 1
+    found[n : n + wrong] = 0
+    return Judgement(("a", "b"), None, truth, np.eye(2, dtype=np.float32)[found], ())
+
+
+def test_an_int8_model_that_collapses_is_refused() -> None:
+    """Falling behind float is refused over all and for one label alone; keeping up is not."""
+    export.refuse(judged(0.95), judged(0.95))
+    with pytest.raises(ModelError, match=r"int8 accuracy 0\.350"):
+        export.refuse(judged(0.95), judged(0.35))
+    one = judged(0.95, 100)
+    scores = one.scores.copy()
+    scores[:25] = [0.0, 1.0]
+    scores[100:] = [0.0, 1.0]
+    with pytest.raises(ModelError, match="label 'a'"):
+        export.refuse(one, Judgement(one.labels, None, one.truth, scores, ()), margin=0.2)
+
+
+def test_figures_of_a_judgement() -> None:
+    """Accuracy among events ignores background; with it, a clip that is called background is wrong."""
+    scores = np.asarray([[0.3, 0.1, 0.6], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]], np.float32)
+    found = Judgement(("a", "b", "background"), "background", np.asarray([0, 1, 2]), scores, ())
+    assert found.accuracy() == 1.0
+    assert found.accuracy(with_background=True) == 0.5
+    assert evaluate.summary(found)["background_kept"] == 1.0
+    assert found.confusion().tolist() == [[0, 0, 1], [0, 1, 0], [0, 0, 1]]
+    assert found.per_label()["background"]["precision"] == 0.5
+
+
+def test_recipes_that_do_not_hold_are_refused(tmp_path: Path) -> None:
+    """A missing part and a background that is not last are both said; data that is not there too."""
+    path = tmp_path / "r.yaml"
+    path.write_text("name: x\nlabels: [a]\n")
+    with pytest.raises(ConfigError, match="no 'front_end'"):
+        recipe.load(path)
+    path.write_text("[1, 2]\n")
+    with pytest.raises(ConfigError, match="not a mapping"):
+        recipe.load(path)
+    with pytest.raises(ConfigError, match="not there"):
+        recipe.prepare(
+            recipe.load(Path(recipe.__file__).parent / "recipes" / "esc10.yaml"), [4], root=tmp_path / "nowhere"
+        )
