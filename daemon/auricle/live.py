@@ -18,9 +18,9 @@ from auricle.source import End, Gap, Piece, Segment, Sound, Status
 log = logging.getLogger("auricle")
 
 FIRST_RETRY_S, RETRY_GROWS, LAST_RETRY_S = 0.5, 1.5, 1.5
-STEADY_S = 10.0
+STEADY_S = 1.0
 """A source that was heard for less before it was lost again is flapping, ..."""
-FLAPS, FLAPPING_RETRY_S = 3, 30.0
+FLAPS, FLAPPING_RETRY_S = 5, 30.0
 """... and after so many times in a row each retry waits twice as long, up to this."""
 
 
