@@ -56,7 +56,7 @@ class Live:
         ring_s: sound kept waiting for a busy consumer.
         stall_s: without a block for this long the source is lost. Settable while it runs.
         silence_alarm_s: exact zeros for this long are suspicious; 0 never. Settable while it runs.
-        block_s: how often the consumer should ask.
+        block_s: how often the consumer should ask. Settable while it runs.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Live:
         self._poller = poller
         self._model_rate = model_rate
         self._ring_s = ring_s
-        self._block_s = block_s
+        self.block_s = block_s
         self._counters = Counters(ring_s=ring_s)
         self._next = 0
         self._rate = 0
@@ -100,6 +100,9 @@ class Live:
         self._delay_s = FIRST_RETRY_S
 
     # What a kind of source says of itself
+
+    START_S = 0.0
+    """Before its first sound the other side may take this much longer than `stall_s`."""
 
     def _launch(self, before: Feed | None) -> tuple[Feed, subprocess.Popen[bytes] | None]:
         """Start the other side, whose last feed has ended. Raises `OSError` where it cannot be started."""
@@ -127,7 +130,7 @@ class Live:
 
     def due_s(self, now_s: float) -> float:
         """One block after the last poll."""
-        return self._polled_s + self._block_s
+        return self._polled_s + self.block_s
 
     def poll(self, now_s: float) -> Iterator[Piece]:
         """The pieces that wait; starts, gives up and restarts the other side when it is time."""
@@ -316,7 +319,7 @@ class Live:
             age_s = now_s - feed.heard_ns / 1e9
             return f"no sound for {age_s:.1f} s" if age_s > self.stall_s else None
         age_s = now_s - self._started_s
-        if age_s <= self.stall_s * min(1 + self._hangs, 4):
+        if age_s <= self.START_S + self.stall_s * min(1 + self._hangs, 4):
             return None
         self._hangs += 1
         return f"no sound within {age_s:.1f} s of its start"
