@@ -18,6 +18,7 @@ from auricle_build.evaluate import Judgement
 from auricle_build.network import Geometry, Network
 from auricle_build.quantise import Quantised
 from auricle_build.recipe import Loaded
+from auricle_build.rows import Features
 
 INPUT_DB = (-98.0, 29.5)  # a grid of exactly half a decibel
 
@@ -107,6 +108,19 @@ def make(
     int8 = evaluate.int8_scorer(whole, window_frames=shape.window_frames, hop_frames=hop)
     judgements = [evaluate.judge(s, loaded.kept, loaded.truth, labels, background) for s in (scorer, int8)]
     return Made(rec, loaded, shape, network, model, steps, *judgements)
+
+
+def behind_gate(made: Made) -> Judgement:
+    """The int8 model on the event clips kept aside, heard through the noise gate at its default settings."""
+    rec, loaded = made.recipe, made.loaded
+    labels = list(rec["labels"])
+    mine = [i for i in range(len(loaded.kept)) if labels[int(loaded.truth[i])] != rec.get("background")]
+    features = Features({**rec["front_end"], "gate": {}}, made.geometry.window_frames)
+    rows = [features.load(loaded.kept_clips[i]) for i in mine]
+    whole = graph.whole(made.quantised, str(rec["name"]), recipe.n_features(rec))
+    hop = default_hop_frames(rec["front_end"])
+    scorer = evaluate.int8_scorer(whole, window_frames=made.geometry.window_frames, hop_frames=hop)
+    return evaluate.judge(scorer, rows, loaded.truth[mine], labels, rec.get("background"))
 
 
 def figures(made: Made) -> dict[str, Any]:

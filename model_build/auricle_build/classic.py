@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from auricle.errors import ConfigError
 
+from auricle.errors import ConfigError
 from auricle_build import evaluate, training
 from auricle_build import recipe as recipes
 from auricle_build.evaluate import Judgement

@@ -103,6 +103,7 @@ def train(
             classic.run(rec, hold_out or [], root=_root(rec, data), cache=runs / "rows", say=live.say)
         return
     from auricle_build import build
+    from auricle_build import crossval as crossvalidation
 
     tag = "".join(f"-without-{fold}" for fold in hold_out or [])
     folder = runs / f"{rec['name']}{tag}"
@@ -119,7 +120,9 @@ def train(
             report=live.training,
             reading=live.reading,
         )
-        opened = build.ship(made, out or folder / "bundle")
+        judged = crossvalidation.measured(rec, crossvalidation.folds_of(rec, _root(rec, data)), runs)
+        stated = {} if hold_out else crossvalidation.stated(judged)
+        opened = build.ship(made, out or folder / "bundle", stated=stated)
     live.say(f"{opened.path}: {opened.card.name} {opened.hash}, model.tflite {len(opened.whole) / 1000:.0f} KB")
 
 

@@ -11,19 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from auricle_build import build, clips, graph, recipe, training
+from auricle_build import build, clips, evaluate, graph, recipe, training
 from auricle_build import report as reporting
 from auricle_build.evaluate import Judgement
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What was measured on one fold: clip scores before and after quantisation, and false alarms by set."""
+    """What was measured on one fold: clip scores, float, int8 and int8 behind the gate, and false alarms by set."""
 
     fold: int
     steps: int
     whole: Judgement
     int8: Judgement
+    gated: Judgement
     alarms: Mapping[str, Mapping[str, Any]]
 
     def save(self, path: Path) -> None:
@@ -35,6 +36,8 @@ class Fold:
             truth=self.int8.truth,
             whole=self.whole.scores,
             int8=self.int8.scores,
+            gated=self.gated.scores,
+            gated_truth=self.gated.truth,
             alarms=json.dumps(self.alarms),
         )
 
@@ -43,8 +46,9 @@ class Fold:
         """What :meth:`save` kept; windows are not among it."""
         with np.load(path) as stored:
             whole, int8 = (Judgement(labels, background, stored["truth"], stored[k], ()) for k in ("whole", "int8"))
+            gated = Judgement(labels, background, stored["gated_truth"], stored["gated"], ())
             alarms = json.loads(str(stored["alarms"]))
-            return cls(int(stored["fold"]), int(stored["steps"]), whole, int8, alarms)
+            return cls(int(stored["fold"]), int(stored["steps"]), whole, int8, gated, alarms)
 
 
 def folds_of(rec: Mapping[str, Any], root: Path) -> list[int]:
@@ -98,10 +102,34 @@ def run(
         assert made.int8_judgement is not None
         opened = build.ship(made, folder / "bundle")
         alarms = build.false_alarms(made, opened) if background else {}
-        Fold(fold, made.steps, made.float_judgement, made.int8_judgement, alarms).save(folder / "judged.npz")
-    stored = [runs / f"{rec['name']}-without-{fold}" / "judged.npz" for fold in known]
-    measured = [Fold.load(path, labels, background) for path in stored if path.exists()]
-    return write(rec, measured, known, out)
+        gated = build.behind_gate(made)
+        Fold(fold, made.steps, made.float_judgement, made.int8_judgement, gated, alarms).save(folder / "judged.npz")
+    return write(rec, measured(rec, known, runs), known, out)
+
+
+def measured(rec: Mapping[str, Any], folds: Sequence[int], runs: Path) -> list[Fold]:
+    """The folds of a recipe that were judged in ``runs``."""
+    stored = [runs / f"{rec['name']}-without-{fold}" / "judged.npz" for fold in folds]
+    return [Fold.load(path, list(rec["labels"]), rec.get("background")) for path in stored if path.exists()]
+
+
+def stated(folds: Sequence[Fold]) -> dict[str, Any]:
+    """What a card says of models of the same recipe, each judged on a fold that it never saw."""
+    if not folds:
+        return {}
+    out: dict[str, Any] = {"folds": [f.fold for f in folds], "steps": [f.steps for f in folds]}
+    for name, judgement in (("float", [f.whole for f in folds]), ("int8", [f.int8 for f in folds])):
+        all_folds = merged(judgement)
+        figures = {k: round(float(v), 4) for k, v in evaluate.summary(all_folds).items() if np.isfinite(v)}
+        by_fold = [round(j.accuracy(), 4) for j in judgement]
+        recall = {k: round(v, 3) for k, v in all_folds.recall_among_events().items()}
+        out[name] = {**figures, "by_fold": by_fold, "recall": recall}
+    out["int8_behind_gate"] = {"accuracy": round(merged([f.gated for f in folds]).accuracy(), 4)}
+    out["false_alarms"] = [
+        dict(zip(("set", "hours", "events", "per_hour", "labels"), row, strict=True))
+        for row in reporting.alarms_of(folds)
+    ]
+    return {"held_out": out}
 
 
 def merged(judgements: Sequence[Judgement]) -> Judgement:
@@ -112,7 +140,7 @@ def merged(judgements: Sequence[Judgement]) -> Judgement:
     return Judgement(first.labels, first.background, truth, scores, ())
 
 
-def write(rec: Mapping[str, Any], measured: Sequence[Fold], known: Sequence[int], out: Path) -> Path:
+def write(rec: Mapping[str, Any], folds: Sequence[Fold], known: Sequence[int], out: Path) -> Path:
     """The report with its pictures."""
     ops, shape = recipe.shape(rec)
     n_features = recipe.n_features(rec)
@@ -122,7 +150,7 @@ def write(rec: Mapping[str, Any], measured: Sequence[Fold], known: Sequence[int]
         "macs": reporting.operations(ops, shape.window_frames, n_features, shape.columns, len(rec["labels"])),
         "us": microseconds,
     }
-    return reporting.write(rec, measured, known, out, size)
+    return reporting.write(rec, folds, known, out, size)
 
 
 def untrained(rec: Mapping[str, Any]) -> tuple[bytes, float]:

@@ -124,7 +124,7 @@ def write(
         + ".",
         "",
         *_table(
-            ["fold", "steps", "clips", "float", "int8", "int8, `background` allowed"],
+            ["fold", "steps", "clips", "float", "int8", "int8, `background` allowed", "int8 behind the gate"],
             [
                 [
                     str(f.fold),
@@ -133,6 +133,7 @@ def write(
                     f"{100 * f.whole.accuracy():.1f} %",
                     f"{100 * f.int8.accuracy():.1f} %",
                     f"{100 * f.int8.accuracy(with_background=True):.1f} %",
+                    f"{100 * f.gated.accuracy():.1f} %",
                 ]
                 for f in measured
             ]
@@ -144,6 +145,7 @@ def write(
                     f"{100 * whole.accuracy():.1f} %",
                     f"{100 * int8.accuracy():.1f} %",
                     f"{100 * int8.accuracy(with_background=True):.1f} %",
+                    f"{100 * merged([f.gated for f in measured]).accuracy():.1f} %",
                 ]
             ],
         ),

@@ -159,7 +159,7 @@ def train(
         stop_at: leave after this step, to be resumed later.
 
     Returns:
-        the step that training ended at.
+        the step that the weights are from: the last, or the best one where training stopped early.
     """
     schedule = recipe["schedule"]
     steps, every = int(schedule["steps"]), int(schedule["check_every"])
@@ -203,6 +203,8 @@ def train(
         optimizer.swap()
         if judged.get("loss", float("inf")) < best[1]:
             best = (step, judged["loss"])
+            if patience:
+                save(folder / "best.npz", optimizer, step, best)
         save(checkpoint, optimizer, step, best)
         left = (time.monotonic() - began) / (step - start) * (steps - step)
         now = Progress(step, steps, float(loss), float(accuracy), judged, left)
@@ -210,6 +212,7 @@ def train(
         if report:
             report(now)
         if patience and judged and step - best[0] >= patience * every:
+            step, _ = restore(folder / "best.npz", optimizer)
             break
     optimizer.swap()
     return step

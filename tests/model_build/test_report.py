@@ -1,0 +1,73 @@
+"""The cross-validation's page and figures, from folds that were measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="missing here: the build extra")
+
+from auricle import bundle as bundles
+from auricle_build import alarms, crossval, recipe, report
+from auricle_build.clips import Clip
+from auricle_build.evaluate import Judgement
+
+RECIPE = Path(recipe.__file__).parent / "recipes" / "esc10.yaml"
+
+
+def fold(number: int, wrong: int) -> crossval.Fold:
+    """Two clips of each label and two of background, of which ``wrong`` events are taken for the next label."""
+    labels = recipe.load(RECIPE)["labels"]
+    truth = np.repeat(np.arange(11), 2)
+    found = truth.copy()
+    found[:wrong] = (found[:wrong] + 1) % 10
+    scores = 0.1 * np.ones((22, 11), np.float32) / 11 + 0.9 * np.eye(11, dtype=np.float32)[found]
+    judged = Judgement(labels, "background", truth, scores, ())
+    heard = {"speech": {"hours": 0.5, "events": 1, "per_hour": 2.0, "labels": {"dog_bark": 1}}}
+    return crossval.Fold(number, 100, judged, judged, judged, heard)
+
+
+def test_page_tells_folds_accuracy_and_false_alarms(tmp_path: Path) -> None:
+    """Each measured fold has its line, all have one together, folds not measured are said, the picture is there."""
+    page = crossval.write(recipe.load(RECIPE), [fold(1, 0), fold(4, 2)], [1, 2, 3, 4], tmp_path).read_text()
+    assert "| 1 | 100 | 20 | 100.0 % | 100.0 % | 100.0 % | 100.0 % |" in page
+    assert "| 4 | 100 | 20 | 90.0 % | 90.0 % | 90.0 % | 90.0 % |" in page
+    assert "| all |  | 40 | 95.0 % |" in page
+    assert "Not measured: fold 2, 3." in page
+    assert "| speech | 1.00 | 2 | 2.0 | dog_bark 2 |" in page
+    assert (tmp_path / "images" / "models-esc10.png").stat().st_size > 5000
+    assert len(page.splitlines()) < 80
+
+
+def test_folds_come_back_as_they_were_kept(tmp_path: Path) -> None:
+    """What was measured once is read again, and stands in the card in the same figures."""
+    kept = fold(4, 2)
+    kept.save(tmp_path / "judged.npz")
+    back = crossval.Fold.load(tmp_path / "judged.npz", kept.int8.labels, "background")
+    np.testing.assert_array_equal(back.int8.scores, kept.int8.scores, strict=True)
+    assert back.alarms == kept.alarms
+    stated = crossval.stated([back])["held_out"]
+    assert stated["int8"]["accuracy"] == 0.9
+    assert stated["int8"]["by_fold"] == [0.9]
+    assert crossval.stated([]) == {}
+
+
+def test_operations_are_counted_by_hand() -> None:
+    """Two layers whose multiplications can be counted on paper."""
+    from auricle_build import network
+
+    ops = network.plan([["conv", [2, 2], [2, 2], 3], ["separable", [1, 2], [1, 1], 4]], 4)
+    # 8 frames: 4 x 2 cells of 2*2*1*3, then 4 x 1 cells of 2*3 and of 3*4, then 4 columns of 4, and 4 by 5 labels
+    assert report.operations(ops, 8, 4, 4, 5) == 4 * 2 * 12 + 4 * 6 + 4 * 12 + 4 * 4 + 4 * 5
+
+
+def test_alarms_follow_the_daemons_rules() -> None:
+    """Ten seconds of one label's full score are one event; the same of background none; hours are those heard."""
+    opened = bundles.load("esc10")
+    clips = [Clip(Path(name), "x", name, 1, origin="made") for name in "ab"]
+    loud, quiet = np.zeros((125, 11), np.float32), np.zeros((125, 11), np.float32)
+    loud[:, 3] = quiet[:, 10] = 1.0
+    counted = alarms.count(opened, clips, [loud, quiet], [1800.0, 1800.0])
+    assert counted == {"made": {"hours": 1.0, "events": 1, "per_hour": 1.0, "labels": {opened.labels[3]: 1}}}
