@@ -63,7 +63,7 @@ def run(config: ConfigFile = None, model: ModelName = None) -> None:
 
     cfg = _config(config, model)
     logs.set_up(cfg.log)
-    raise typer.Exit(service.run(cfg))
+    raise typer.Exit(service.run(cfg, lambda: _config(config, model)))
 
 
 @app.command()

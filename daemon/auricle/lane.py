@@ -78,6 +78,11 @@ class Ear:
         self.level.reset()
         self.detector.reset()
 
+    def warm(self) -> None:
+        """Run once, on digital silence, which teaches the gate nothing: the first decision is as fast as any."""
+        self.stages.process(np.zeros(self.stages.span, np.float32))
+        self.reset()
+
     def until_decision(self, samples: int) -> int:
         """How many samples after so many the next decision is complete, 0 if one is just made."""
         return (self.stages.span - samples) % self.stages.hop
@@ -129,6 +134,8 @@ class Lane:
                 self._begin(piece)
             case End():
                 self._end(piece.cause)
+                if self._next_ear is not None:
+                    self._change_ears()
             case Gap():
                 self._lose(piece)
             case Status():
@@ -136,6 +143,11 @@ class Lane:
             case Skipped():
                 self.counters.skipped += 1
                 log.warning("%s: skipped: %s", self.source.name, piece.reason)
+
+    @property
+    def ear(self) -> Ear:
+        """What hears now."""
+        return self._ear
 
     @property
     def bundle(self) -> Bundle:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 
 from auricle import config
 
@@ -14,29 +15,48 @@ _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ER
 
 
 class _Text(logging.Formatter):
-    def __init__(self, journal: bool) -> None:
-        super().__init__("%(message)s" if journal else "%(asctime)s %(levelname)s %(message)s")
-        self._journal = journal
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        if not self._journal:
-            return text
-        # sd-daemon(3): a priority in front of every line, also of a message that has several.
-        prefix = f"<{_PRIORITIES[record.levelno]}>"
-        return "\n".join(prefix + line for line in text.splitlines())
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
 
 
 class _Json(logging.Formatter):
+    def __init__(self, *, timed: bool) -> None:
+        super().__init__()
+        self._timed = timed
+
     def format(self, record: logging.LogRecord) -> str:
-        fields = {
-            "t": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-        }
+        fields = {"level": record.levelname.lower(), "message": record.getMessage()}
+        if self._timed:
+            t = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+            fields = {"t": t, **fields}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False)
+
+
+class _Journal(logging.Formatter):
+    """A priority in front of every line, also of a message that has several (sd-daemon(3)); the journal has a clock."""
+
+    def __init__(self, of: logging.Formatter) -> None:
+        super().__init__()
+        self._of = of
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"<{_PRIORITIES[record.levelno]}>"
+        return "\n".join(prefix + line for line in self._of.format(record).splitlines())
+
+
+def to_journal(environ: Mapping[str, str] = os.environ, fd: int = 2) -> bool:
+    """Whether the file descriptor is the journal's: the variable alone is inherited by what writes elsewhere."""
+    status = os.fstat(fd)
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def formatter(form: str, *, journal: bool) -> logging.Formatter:
+    """``text`` for people or ``json`` for collectors; in the journal with priorities and without a clock."""
+    if not journal:
+        return _Json(timed=True) if form == "json" else _Text()
+    return _Journal(_Json(timed=False) if form == "json" else logging.Formatter())
 
 
 def set_up(wanted: config.Log, *, least: str = "debug") -> None:
@@ -47,8 +67,14 @@ def set_up(wanted: config.Log, *, least: str = "debug") -> None:
         least: the level below which a command says nothing whatever the configuration.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if wanted.format == "json" else _Text("JOURNAL_STREAM" in os.environ))
+    handler.setFormatter(formatter(wanted.format, journal=to_journal()))
     logger = logging.getLogger("auricle")
     logger.handlers[:] = [handler]
     logger.propagate = False
-    logger.setLevel(max(logging.getLevelName(wanted.level.upper()), logging.getLevelName(least.upper())))
+    set_level(wanted, least=least)
+
+
+def set_level(wanted: config.Log, *, least: str = "debug") -> None:
+    """Say from this level on, and nothing below ``least``."""
+    levels = logging.getLevelNamesMapping()
+    logging.getLogger("auricle").setLevel(max(levels[wanted.level.upper()], levels[least.upper()]))

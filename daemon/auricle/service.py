@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import signal
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import zmq
 
-from auricle import bundle, config, engine, pipeline
-from auricle.bundle import Bundle
-from auricle.config_read import check_labels
+from auricle import config, engine, logs
 from auricle.errors import EXIT_SKIPPED
-from auricle.lane import Lane
+from auricle.notify import Notifier
 from auricle.poller import Poller
 from auricle.publisher import Publisher, Socket
-from auricle.source import Source
+from auricle.reload import Reload, load_models
+from auricle.roster import Roster
+from auricle.state import Learned, state_dir
+from auricle.watchdog import Watchdog
 
 log = logging.getLogger("auricle")
 
 
-def run(cfg: config.Config) -> int:
+def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
     """Listen until told to stop, or until every recording has been heard; the exit code.
+
+    Args:
+        cfg: what to listen to, and how.
+        load: reads the configuration anew, when SIGHUP asks for it.
 
     Raises:
         ConfigError, ModelError, EndpointError: something cannot be as configured; nothing was heard.
     """
     with ExitStack() as stack:
-        models = {name: bundle.load(name, cfg.models_dir) for name in sorted({s.model for s in cfg.sources})}
-        check_labels(cfg, {name: model.labels for name, model in models.items()})
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+        stack.callback(faulthandler.unregister, signal.SIGUSR1)
+        notifier = Notifier()
+        stack.callback(notifier.close)
+        notifier.tell(STATUS="loading the model")
+        models = load_models(cfg)
         stop = engine.Stop()
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())
@@ -36,86 +49,28 @@ def run(cfg: config.Config) -> int:
         stack.callback(socket.close)
         publisher = Publisher(cfg.node, [socket])
         poller = stack.enter_context(Poller())
-        lanes = []
-        for wanted in cfg.sources:
-            model = models[wanted.model]
-            source = source_of(wanted, cfg.capture, model, poller)
-            lanes.append(
-                Lane(
-                    source, model, decision=wanted.decision, gate=wanted.gate, publish=cfg.publish, publisher=publisher
-                )
-            )
-            lanes[-1].tell("starting")
-        for lane in lanes:
-            lane.source.open()
-            stack.callback(lane.source.close)
+        roster = stack.enter_context(Roster(publisher, poller, Learned(state_dir() / "noise")))
+        lanes = [roster.make(wanted, cfg, models[wanted.model]) for wanted in cfg.sources]
+        for lane, wanted in zip(lanes, cfg.sources, strict=True):
+            roster.enter(lane, wanted)
         log.info("publishing on %s", socket.endpoint)
-        engine.run(lanes, publisher, stop)
+        reload = Reload(cfg, load, roster, publisher, wake=stop.wake, also=[lambda new: logs.set_level(new.log)])
+        before = signal.signal(signal.SIGHUP, reload.ask)
+        stack.callback(signal.signal, signal.SIGHUP, before)
+        watchdog = Watchdog(roster.lanes, notifier, time.monotonic())
+
+        def between() -> None:
+            if reload.asked:
+                notifier.reloading()
+                refused = reload.now()
+                watchdog.trouble = f"changed configuration refused: {refused[0]}" if refused else ""
+                if watchdog.ready:
+                    notifier.tell(READY=1)
+            now_s = time.monotonic()
+            roster.tick(now_s)
+            watchdog.tick(now_s)
+
+        engine.run(roster.lanes, publisher, stop, progress=between)
+        notifier.tell(STOPPING=1, STATUS="stopping")
         log.info("stopped")
-        return EXIT_SKIPPED if any(lane.counters.skipped for lane in lanes) else 0
-
-
-def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, poller: Poller) -> Source:
-    """The source that the configuration describes, giving sound at the model's rate; not yet open."""
-    rate = model.card.front_end.sample_rate
-    if wanted.microphone is not None:
-        from auricle.microphone import Microphone
-
-        return Microphone(
-            wanted.name,
-            poller=poller,
-            device=wanted.microphone.device,
-            channel=wanted.microphone.channel,
-            model_rate=rate,
-            sample_rate=wanted.microphone.sample_rate,
-            ring_s=capture.ring_s,
-            stall_s=capture.stall_s,
-            silence_alarm_s=capture.silence_alarm_s,
-            block_s=wanted.decision.hop_ms / 1000,
-        )
-    if wanted.recording is not None:
-        from auricle.recording import Recordings
-
-        recording = wanted.recording
-        full_speed = recording.speed == "max"
-        start = recording.start_time
-        return Recordings(
-            wanted.name,
-            recording.path,
-            model_rate=rate,
-            speed=None if full_speed else float(recording.speed),
-            loop=recording.loop,
-            start_us=None if start is None else round(start.timestamp() * 1_000_000),
-            block_samples=pipeline.block_samples(model)
-            if full_speed
-            else pipeline.samples(wanted.decision.hop_ms, model),
-        )
-    if wanted.ffmpeg is not None:
-        from auricle.ffmpeg import Ffmpeg
-
-        return Ffmpeg(
-            wanted.name,
-            poller=poller,
-            url=wanted.ffmpeg.url,
-            options=wanted.ffmpeg.options,
-            model_rate=rate,
-            ring_s=capture.ring_s,
-            stall_s=wanted.ffmpeg.stall_s,
-            silence_alarm_s=capture.silence_alarm_s,
-            block_s=wanted.decision.hop_ms / 1000,
-        )
-    from auricle.pcm import StdinPcm
-
-    assert wanted.stdin is not None
-    return StdinPcm(
-        wanted.name,
-        poller=poller,
-        rate=wanted.stdin.rate,
-        form=wanted.stdin.format,
-        channels=wanted.stdin.channels,
-        model_rate=rate,
-        ring_s=capture.ring_s,
-        stall_s=capture.stall_s,
-        silence_alarm_s=capture.silence_alarm_s,
-        block_s=wanted.decision.hop_ms / 1000,
-    )
+        return EXIT_SKIPPED if any(lane.counters.skipped for lane in roster.lanes) else 0

@@ -43,8 +43,7 @@ def line(message: messages.AnyMessage) -> str | None:
             lost = f"{'about ' if message.estimated else ''}{message.duration_s:.3f} s not heard ({message.cause})"
             return f"{message.source}  {message.t[11:22]}  gap: {lost}"
         case messages.Status():
-            return (
-                f"{message.source}  {message.t[11:22]}  {message.state}{': ' if message.detail else ''}{message.detail}"
-            )
+            detail = f": {message.detail}" if message.detail else ""
+            return f"{message.source or 'auricle'}  {message.t[11:22]}  {message.state}{detail}"
         case _:
             return None
