@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -170,16 +170,11 @@ class NoiseGate:
         sound = np.iscomplexobj(block)
         power = np.square(np.abs(block)) if sound else block
         weights = self._smoother.process(self._louder(power))
-        if self._reduction < 1.0:
-            weights *= np.float32(self._reduction)
-            weights += self._rest
+        self._weigh(weights)
         n = len(weights)
         unchanged = self._unchanged - self.lead - self._rows_out
         if unchanged > 0:
             weights[:unchanged] = 1.0
-        if self._reduction == 0.0:
-            # Nothing taken away is nothing changed, at the spectrum's ends too, where noisereduce fades.
-            weights.fill(1.0)
         self._rows_out += n
         if not sound:
             np.multiply(weights, weights, out=weights)
@@ -191,6 +186,42 @@ class NoiseGate:
             block = block[passed : passed + n]
         # In place where that is allowed: one array less to fetch and to fill.
         return np.multiply(block, weights, out=None if sound else weights)
+
+    @staticmethod
+    def together(stages: Sequence[NoiseGate], blocks: Block) -> Block | None:
+        """Power spectra of several sources whose floors are known and stay: see `auricle.batch`."""
+        first = stages[0]
+        if np.iscomplexobj(blocks) or not blocks.shape[1]:
+            return None
+        for stage in stages:
+            held = len(stage._held) if stage._held is not None else 0
+            settled = not stage._teachable and stage._unchanged <= stage.lead + stage._rows_out
+            if not settled or held != stage.lead or stage._reduction != first._reduction:
+                return None
+        thresholds = np.stack([stage._thresholds[blocks.dtype] for stage in stages])
+        weights = MaskSmoother.together([stage._smoother for stage in stages], np.greater(blocks, thresholds[:, None]))
+        if weights is None:
+            return None
+        n = weights.shape[1]
+        first._weigh(weights)
+        np.multiply(weights, weights, out=weights)
+        if first.lead:
+            held_blocks = np.stack([stage._held for stage in stages if stage._held is not None])
+            blocks = np.concatenate((held_blocks, blocks), axis=1)
+        for stage, rest in zip(stages, blocks[:, n:].copy(), strict=True):
+            stage._frames_in += n
+            stage._rows_out += n
+            stage._held = rest if stage.lead else None
+        return np.multiply(blocks[:, :n], weights, out=weights)
+
+    def _weigh(self, weights: NDArray[np.float32]) -> None:
+        """What is not louder loses its share, in place."""
+        if self._reduction == 0.0:
+            # Nothing taken away is nothing changed, at the spectrum's ends too, where noisereduce fades.
+            weights.fill(1.0)
+        elif self._reduction < 1.0:
+            weights *= np.float32(self._reduction)
+            weights += self._rest
 
     def reset(self) -> None:
         """Forget the signal, and keep the floor: that is the room's."""
@@ -239,7 +270,7 @@ class NoiseGate:
             if self._filled == _GROUP:
                 self._filled = 0
                 if self._teachable:
-                    self._floor.add(self._geometry.decibels(self._group), self._weight)
+                    self._floor.add(self._geometry.decibels(self._group), None if self.learning else self._weight)
                     self._set_threshold()
             begin = end
         return mask

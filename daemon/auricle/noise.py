@@ -51,8 +51,8 @@ class Geometry:
 class Floor:
     """Mean and standard deviation of the level in every bin, from however many frames.
 
-    Groups of frames are joined by the update of mean and variance of Chan, Golub and LeVeque (1979), with a weight that
-    is never less than a given one: with 0 the floor is that of all frames, above 0 it forgets exponentially.
+    Groups of frames are joined by the update of mean and variance of Chan, Golub and LeVeque (1979): each by its share
+    of all frames, or with a fixed weight, by which the floor forgets exponentially.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -70,11 +70,12 @@ class Floor:
         """Standard deviation of the level, dB."""
         return np.sqrt(self._variance)
 
-    def add(self, levels_db: NDArray[Any], weight: float = 0.0) -> None:
-        """Join a group of frames ``(n, n_bins)``, of at least the given weight among all that was heard."""
+    def add(self, levels_db: NDArray[Any], weight: float | None = None) -> None:
+        """Join a group of frames ``(n, n_bins)``; by its share of all frames unless a weight is given."""
         levels_db = levels_db.astype(np.float64, copy=False)
         self.frames += len(levels_db)
-        weight = max(weight, len(levels_db) / self.frames)
+        if weight is None:
+            weight = len(levels_db) / self.frames
         step = levels_db.mean(axis=0) - self.mean_db
         self.mean_db = self.mean_db + weight * step
         self._variance = (1.0 - weight) * (self._variance + weight * step * step) + weight * levels_db.var(axis=0)

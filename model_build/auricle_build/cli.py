@@ -159,6 +159,25 @@ def crossval(
     live.say(str(report))
 
 
+@app.command("gate-report")
+def gate_report(
+    model: Annotated[str, typer.Argument(help="A model's name or a bundle's folder.")] = "esc10",
+    data: Annotated[Path, typer.Option("--data", help="Folder of the recordings that its recipe names.")] = Path(
+        "../shared/data"
+    ),
+    folds: Annotated[list[int] | None, typer.Option("--fold", help="Folds to judge on; 4 unless told.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("docs"),
+) -> None:
+    """Judge a model in real noise with and without the noise gate, and write the report."""
+    from auricle import bundle
+    from auricle_build import gate_report as gates
+
+    live = _Live()
+    with live.bars:
+        path = gates.report(bundle.load(model, None), data, folds or [4], out, live.reading)
+    live.say(str(path))
+
+
 def _version(shown: bool) -> None:
     if shown:
         typer.echo(f"auricle-build {__version__}")
