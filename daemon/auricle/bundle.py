@@ -336,8 +336,9 @@ def _check_stream(
     span = card.timing.window_frames
     before = np.full((-span % stride, rows.shape[1]), card.quantisation.input.zero_point, np.int8)
     rows = np.concatenate((before, rows))
-    state = network.begin()
-    columns = np.concatenate([network(rows[i : i + stride], state) for i in range(0, len(rows) - stride + 1, stride)])
+    state = [network.begin()]
+    strides = range(0, len(rows) - stride + 1, stride)
+    columns = np.concatenate([network(rows[None, i : i + stride], state)[0] for i in strides])
     for j, wanted in enumerate(answers):
         at = len(before) + j * hop + span
         if at % stride == 0 and at // stride <= len(columns) and not np.array_equal(columns[at // stride - 1], wanted):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,8 @@ from auricle.streaming import State
 
 _LONG_CALL = 32
 """Frames in a call when many wait: beyond this a frame costs no less."""
+_SOURCES = (16, 4, 1)
+"""Sources in a call: few numbers, since every one has a graph of its own in memory."""
 
 
 class _Quantise(RowStage):
@@ -72,17 +76,46 @@ class _Stream:
         """``(n, n_features)`` int8 to ``(k, n_labels)`` float32."""
         rows = np.concatenate((self._rest, block))
         n = len(rows) // self.hop * self.hop
-        scores = np.empty((n // self.hop, self._n_labels), np.int8)
+        self._rest = rows[n:]
+        scores: Block = self._score(rows[None, :n], [self._state])[0]
+        unripe = min(self._unripe, len(scores))
+        self._unripe -= unripe
+        return scores[unripe:]
+
+    @staticmethod
+    def together(stages: Sequence[_Stream], blocks: Block) -> Block | None:
+        """The scores of several sources that stand alike within a hop: see `auricle.batch`."""
+        first = stages[0]
+        if any(len(stage._rest) != len(first._rest) or stage._unripe != first._unripe for stage in stages):
+            return None
+        kept = np.concatenate([stage._rest for stage in stages]).reshape(len(stages), -1, blocks.shape[2])
+        rows = np.concatenate((kept, blocks), axis=1)
+        n = rows.shape[1] // first.hop * first.hop
+        parts = []
+        at = 0
+        while at < len(stages):
+            size = next(size for size in _SOURCES if at + size <= len(stages))
+            states = [stage._state for stage in stages[at : at + size]]
+            parts.append(first._score(rows[at : at + size, :n], states))
+            at += size
+        scores = np.concatenate(parts)
+        unripe = min(first._unripe, scores.shape[1])
+        for stage, rest in zip(stages, rows[:, n:].copy(), strict=True):
+            stage._rest = rest
+            stage._unripe -= unripe
+        return scores[:, unripe:]
+
+    def _score(self, rows: NDArray[np.int8], states: Sequence[State]) -> NDArray[np.float32]:
+        """``(sources, n, n_features)`` int8, whole hops, to ``(sources, n / hop, n_labels)`` float32."""
+        n = rows.shape[1]
+        scores = np.empty((len(rows), n // self.hop, self._n_labels), np.int8)
         at = 0
         while at < n:
             size = self._long if n - at >= self._long else self.hop
-            given = self._network(rows[at : at + size], self._state)
-            scores[at // self.hop : (at + size) // self.hop] = given[self._every - 1 :: self._every]
+            given = self._network(rows[:, at : at + size], states)
+            scores[:, at // self.hop : (at + size) // self.hop] = given[:, self._every - 1 :: self._every]
             at += size
-        self._rest = rows[n:]
-        unripe = min(self._unripe, len(scores))
-        self._unripe -= unripe
-        return _dequantise(scores[unripe:], self._affine)
+        return _dequantise(scores, self._affine)
 
     def reset(self) -> None:
         """Forget all frames."""

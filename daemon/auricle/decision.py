@@ -30,11 +30,29 @@ class Smoother:
         rows = block if self._rest is None else np.concatenate((self._rest, block))
         n = max(0, len(rows) - self.span + 1)
         self._rest = rows[n:].copy()
+        return self._mean(rows, n)
+
+    def _mean(self, rows: Block, n: int) -> Block:
         # Sums of shifted rows in a fixed order: a running sum would drift and depend on where the stream began.
         total = rows[:n].copy()
         for shift in range(1, self.span):
             total += rows[shift : shift + n]
-        return total / np.float32(self.span)
+        total /= np.float32(self.span)
+        return total
+
+    @staticmethod
+    def together(stages: Sequence[Smoother], blocks: Block) -> Block | None:
+        """The means of several sources that keep equally many rows: see `auricle.batch`."""
+        first = stages[0]
+        rests = [stage._rest for stage in stages if stage._rest is not None]
+        if len(rests) < len(stages) or len({len(rest) for rest in rests}) > 1:
+            return None
+        kept = np.concatenate(rests).reshape(len(stages), -1, blocks.shape[2])
+        rows = np.concatenate((kept, blocks), axis=1)
+        n = max(0, rows.shape[1] - first.span + 1)
+        for stage, rest in zip(stages, rows[:, n:].copy(), strict=True):
+            stage._rest = rest
+        return first._mean(rows.swapaxes(0, 1), n).swapaxes(0, 1)
 
     def reset(self) -> None:
         """Forget the rows heard so far."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from auricle.stage import Block, count_out
+from auricle.stage import Block
 
 FLOOR_DBFS = -120.0
 """What digital silence is said to be: JSON knows no minus infinity."""
@@ -31,13 +33,33 @@ class Level:
         passed = min(self._skip, len(block))
         self._skip -= passed
         samples = np.concatenate((self._rest, block[passed:]))
-        n = count_out(len(samples), span=self.hop, hop=self.hop)
+        n = len(samples) // self.hop
         self._rest = samples[n * self.hop :].copy()
-        rows = samples[: n * self.hop].reshape(n, self.hop)
-        power = np.mean(np.square(rows), axis=-1)
-        return np.asarray(10.0 * np.log10(np.maximum(power, np.float32(10.0 ** (FLOOR_DBFS / 10)))), np.float32)
+        return _levels(samples[: n * self.hop].reshape(n, self.hop))
+
+    @staticmethod
+    def together(stages: Sequence[Level], blocks: Block) -> Block | None:
+        """The levels of several sources that keep equally many samples: see `auricle.batch`."""
+        first = stages[0]
+        if any(stage._skip or len(stage._rest) != len(first._rest) for stage in stages):
+            return None
+        kept = np.concatenate([stage._rest for stage in stages]).reshape(len(stages), -1)
+        samples = np.concatenate((kept, blocks), axis=1)
+        n = samples.shape[1] // first.hop
+        for stage, rest in zip(stages, samples[:, n * first.hop :].copy(), strict=True):
+            stage._rest = rest
+        return _levels(samples[:, : n * first.hop].reshape(len(stages), n, first.hop))
 
     def reset(self) -> None:
         """Forget the samples heard so far."""
         self._skip = self.span - self.hop
         self._rest = np.empty(0, np.float32)
+
+
+def _levels(rows: Block) -> Block:
+    power = np.add.reduce(np.square(rows), axis=-1)
+    power *= np.float32(1.0 / rows.shape[-1])
+    np.maximum(power, np.float32(10.0 ** (FLOOR_DBFS / 10)), out=power)
+    np.log10(power, out=power)
+    power *= np.float32(10.0)
+    return np.asarray(power)

@@ -7,6 +7,7 @@ two running sums of small integers, which cost a fraction of a convolution.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,25 @@ class MaskSmoother:
             scale = self._scales[-1]
         self._rows = rows[n:].copy()
         return np.multiply(counts, scale, dtype=np.float32)
+
+    @staticmethod
+    def together(stages: Sequence[MaskSmoother], masks: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+        """The smoothed masks of several sources past their first frames: see `auricle.batch`."""
+        first = stages[0]
+        reach = first._n_past + first._n_ahead
+        even = reach > 0 and first._n_ahead == first._n_past  # its running sum runs over one source's rows alone
+        if even or any(len(stage._rows) != reach or stage._given < len(stage._scales) - 1 for stage in stages):
+            return None
+        sources, n, bins = masks.shape
+        smooth = first._over_frequency(masks.reshape(-1, bins)).reshape(masks.shape)
+        kept = np.concatenate([stage._rows for stage in stages]).reshape(sources, reach, bins)
+        rows = np.concatenate((kept, smooth), axis=1)
+        for stage, rest in zip(stages, rows[:, n:].copy(), strict=True):
+            stage._rows = rest
+        # Time first, as for one source; the sums do not care what else is in a row.
+        counts = first._over_time(rows.swapaxes(0, 1), n).swapaxes(0, 1)
+        weights: NDArray[np.float32] = np.multiply(counts, first._scales[-1], dtype=np.float32)
+        return weights
 
     def reset(self) -> None:
         """Forget the frames heard so far: those before row 0's past do not exist, and weigh nothing."""
