@@ -12,7 +12,7 @@ from auricle.live import Live
 from auricle.pcm import PcmFeed
 from auricle.poller import Feed, Poller
 
-_USER = re.compile(r"//[^/@\s]*@")
+_USER = re.compile(r"//[^/\s]*@")
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\"]*")
 
 
@@ -66,11 +66,18 @@ class Ffmpeg(Live):
         self._options = tuple(options)
         self._program = program
 
+    START_S = 5.0
+
     def command(self) -> list[str]:
-        """What is run. RTSP comes over TCP unless told otherwise: what is lost over UDP nobody counts."""
+        """What is run."""
         options = self._options
-        if urlsplit(self._url).scheme in ("rtsp", "rtsps") and "-rtsp_transport" not in options:
-            options = ("-rtsp_transport", "tcp", *options)
+        # What is lost over UDP nobody counts; and a camera's slow video must not hold up its sound for five seconds.
+        defaults = {"-analyzeduration": "1000000"}
+        if urlsplit(self._url).scheme in ("rtsp", "rtsps"):
+            defaults["-rtsp_transport"] = "tcp"
+        for option, value in defaults.items():
+            if option not in options:
+                options = (option, value, *options)
         wanted = ("-vn", "-sn", "-dn", "-ac", "1", "-ar", str(self._model_rate), "-f", "f32le", "-flush_packets", "1")
         return [self._program, "-nostdin", "-v", "error", *options, "-i", self._url, *wanted, "pipe:1"]
 

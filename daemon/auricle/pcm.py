@@ -65,6 +65,8 @@ class PcmFeed(Feed):
         self._channels = channels
         self._frame_bytes = SAMPLE_BYTES[form] * channels
         self.begin(rate)
+        # A pipe that can wait is never emptied into a ring that has no room.
+        self.read_bytes = min(self.read_bytes, max(1, round(rate * ring_s / 8)) * self._frame_bytes)
 
     def take(self, data: memoryview, now_ns: int) -> int:
         """Use all whole frames."""

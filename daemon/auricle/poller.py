@@ -41,6 +41,8 @@ class Feed:
 
     ahead_s: float | None = None
     """Sound further ahead of the clock than this can wait in its pipe: it does not come from a microphone."""
+    read_bytes = READ_BYTES
+    """At most so much at once."""
     ended: bool = False
     """Set last: nothing will be written any more."""
 
@@ -78,7 +80,7 @@ class Feed:
     def read(self, now_ns: int) -> bool:
         """Read once; whether more may come."""
         view = memoryview(self._buffer)
-        n = os.readv(self.fd, [view[self._filled :]])
+        n = os.readv(self.fd, [view[self._filled : self._filled + self.read_bytes]])
         if n == 0:
             return False
         self._filled += n

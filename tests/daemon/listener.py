@@ -1,14 +1,16 @@
-"""Microphones whose child is the test's own, and what was heard of them."""
+"""Live sources as a test listens to them, and microphones whose child is the test's own."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from auricle.live import Live
 from auricle.microphone import Microphone
 from auricle.poller import Poller
 from auricle.source import End, Gap, Piece, Segment, Sound, Status
@@ -37,26 +39,35 @@ FAKES = """if True:
 """
 
 
-class Listener:
-    """A microphone with a child of the test's own making, and all that it gave."""
+class Hearing:
+    """A live source that is open, and all that it gave; ``keep=False`` forgets the samples, not their number."""
 
-    def __init__(self, poller: Poller, code: str, **options: Any) -> None:
+    def __init__(self, source: Live, *, keep: bool = True) -> None:
+        self.source = source
         self.pieces: list[Piece] = []
-        self.microphone = Microphone(
-            "toy",
-            poller=poller,
-            model_rate=RATE,
-            command=[sys.executable, "-I", "-c", FAKES + code],
-            **{"block_s": 0.02, **options},
-        )
-        self.microphone.open()
+        self._keep = keep
+        source.open()
 
     def poll(self) -> None:
-        self.pieces += self.microphone.poll(time.monotonic())
+        for piece in self.source.poll(time.monotonic()):
+            if isinstance(piece, Sound) and not self._keep:
+                n = len(piece.samples)
+                if isinstance(self.pieces[-1], Sound):
+                    n += len(self.pieces.pop().samples)  # type: ignore[union-attr]
+                piece.samples = np.broadcast_to(np.float32(0), n)
+            self.pieces.append(piece)
 
     def until(self, ready: Callable[[], bool], timeout_s: float = 15.0) -> float:
         """Listen until it is so; the seconds that took."""
         return listen([self], ready, timeout_s)
+
+    def speaks(self, timeout_s: float = 15.0) -> float:
+        """Until something new is heard; the seconds that took."""
+        heard = self.source.counters().heard
+        return self.until(lambda: self.source.counters().heard > heard, timeout_s)
+
+    def samples(self) -> NDArray[np.float32]:
+        return np.concatenate([sound.samples for sound in self.all(Sound)] or [np.empty(0, np.float32)])
 
     def all(self, kind: type) -> list[Any]:
         return [piece for piece in self.pieces if isinstance(piece, kind)]
@@ -66,8 +77,8 @@ class Listener:
 
     @property
     def pid(self) -> int:
-        assert self.microphone._process is not None
-        return self.microphone._process.pid
+        assert self.source._process is not None
+        return self.source._process.pid
 
     def check(self) -> None:
         """Every sample is in its place, and heard + lost is where the source stands."""
@@ -79,7 +90,7 @@ class Listener:
                 at += piece.samples
             elif isinstance(piece, Sound):
                 at += len(piece.samples)
-        counters = self.microphone.counters()
+        counters = self.source.counters()
         assert at == counters.heard + counters.lost
 
     def unspliced(self) -> None:
@@ -94,7 +105,15 @@ class Listener:
                 last = None
 
 
-def listen(listeners: list[Listener], ready: Callable[[], bool], timeout_s: float = 15.0) -> float:
+def scripted(poller: Poller, code: str, **options: Any) -> Hearing:
+    """A microphone whose child runs this code, after `FAKES`."""
+    command = [sys.executable, "-I", "-c", FAKES + code]
+    return Hearing(
+        Microphone("toy", poller=poller, command=command, **{"model_rate": RATE, "block_s": 0.02, **options})
+    )
+
+
+def listen(listeners: Sequence[Hearing], ready: Callable[[], bool], timeout_s: float = 15.0) -> float:
     """Poll all of them, as the daemon does, until it is so."""
     began_s = time.monotonic()
     while True:

@@ -19,7 +19,7 @@ from auricle import capture
 from auricle.capture import Refused, find, stable
 from auricle.poller import Poller
 from auricle.source import Gap, Segment, Sound, Status
-from listener import Listener, listen
+from listener import Hearing, listen, scripted
 
 RATE = 16000
 
@@ -122,24 +122,24 @@ def test_the_child_needs_little() -> None:
 
 
 @pytest.fixture
-def hears() -> Iterator[Callable[..., Listener]]:
+def hears() -> Iterator[Callable[..., Hearing]]:
     """Make listeners, and let go of them."""
     with Poller() as poller:
-        made: list[Listener] = []
+        made: list[Hearing] = []
 
-        def make(code: str, **options: Any) -> Listener:
-            made.append(Listener(poller, code, **options))
+        def make(code: str, **options: Any) -> Hearing:
+            made.append(scripted(poller, code, **options))
             return made[-1]
 
         yield make
-        for listener in made:
-            listener.microphone.close()
+        for hearing in made:
+            hearing.source.close()
 
 
-def test_a_killed_child_is_replaced(hears: Callable[..., Listener]) -> None:
+def test_a_killed_child_is_replaced(hears: Callable[..., Hearing]) -> None:
     """kill -9: lost at once, found within two seconds, the gap by the clock, nothing spliced."""
     listener = hears("    hello(); steady()")
-    listener.until(lambda: listener.microphone.counters().heard > RATE // 2)
+    listener.until(lambda: listener.source.counters().heard > RATE // 2)
     killed_s = time.monotonic()
     os.kill(listener.pid, signal.SIGKILL)
     assert listener.until(lambda: "lost" in listener.states()) < 0.5
@@ -152,28 +152,28 @@ def test_a_killed_child_is_replaced(hears: Callable[..., Listener]) -> None:
     assert gap.samples / RATE == pytest.approx(time.monotonic() - killed_s, abs=0.3)
     listener.check()
     listener.unspliced()
-    assert listener.microphone.counters().restarts == 1
+    assert listener.source.counters().restarts == 1
 
 
-def test_one_microphone_dies_and_the_other_does_not_notice(hears: Callable[..., Listener]) -> None:
+def test_one_microphone_dies_and_the_other_does_not_notice(hears: Callable[..., Hearing]) -> None:
     """Two children, one is killed: the other has one segment, no gap and no status."""
     first, second = hears("    hello(); steady()"), hears("    hello(); steady()")
     both = [first, second]
-    listen(both, lambda: all(x.microphone.counters().heard > 3200 for x in both))
+    listen(both, lambda: all(x.source.counters().heard > 3200 for x in both))
     os.kill(first.pid, signal.SIGKILL)
     listen(both, lambda: "found" in first.states())
-    heard = second.microphone.counters().heard
-    listen(both, lambda: second.microphone.counters().heard > heard + 1600)
+    heard = second.source.counters().heard
+    listen(both, lambda: second.source.counters().heard > heard + 1600)
     assert len(second.all(Segment)) == 1
     assert second.all(Gap) == second.all(Status) == []
     second.check()
     first.check()
 
 
-def test_a_child_that_stops_is_given_up_and_killed(hears: Callable[..., Listener]) -> None:
+def test_a_child_that_stops_is_given_up_and_killed(hears: Callable[..., Hearing]) -> None:
     """SIGSTOP: silent and alive. After the stall it is lost, killed, and a new one is heard."""
     listener = hears("    hello(); steady()", stall_s=0.6)
-    listener.until(lambda: listener.microphone.counters().heard > 3200)
+    listener.until(lambda: listener.source.counters().heard > 3200)
     pid = listener.pid
     os.kill(pid, signal.SIGSTOP)
     assert 0.4 < listener.until(lambda: "lost" in listener.states()) < 1.0
@@ -184,7 +184,7 @@ def test_a_child_that_stops_is_given_up_and_killed(hears: Callable[..., Listener
     listener.unspliced()
 
 
-def test_a_child_that_floods_is_refused(hears: Callable[..., Listener]) -> None:
+def test_a_child_that_floods_is_refused(hears: Callable[..., Hearing]) -> None:
     """Sound two thousand times faster than time is no microphone: lost, with the reason, and all is counted."""
     code = """
     hello()
@@ -194,11 +194,11 @@ def test_a_child_that_floods_is_refused(hears: Callable[..., Listener]) -> None:
     listener = hears(code)
     listener.until(lambda: "lost" in listener.states())
     assert "faster than real time" in listener.all(Status)[0].detail
-    assert listener.microphone.counters().heard <= 12 * RATE
+    assert listener.source.counters().heard <= 12 * RATE
     listener.check()
 
 
-def test_a_child_that_talks_nonsense_is_refused(hears: Callable[..., Listener]) -> None:
+def test_a_child_that_talks_nonsense_is_refused(hears: Callable[..., Hearing]) -> None:
     """Bytes that are no record: lost with a reason, not a dead poller."""
     code = """
     os.write(1, b"\\x63" + bytes(23))
@@ -209,18 +209,18 @@ def test_a_child_that_talks_nonsense_is_refused(hears: Callable[..., Listener]) 
     assert "unknown kind 99" in listener.all(Status)[0].detail
 
 
-def test_a_child_that_says_why_it_ends_is_quoted(hears: Callable[..., Listener]) -> None:
+def test_a_child_that_says_why_it_ends_is_quoted(hears: Callable[..., Hearing]) -> None:
     """The reason of the loss is the child's, and it is told once though it is tried again."""
     listener = hears("    capture.send(capture.BYE, b'the dog ate it'); sys.exit(1)")
-    listener.until(lambda: listener.microphone.counters().restarts >= 2)
+    listener.until(lambda: listener.source.counters().restarts >= 2)
     assert [(s.state, s.detail) for s in listener.all(Status)] == [("lost", "the dog ate it")]
 
 
-def test_a_slow_consumer_loses_exactly_what_it_is_told(hears: Callable[..., Listener]) -> None:
+def test_a_slow_consumer_loses_exactly_what_it_is_told(hears: Callable[..., Hearing]) -> None:
     """The consumer sleeps longer than the ring holds: the loss is exact, and nothing is spliced over it."""
     listener = hears("    hello(); steady()", ring_s=0.5)
-    listener.until(lambda: listener.microphone.counters().heard > 1600)
-    feed = listener.microphone._feed
+    listener.until(lambda: listener.source.counters().heard > 1600)
+    feed = listener.source._feed
     assert feed is not None
     assert feed.ring is not None
     ring = feed.ring
@@ -241,7 +241,7 @@ def test_a_slow_consumer_loses_exactly_what_it_is_told(hears: Callable[..., List
     listener.unspliced()
 
 
-def test_channels_are_mixed(hears: Callable[..., Listener]) -> None:
+def test_channels_are_mixed(hears: Callable[..., Hearing]) -> None:
     """Of two channels the mean is heard."""
     code = """
     import array
@@ -252,12 +252,12 @@ def test_channels_are_mixed(hears: Callable[..., Listener]) -> None:
     time.sleep(60)
     """  # noqa: E501
     listener = hears(code)
-    listener.until(lambda: listener.microphone.counters().heard >= 1600)
+    listener.until(lambda: listener.source.counters().heard >= 1600)
     for sound in listener.all(Sound):
         np.testing.assert_array_equal(sound.samples, np.full(len(sound.samples), 0.375, np.float32))
 
 
-def test_a_number_is_remembered_by_the_name_it_had(hears: Callable[..., Listener]) -> None:
+def test_a_number_is_remembered_by_the_name_it_had(hears: Callable[..., Hearing]) -> None:
     """Opened by number, found again by name: numbers change when something is plugged in."""
     code = """
     wanted = json.loads(sys.argv[1])

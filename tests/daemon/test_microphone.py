@@ -21,7 +21,7 @@ import soundserver
 from auricle.microphone import Microphone
 from auricle.poller import Poller
 from auricle.source import End, Gap, Segment, Sound, Status
-from listener import Listener, listen
+from listener import Hearing, listen
 from soundserver import SoundServer, write_wav
 
 RATE = 16000
@@ -40,48 +40,20 @@ def server(monkeypatch: pytest.MonkeyPatch, require: Callable[[bool, str], None]
         own.kill()
 
 
-class Hearing(Listener):
-    """A real microphone; ``keep=False`` forgets the samples, not their number."""
-
-    def __init__(self, poller: Poller, *, keep: bool = True, **options: Any) -> None:
-        self.pieces = []
-        self._keep = keep
-        self.microphone = Microphone(
-            "mic", poller=poller, **{"device": "pipewire", "model_rate": RATE, "block_s": 0.02, **options}
-        )
-        self.microphone.open()
-
-    def poll(self) -> None:
-        for piece in self.microphone.poll(time.monotonic()):
-            if isinstance(piece, Sound) and not self._keep:
-                n = len(piece.samples)
-                if isinstance(self.pieces[-1], Sound):
-                    n += len(self.pieces.pop().samples)  # type: ignore[union-attr]
-                piece.samples = np.broadcast_to(np.float32(0), n)
-            self.pieces.append(piece)
-
-    def samples(self) -> np.ndarray:
-        return np.concatenate([sound.samples for sound in self.all(Sound)] or [np.empty(0, np.float32)])
-
-    def speaks(self, timeout_s: float = 15.0) -> float:
-        """Until something new is heard."""
-        heard = self.microphone.counters().heard
-        return self.until(lambda: self.microphone.counters().heard > heard, timeout_s)
-
-
 @pytest.fixture
 def hears() -> Iterator[Callable[..., Hearing]]:
     """Make listeners, and let go of them."""
     with Poller() as poller:
         made: list[Hearing] = []
 
-        def make(**options: Any) -> Hearing:
-            made.append(Hearing(poller, **options))
+        def make(*, keep: bool = True, **options: Any) -> Hearing:
+            options = {"device": "pipewire", "model_rate": RATE, "block_s": 0.02, **options}
+            made.append(Hearing(Microphone("mic", poller=poller, **options), keep=keep))
             return made[-1]
 
         yield make
         for hearing in made:
-            hearing.microphone.close()
+            hearing.source.close()
 
 
 def noise(seconds: float, seed: int = 1) -> np.ndarray:
@@ -108,8 +80,8 @@ def test_what_is_played_is_heard_bit_for_bit(
     played = noise(2.0)
     player = server.play(write_wav(tmp_path / "noise.wav", played, RATE))
     hearing.until(lambda: player.poll() is not None)
-    heard = hearing.microphone.counters().heard
-    hearing.until(lambda: hearing.microphone.counters().heard > heard + RATE // 2)
+    heard = hearing.source.counters().heard
+    hearing.until(lambda: hearing.source.counters().heard > heard + RATE // 2)
     whole(hearing, played)
     assert hearing.all(Gap) == []
     assert len(hearing.all(Segment)) == 1
@@ -119,21 +91,21 @@ def test_what_is_played_is_heard_bit_for_bit(
 def test_a_device_that_lacks_the_rate_is_resampled(server: SoundServer, hears: Callable[..., Hearing]) -> None:
     """Opened at 48 kHz for a model of 16 kHz: samples are counted at 48 kHz and given at 16 kHz."""
     hearing = hears(sample_rate=48000)
-    hearing.until(lambda: hearing.microphone.counters().heard >= 24000)
+    hearing.until(lambda: hearing.source.counters().heard >= 24000)
     (segment,) = hearing.all(Segment)
     assert segment.rate == 48000
-    heard = hearing.microphone.counters().heard
+    heard = hearing.source.counters().heard
     assert len(hearing.samples()) == pytest.approx(heard / 3, abs=400)
 
 
 def test_time_of_day_is_the_time_of_hearing(server: SoundServer, hears: Callable[..., Hearing]) -> None:
     """The newest sample's time is that of its delivery, to a tenth of a second."""
     hearing = hears()
-    hearing.until(lambda: hearing.microphone.counters().heard > RATE // 2)
+    hearing.until(lambda: hearing.source.counters().heard > RATE // 2)
     clock = hearing.all(Segment)[0].clock
     sound = hearing.all(Sound)[-1]
     utc_of_delivery = time.time() - (time.monotonic() - sound.delivered_s)
-    assert clock.utc_us(hearing.microphone.counters().heard) / 1e6 == pytest.approx(utc_of_delivery, abs=0.1)
+    assert clock.utc_us(hearing.source.counters().heard) / 1e6 == pytest.approx(utc_of_delivery, abs=0.1)
 
 
 def figures() -> tuple[int, int, int]:
@@ -155,7 +127,7 @@ def ledger_holds(hearing: Hearing) -> None:
     """heard + lost = elapsed: the index of the newest sample against the clock on the wall, to 150 ms."""
     hearing.check()
     first = next(p for p in hearing.pieces if isinstance(p, Segment | Gap))
-    counters = hearing.microphone.counters()
+    counters = hearing.source.counters()
     now_s = hearing.all(Sound)[-1].delivered_s
     elapsed_s = now_s - first.clock.monotonic_ns(0) / 1e9
     assert (counters.heard + counters.lost) / RATE == pytest.approx(elapsed_s, abs=0.15)
@@ -165,12 +137,12 @@ def round_of_losses(server: SoundServer, hearing: Hearing) -> list[float]:
     """The server is killed and comes back, then freezes and goes on; the times from each return to the sound."""
 
     def lost() -> None:
-        assert hearing.until(lambda: states(hearing)[-1:] == ["lost"]) < 2.5
+        assert hearing.until(lambda: hearing.states()[-1:] == ["lost"]) < 2.5
         assert isinstance(hearing.pieces[-2], End), "the segment ends before the loss is told"
 
     def found() -> float:
         took_s = hearing.speaks()
-        assert states(hearing)[-2:] == ["lost", "found"], "each is told once"
+        assert hearing.states()[-2:] == ["lost", "found"], "each is told once"
         ledger_holds(hearing)
         return took_s
 
@@ -187,13 +159,9 @@ def round_of_losses(server: SoundServer, hearing: Hearing) -> list[float]:
     return returns
 
 
-def states(hearing: Hearing) -> list[str]:
-    return [piece.state for piece in hearing.pieces if isinstance(piece, Status)]
-
-
 def rounds_of_losses(server: SoundServer, hearing: Hearing, rounds: int) -> None:
     """Through all of them: found within 3 s, and nothing left behind."""
-    hearing.until(lambda: hearing.microphone.counters().heard > 8000)
+    hearing.until(lambda: hearing.source.counters().heard > 8000)
     returns = round_of_losses(server, hearing)
     descriptors, threads, rss_kb = figures()
     for _ in range(rounds - 1):
@@ -206,7 +174,7 @@ def rounds_of_losses(server: SoundServer, hearing: Hearing, rounds: int) -> None
     assert after[:2] == (descriptors, threads)
     assert after[2] - rss_kb < 1000
     assert len(children()) == 1
-    assert states(hearing) == ["lost", "found"] * (2 * rounds)
+    assert hearing.states() == ["lost", "found"] * (2 * rounds)
 
 
 def test_a_server_that_dies_or_freezes_is_heard_again(server: SoundServer, hears: Callable[..., Hearing]) -> None:
@@ -225,12 +193,12 @@ def test_a_server_absent_at_start_is_found(server: SoundServer, hears: Callable[
     """Started before the sound server is there: lost with a reason, then heard within 3 s of its start, and counted."""
     server.kill()
     hearing = hears()
-    hearing.until(lambda: states(hearing) == ["lost"])
-    restarts = hearing.microphone.counters().restarts
-    hearing.until(lambda: hearing.microphone.counters().restarts > restarts)
+    hearing.until(lambda: hearing.states() == ["lost"])
+    restarts = hearing.source.counters().restarts
+    hearing.until(lambda: hearing.source.counters().restarts > restarts)
     server.start()
     assert hearing.speaks() < 3.0
-    assert states(hearing) == ["lost", "found"]
+    assert hearing.states() == ["lost", "found"]
     assert isinstance(hearing.pieces[0], Status)
     assert hearing.pieces[0].detail
     ledger_holds(hearing)
@@ -239,13 +207,13 @@ def test_a_server_absent_at_start_is_found(server: SoundServer, hears: Callable[
 def test_two_microphones_are_heard_side_by_side(server: SoundServer, hears: Callable[..., Hearing]) -> None:
     """Each has its own child; the child of one is killed, the other goes on without a gap."""
     first, second = hears(), hears(device="pulse")
-    both: list[Listener] = [first, second]
-    listen(both, lambda: all(x.microphone.counters().heard > 8000 for x in both))
+    both: list[Hearing] = [first, second]
+    listen(both, lambda: all(x.source.counters().heard > 8000 for x in both))
     assert len(children()) == 2
     os.kill(first.pid, signal.SIGKILL)
-    listen(both, lambda: states(first) == ["lost", "found"])
-    heard = second.microphone.counters().heard
-    listen(both, lambda: second.microphone.counters().heard > heard + 8000)
+    listen(both, lambda: first.states() == ["lost", "found"])
+    heard = second.source.counters().heard
+    listen(both, lambda: second.source.counters().heard > heard + 8000)
     assert len(second.all(Segment)) == 1
     assert second.all(Gap) == second.all(Status) == []
     ledger_holds(first)
@@ -254,12 +222,12 @@ def test_two_microphones_are_heard_side_by_side(server: SoundServer, hears: Call
 
 def test_a_further_microphone_costs_little_memory(server: SoundServer, hears: Callable[..., Hearing]) -> None:
     """At most 2 MB in this process, its ring of ten seconds filled once included."""
-    both: list[Listener] = [hears(keep=False)]
-    listen(both, lambda: both[0].microphone.counters().heard > 8000)
+    both: list[Hearing] = [hears(keep=False)]
+    listen(both, lambda: both[0].source.counters().heard > 8000)
     before_kb = figures()[2]
     both.append(hears(keep=False, device="pulse"))
-    listen(both, lambda: both[1].microphone.counters().heard > 8000)
-    feed = both[1].microphone._feed
+    listen(both, lambda: both[1].source.counters().heard > 8000)
+    feed = both[1].source._feed
     assert feed is not None
     assert feed.ring is not None
     feed.ring._samples.fill(0.0)
