@@ -288,6 +288,10 @@ def _check_card(bundle: Bundle) -> None:
             and card.streaming,
             "timing: window_frames is not receptive_frames + (columns - 1) * stride_frames",
         ),
+        (
+            not all(label in card.labels and 0 < value <= 1 for label, value in card.thresholds.items()),
+            f"thresholds: {dict(card.thresholds)} are not each of a label and above 0, at most 1",
+        ),
         (card.padding != "wrap", f"padding: {card.padding!r} is not known; use wrap"),
         (
             card.quantisation.input.scale <= 0 or card.quantisation.output.scale <= 0,

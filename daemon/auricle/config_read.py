@@ -10,6 +10,7 @@ from auricle.config import SOURCE_KINDS, Config, Decision, LabelRule, Publish, S
 from auricle.config_keys import REQUIRED, Key, keys_of
 from auricle.config_kinds import Name, Refused, loopback, plain
 from auricle.config_layers import layered
+from auricle.config_sections import DEFAULT_THRESHOLD
 from auricle.config_tree import DEFAULT, Branch, Leaf, Node, Problems, Row, Where, merge
 from auricle.config_words import listed, nearest, shown
 from auricle.errors import ConfigError
@@ -196,8 +197,12 @@ class Reader:
                 rule = decision.for_label(label)
                 self._check_rule(rule.threshold, rule.hysteresis, [f"{path}.labels.{label}.", f"{path}."])
 
-    def _check_rule(self, threshold: float, hysteresis: float, prefixes: list[str]) -> None:
-        """An event must be able to end: its score has to fall below threshold - hysteresis, and scores begin at 0."""
+    def _check_rule(self, threshold: float | None, hysteresis: float, prefixes: list[str]) -> None:
+        """An event must be able to end: its score has to fall below threshold - hysteresis, and scores begin at 0.
+
+        A threshold that the model's card states is not known yet: `pipeline.rules` sees to it.
+        """
+        threshold = DEFAULT_THRESHOLD if threshold is None else threshold
         if hysteresis < threshold:
             return
         given: dict[str, tuple[Where, str]] = {}

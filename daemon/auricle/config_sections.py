@@ -10,6 +10,9 @@ from pathlib import Path
 from auricle.config_keys import key, section
 from auricle.config_kinds import Choice, Endpoint, File, Flag, Name, Number
 
+DEFAULT_THRESHOLD = 0.5
+"""Of a label for which neither the user nor the model's card says one."""
+
 _THRESHOLD = Number(0, 1)
 _HYSTERESIS = Number(0, 1)
 _MIN_DURATION = Number(0, 60_000, "ms")
@@ -115,9 +118,9 @@ class LabelRule:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The rules of one label, resolved: a score in 0 to 1, a score, ms, ms."""
+    """The rules of one label, resolved: a score in 0 to 1 (``None``: the model's own), a score, ms, ms."""
 
-    threshold: float
+    threshold: float | None
     hysteresis: float
     min_duration_ms: float
     refractory_ms: float
@@ -142,11 +145,13 @@ class Decision:
         "segment",
         "Scores are averaged over this long; 0 not at all. Raise it when events flicker, lower it for short sounds.",
     )
-    threshold: float = key(
-        0.5,
+    threshold: float | None = key(
+        None,
         _THRESHOLD,
         "live",
-        "The smoothed score at which an event begins. Raise it against false alarms, lower it when events are missed.",
+        "The smoothed score at which an event begins. null: what the model's card says for each label, 0.5 where it "
+        "says nothing. Raise it against false alarms, lower it when events are missed, or let auricle tune find it.",
+        example=0.5,
     )
     hysteresis: float = key(
         0.1,

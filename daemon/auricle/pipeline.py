@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from auricle import config
 from auricle.bundle import Bundle
 from auricle.classifier import classifier
+from auricle.config_sections import DEFAULT_THRESHOLD
 from auricle.decision import Detector, Rule, Smoother
 from auricle.errors import AudioError, ConfigError
 from auricle.features import FrontEnd, front_end
@@ -112,15 +113,21 @@ def smoother(bundle: Bundle, decision: config.Decision) -> Smoother:
 
 
 def rules(bundle: Bundle, decision: config.Decision) -> Mapping[str, Rule]:
-    """The rule of every label that may raise an event: the user's own, else the card's threshold, else the default."""
+    """The rule of every label that may raise an event: the user's own threshold, else the card's, else the default."""
     found = {}
     for label in bundle.labels:
         if label == bundle.card.background:
             continue
         rule = decision.for_label(label)
+        threshold, hysteresis = rule.threshold, rule.hysteresis
+        if threshold is None:
+            threshold = bundle.card.thresholds.get(label, DEFAULT_THRESHOLD)
+            # The user's hysteresis was checked against the default; an event must be able to end below a card's too.
+            if hysteresis >= threshold:
+                hysteresis = threshold / 2
         found[label] = Rule(
-            threshold=rule.threshold,
-            hysteresis=rule.hysteresis,
+            threshold=threshold,
+            hysteresis=hysteresis,
             min_duration_samples=samples(rule.min_duration_ms, bundle),
             refractory_samples=samples(rule.refractory_ms, bundle),
         )
