@@ -8,16 +8,19 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 import zmq
 
 from auricle import messages
-from auricle.lane import Lane
+from auricle.lane import Lane, hear_together
 from auricle.publisher import Publisher
 
 HEALTH_INTERVAL_S = 1.0
 IDLE_S = 0.5
 """The longest sleep: a source that becomes ready sooner says so through `due_s`."""
+MANY, TICK_S = 8, 0.01
+"""So many sources wait for each other this long, so that the sound of several is computed at once."""
 
 
 class Stop:
@@ -63,6 +66,17 @@ class Stop:
         """Close the pipe."""
         os.close(self._read)
         os.close(self._write)
+
+
+class Attendant(Protocol):
+    """Something beside the sound that the engine's thread sees to: a socket with questions, a history."""
+
+    @property
+    def pollable(self) -> zmq.Socket[bytes] | None:
+        """Wakes the engine when it can be read, if there is one."""
+
+    def serve(self) -> None:
+        """Do what waits, a little of it, without blocking."""
 
 
 class Meter:
@@ -113,29 +127,44 @@ def run(
     stop: Stop,
     *,
     progress: Callable[[], None] | None = None,
+    attendants: Sequence[Attendant] = (),
 ) -> None:
     """Hear until every source is done or a stop is asked for.
 
     Args:
         lanes: their sources are open.
         progress: called after every round, for a progress bar; may add lanes and take some away.
+        attendants: served after every round, and at once when their sockets can be read.
     """
     meter = Meter(publisher, lanes)
     poller = zmq.Poller()
     poller.register(stop.fileno(), zmq.POLLIN)
+    for attendant in attendants:
+        if attendant.pollable is not None:
+            poller.register(attendant.pollable, zmq.POLLIN)
     while not stop.asked and not all(lane.source.done for lane in lanes):
-        now_s = time.monotonic()
-        for lane in lanes:
-            for piece in lane.source.poll(now_s):
-                lane.take(piece)
+        now_s = began_s = time.monotonic()
+        _hear(lanes, now_s)
         meter.tick(time.monotonic())
+        for attendant in attendants:
+            attendant.serve()
         if progress is not None:
             progress()
         now_s = time.monotonic()
         due_s = min((lane.source.due_s(now_s) for lane in lanes if not lane.source.done), default=now_s)
+        if len(lanes) >= MANY:
+            due_s = max(due_s, began_s + TICK_S)
         wait_s = min(due_s - now_s, IDLE_S)
         if wait_s > 0 and poller.poll(math.ceil(wait_s * 1000)):
             stop.slept()
     for lane in lanes:
         lane.close()
         lane.tell("stopped")
+
+
+def _hear(lanes: Sequence[Lane], now_s: float) -> None:
+    """One tick: every source's pieces in turn, a block of sound of each at a time, all of these computed together."""
+    polls = [(lane, iter(lane.source.poll(now_s))) for lane in lanes]
+    while polls:
+        polls = [(lane, pieces) for lane, pieces in polls if any(lane.offer(piece) for piece in pieces)]
+        hear_together(lane for lane, _ in polls)

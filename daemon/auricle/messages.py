@@ -1,4 +1,4 @@
-"""The messages: what stands in them, and their JSON. The schema is made from these types."""
+"""The messages: what stands in them, and their JSON. The schema and the docs are made from these types."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Score = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
 Time = Annotated[
     str, Meta(description="RFC 3339, UTC, microseconds", pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 ]
+Label = Annotated[str, Meta(description="a slug: small letters, digits, underscores", pattern=r"^[a-z0-9_]+$")]
 
 
 def rfc3339(us: int) -> str:
@@ -24,82 +26,126 @@ def rfc3339(us: int) -> str:
     return (_EPOCH + timedelta(microseconds=us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def microseconds(time: str) -> int:
+    """RFC 3339 as microseconds since 1970 UTC.
+
+    Raises:
+        ValueError: it is no such time, or has no zone.
+    """
+    moment = datetime.fromisoformat(time)
+    if moment.tzinfo is None:
+        raise ValueError(f"{time!r} has no time zone; add Z for UTC, or an offset such as +01:00")
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
 class Model(msgspec.Struct, frozen=True):
     """The model that spoke."""
 
     name: str
-    hash: str
+    hash: Annotated[str, Meta(description="of the bundle's files: another one is another model, whatever its name")]
 
 
 class Message(msgspec.Struct, kw_only=True):
-    """What every message says.
+    """What every message says."""
 
-    `sample` counts at the source's own rate, lost samples included; `t` is its time. `seq` counts per exact topic.
-    """
-
-    v: int = VERSION
-    node: str
-    instance: str
-    seq: Count
-    source: str | None
-    model: Model | None
-    t: Time
-    sample: Count | None
+    v: Annotated[int, Meta(description="version of this contract; 1")] = VERSION
+    node: Annotated[str, Meta(description="the machine, `node` in its configuration")]
+    instance: Annotated[str, Meta(description="one start of the daemon; another one after a restart")]
+    seq: Annotated[int, Meta(ge=0, description="counts from 1 per instance and exact topic: a hole is a loss")]
+    source: Annotated[str | None, Meta(description="the source's name as configured; null: the daemon itself")]
+    model: Annotated[Model | None, Meta(description="the model that hears the source")]
+    t: Annotated[
+        Time, Meta(description="when `sample` was heard; of messages without a sample, when it was said. RFC 3339, UTC")
+    ]
+    sample: Annotated[
+        Count | None,
+        Meta(description="counts at the source's own rate since the source began, lost samples included"),
+    ]
 
 
 class Heard(Message, kw_only=True):
-    """A message about sound. `file`, and `t_known` where the time of day is not known, only of recordings."""
+    """A message about sound."""
 
-    file: str | UnsetType = UNSET
-    t_known: bool | UnsetType = UNSET
-    latency_ms: float | None
+    file: Annotated[str | UnsetType, Meta(description="the recording, where the source plays some")] = UNSET
+    t_known: Annotated[
+        bool | UnsetType, Meta(description="of recordings: false if nobody told when it began; t is then of 1970")
+    ] = UNSET
+    latency_ms: Annotated[
+        float | None,
+        Meta(description="from the delivery of the decision's last sample to the send; null at full speed"),
+    ]
 
 
 class Scores(Heard, kw_only=True, tag="score", tag_field="type"):
-    """``score.<source>.``: one decision. `level_dbfs` is that of the newest decision hop."""
+    """A decision: the smoothed score of every label."""
 
-    scores: dict[str, Score]
-    level_dbfs: float
+    scores: Annotated[dict[str, Score], Meta(description="by label")]
+    level_dbfs: Annotated[float, Meta(description="of the newest decision hop; a full-scale sine is -3")]
 
 
 class Event(Heard, kw_only=True, tag="event", tag_field="type"):
-    """``event.<source>.<label>.``: an event began, goes on or ended; one `id` for all three.
+    """An event began, goes on or ended. `sample` and `t` are those of the decision that says so."""
 
-    `sample` and `t` are those of the decision; `onset` and `offset` are back-dated by the model's measured lag.
-    `cause` of an offset: ``score``, or why the segment ended (``end``, ``gap``, ``stop``, ``reload``, ``restart``).
-    """
-
-    phase: Literal["onset", "update", "offset"]
-    id: str
-    label: str
-    score: Score
-    peak: Score
-    onset: Time
+    phase: Annotated[
+        Literal["onset", "update", "offset"], Meta(description="one onset, any number of updates, one offset")
+    ]
+    id: Annotated[str, Meta(description="one UUIDv7 for all phases of an event")]
+    label: Label
+    score: Annotated[Score, Meta(description="of the label, now")]
+    peak: Annotated[Score, Meta(description="the highest so far")]
+    onset: Annotated[Time, Meta(description="when it began, back-dated by the model's measured lag")]
     onset_sample: Count
-    offset: Time | None
+    offset: Annotated[Time | None, Meta(description="when it ended; null before the offset")]
     offset_sample: Count | None
-    duration_s: Annotated[float, Meta(ge=0)]
-    cause: str | UnsetType = UNSET
-    estimated: bool | UnsetType = UNSET
-    onset_s: float | UnsetType = UNSET
-    offset_s: float | UnsetType | None = UNSET
+    duration_s: Annotated[Seconds, Meta(description="so far; of an offset, of the whole event")]
+    cause: Annotated[
+        str | UnsetType,
+        Meta(
+            description="of an offset: `score` (it fell below the threshold), or why hearing stopped: `end` (of a "
+            "recording), `gap`, `stop`, `reload`, `restart` (the daemon died, and closed the event at its next start)"
+        ),
+    ] = UNSET
+    estimated: Annotated[
+        bool | UnsetType, Meta(description="of an offset: true if it is the last sample known of, not a decision")
+    ] = UNSET
+    onset_s: Annotated[float | UnsetType, Meta(description="of recordings: from the start of the file")] = UNSET
+    offset_s: Annotated[float | UnsetType | None, Meta(description="of recordings: from the start of the file")] = UNSET
 
 
 class Gap(Message, kw_only=True, tag="gap", tag_field="type"):
-    """``gap.<source>.``: sound that was not heard. `sample` is the first one lost."""
+    """Sound that was not heard. `sample` is the first one lost."""
 
-    cause: str
-    samples: Count
-    duration_s: float
-    estimated: bool
-    decisions_resume_s: float
+    cause: Annotated[
+        str, Meta(description="`overrun`, `overflow`, `lost` (the device), `load` (more sound than computing)")
+    ]
+    samples: Annotated[int, Meta(ge=0, description="how many were lost")]
+    duration_s: Seconds
+    estimated: Annotated[bool, Meta(description="true if counted by a clock instead of by samples")]
+    decisions_resume_s: Annotated[
+        Seconds, Meta(description="seconds of new sound needed after the gap before the next decision")
+    ]
 
 
 class Status(Message, kw_only=True, tag="status", tag_field="type"):
-    """``status.<source>.``: the source, or the daemon, changed its state."""
+    """The source, or without one the daemon, changed its state."""
 
-    state: str
-    detail: str
+    state: Annotated[
+        str,
+        Meta(
+            description="of a source: `starting`, `running`, `lost`, `found`, `silent`, `overloaded`, `relieved`, "
+            "`clock`, `stopped`; of the daemon: `store` (its history has a trouble, or has it no more), `reloaded`, "
+            "`reload_refused`"
+        ),
+    ]
+    detail: Annotated[str, Meta(description="for people; may be empty")]
+
+
+class Mark(Message, kw_only=True, tag="mark", tag_field="type"):
+    """Somebody marked this moment through the query socket."""
+
+    id: Annotated[str, Meta(description="a UUIDv7")]
+    text: str
+    label: Annotated[Label | None, Meta(description="what it really was, if that was told")] = None
 
 
 class SourceHealth(msgspec.Struct, kw_only=True):
@@ -112,29 +158,42 @@ class SourceHealth(msgspec.Struct, kw_only=True):
     gaps: Count
     decisions: Count
     events: Count
-    cleaned_samples: Count
-    skipped: Count
-    gate: str
+    cleaned_samples: Annotated[int, Meta(ge=0, description="not finite, replaced by 0")]
+    skipped: Annotated[int, Meta(ge=0, description="recordings that could not be read")]
+    gate: Annotated[str, Meta(description="`off`, `learning` or `on`")]
     level_dbfs: float | None
-    age_s: float | None
+    age_s: Annotated[float | None, Meta(description="since sound was last processed")]
 
 
 class Health(Message, kw_only=True, tag="health", tag_field="type"):
-    """``health.``: once a second. `last_seq` is that of every topic, so that a subscriber sees what it missed."""
+    """The daemon is alive: once a second."""
 
     uptime_s: float
     sources: dict[str, SourceHealth]
-    last_seq: dict[str, int]
+    last_seq: Annotated[
+        dict[str, int], Meta(description="the newest seq of every topic so far: shows what was lost at the end")
+    ]
     latency_p99_ms: float | None
     cpu_percent: float
     rss_mb: float
 
 
-AnyMessage = Scores | Event | Gap | Status | Health
+AnyMessage = Scores | Event | Gap | Status | Mark | Health
 
 _encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)
 
 
 def encode(message: AnyMessage) -> bytes:
     """UTF-8 JSON, without spaces."""
     return _encoder.encode(message)
+
+
+def decode(payload: bytes) -> AnyMessage:
+    """The message in a payload.
+
+    Raises:
+        msgspec.ValidationError, msgspec.DecodeError: it is none of ours.
+        UnicodeDecodeError: it is no text at all.
+    """
+    return _decoder.decode(payload)

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
+import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TextIO
 
+import msgspec
 import uuid6
 import zmq
 
+from auricle import endpoint as endpoints
 from auricle import messages
-from auricle.errors import EndpointError
+from auricle.questions import Welcome
+from auricle.topics import part, topic
+
+__all__ = ["Lines", "Outlet", "Publisher", "Socket", "part"]
 
 Outlet = Callable[[str, bytes], None]
 """Takes a topic and its JSON."""
 
-
-def part(name: str) -> str:
-    """A name as one part of a topic: everything but letters, digits, ``_`` and ``-`` percent-escaped (RFC 3986).
-
-    The dot is escaped as well, so no name can reach into another's topic.
-    """
-    plain = name.isascii() and name.replace("_", "a").replace("-", "a").isalnum()
-    return name if plain else "".join(_escape(byte) for byte in name.encode())
-
-
-def _escape(byte: int) -> str:
-    char = chr(byte)
-    return char if byte < 128 and (char.isalnum() or char in "_-") else f"%{byte:02X}"
+WELCOME = b"welcome."
+QUEUE = 10_000
+HEARTBEAT_S, GIVEN_UP_S = 5, 15
+"""A subscriber that does not answer for so long (gone, or stuck behind a full queue) is disconnected."""
+LONGEST_PREFIX = 1024
+SERVED = 256
 
 
 class Publisher:
@@ -38,7 +34,7 @@ class Publisher:
 
     Args:
         node: the name of this machine in every message.
-        outlets: where to; a socket, lines on a terminal.
+        outlets: where to, in this order: the history before the socket, so that nothing is told that is not kept.
     """
 
     def __init__(self, node: str, outlets: Sequence[Outlet]) -> None:
@@ -54,65 +50,81 @@ class Publisher:
         for outlet in self._outlets:
             outlet(topic, payload)
 
+    def tell(self, state: str, detail: str) -> None:
+        """Say something of the daemon itself, on ``status.``."""
+        self.send(
+            topic("status"),
+            messages.Status(
+                node=self.node,
+                instance=self.instance,
+                seq=0,
+                source=None,
+                model=None,
+                t=messages.rfc3339(time.time_ns() // 1000),
+                sample=None,
+                state=state,
+                detail=detail,
+            ),
+        )
+
 
 class Socket:
-    """A ZeroMQ PUB socket as an outlet.
+    """A ZeroMQ XPUB socket as an outlet; to subscribers it is a PUB socket like any other.
+
+    A subscriber may subscribe to ``welcome.<anything of its own>``, last of all: it is answered there once everything
+    it has subscribed to before is in force (`greet`). That is how a client knows from when on it hears all.
+
+    Args:
+        context: of ZeroMQ.
+        endpoint: where to bind.
+        queue: messages that wait for each subscriber. Once it is full ZeroMQ drops the newest for that subscriber;
+            one that takes nothing at all for `GIVEN_UP_S` is disconnected and its queue dropped: it reconnects by
+            itself and hears what is new.
+        group: of an ipc socket.
 
     Raises:
         EndpointError: the endpoint is in use, or none.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, *, queue: int = 10_000) -> None:
-        self._socket = context.socket(zmq.PUB)
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        *,
+        queue: int = QUEUE,
+        group: str | None = None,
+    ) -> None:
+        self._socket = context.socket(zmq.XPUB)
         self._socket.sndhwm = queue
-        bind(self._socket, endpoint)
-        self.endpoint = bytes(self._socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
+        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # who comes back is welcomed again
+        self._socket.setsockopt(zmq.MAXMSGSIZE, LONGEST_PREFIX)
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_S * 1000)
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, GIVEN_UP_S * 1000)
+        self._welcome: bytes | None = None
+        self.endpoint = endpoints.bind(self._socket, endpoint, group=group)
+        self.pollable = self._socket
 
     def __call__(self, topic: str, payload: bytes) -> None:
         """Send; what a slow subscriber's queue cannot take is lost to that subscriber alone, and `seq` shows it."""
         self._socket.send_multipart((topic.encode(), payload), zmq.DONTWAIT)
 
+    def greet(self, publisher: Publisher, query: str | None) -> None:
+        """Welcome subscribers that ask for it, from now on, and tell them where to ask questions."""
+        self._welcome = msgspec.json.encode(Welcome(node=publisher.node, instance=publisher.instance, query=query))
+
+    def serve(self) -> None:
+        """Take note of new subscriptions; does not block."""
+        for _ in range(SERVED):
+            try:
+                frame = self._socket.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if frame.startswith(b"\x01" + WELCOME) and self._welcome is not None:
+                self._socket.send_multipart((frame[1:], self._welcome), zmq.DONTWAIT)
+
     def close(self, linger_ms: int = 500) -> None:
         """Give subscribers a moment to take what is queued."""
         self._socket.close(linger_ms)
-
-
-def bind(socket: zmq.Socket[bytes], endpoint: str) -> None:
-    """Bind, or say plainly why not; a stale ipc file is taken over, a living one is not."""
-    if endpoint.startswith("ipc://") and not endpoint.startswith("ipc://@"):
-        _clear_stale(Path(endpoint.removeprefix("ipc://")))
-    try:
-        socket.bind(endpoint)
-    except zmq.ZMQError as e:
-        socket.close(0)
-        hint = "; another auricle may be running: stop it, or set another publish.endpoint" if _in_use(e) else ""
-        raise EndpointError(f"{endpoint}: cannot be bound: {e.strerror}{hint}") from None
-    if endpoint.startswith("ipc://") and not endpoint.startswith("ipc://@"):
-        os.chmod(endpoint.removeprefix("ipc://"), 0o660)
-
-
-def _in_use(error: zmq.ZMQError) -> bool:
-    return error.errno == zmq.EADDRINUSE
-
-
-def _clear_stale(path: Path) -> None:
-    import socket as sockets
-
-    try:
-        if not stat.S_ISSOCK(path.stat().st_mode):
-            raise EndpointError(f"ipc://{path}: there is a file of that name that is no socket; move it away")
-    except FileNotFoundError:
-        return
-    with sockets.socket(sockets.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise EndpointError(
-        f"ipc://{path}: cannot be bound: Address already in use; another auricle may be running: stop it, "
-        "or set another publish.endpoint"
-    )
 
 
 class Lines:

@@ -76,17 +76,21 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
     seen: Counter[str] = Counter()
     with ExitStack() as stack:
         outlets: list[Outlet] = []
+        attendants: list[engine.Attendant] = []
         if options.publish:
             context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
-            socket = Socket(context, cfg.publish.endpoint)
+            socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group)
             stack.callback(socket.close)
             outlets.append(socket)
+            attendants.append(socket)
         show = stack.enter_context(_progress(source, options))
         if options.json:
             outlets.append(Lines())
         else:
             outlets.append(_Printer(show, seen))
         publisher = Publisher(cfg.node, outlets)
+        if options.publish:
+            socket.greet(publisher, None)
         lane = Lane(source, bundle, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=publisher)
         stop = engine.Stop()
         stack.callback(stop.close)
@@ -94,7 +98,7 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
         source.open()
         stack.callback(source.close)
         began_s = time.monotonic()
-        engine.run([lane], publisher, stop, progress=show.update)
+        engine.run([lane], publisher, stop, progress=show.update, attendants=attendants)
         took_s = max(time.monotonic() - began_s, 1e-9)
     if not options.json:
         print(_summary(lane, seen, bundle, took_s))

@@ -13,12 +13,15 @@ import zmq
 
 from auricle import config, engine, logs
 from auricle.errors import EXIT_SKIPPED
+from auricle.journal import Journal
 from auricle.notify import Notifier
 from auricle.poller import Poller
 from auricle.publisher import Publisher, Socket
+from auricle.query import Query
 from auricle.reload import Reload, load_models
 from auricle.roster import Roster
 from auricle.state import Learned, state_dir
+from auricle.store import Store, closed
 from auricle.watchdog import Watchdog
 
 log = logging.getLogger("auricle")
@@ -45,16 +48,46 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())
         context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
-        socket = Socket(context, cfg.publish.endpoint)
+        store = None
+        if cfg.store.enabled:
+            path = cfg.store.path or state_dir() / "events.db"
+            store = Store(path, max_mb=cfg.store.max_mb, max_days=cfg.store.max_days)
+            stack.callback(store.close)
+        journal = Journal()
+        socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group)
         stack.callback(socket.close)
-        publisher = Publisher(cfg.node, [socket])
+        # In this order: what is told is kept already.
+        publisher = Publisher(cfg.node, [*([] if store is None else [store]), journal, socket])
         poller = stack.enter_context(Poller())
         roster = stack.enter_context(Roster(publisher, poller, Learned(state_dir() / "noise")))
+        query = Query(
+            context,
+            cfg.publish.query,
+            publisher=publisher,
+            journal=journal,
+            lanes=roster.lanes,
+            config_hash=cfg.hash(),
+            store=store,
+            group=cfg.publish.ipc_group,
+        )
+        stack.callback(query.close)
+        socket.greet(publisher, query.endpoint)
         lanes = [roster.make(wanted, cfg, models[wanted.model]) for wanted in cfg.sources]
+        if store is not None:
+            store.report_to(publisher.tell)
+            for topic, event in store.open():
+                publisher.send(topic, closed(event, publisher.instance))
         for lane, wanted in zip(lanes, cfg.sources, strict=True):
             roster.enter(lane, wanted)
-        log.info("publishing on %s", socket.endpoint)
-        reload = Reload(cfg, load, roster, publisher, wake=stop.wake, also=[lambda new: logs.set_level(new.log)])
+        log.info("publishing on %s, answering on %s", socket.endpoint, query.endpoint)
+
+        def take_over(new: config.Config) -> None:
+            logs.set_level(new.log)
+            query.config_hash = new.hash()
+            if store is not None:
+                store.max_mb, store.max_days = new.store.max_mb, new.store.max_days
+
+        reload = Reload(cfg, load, roster, publisher, wake=stop.wake, also=[take_over])
         before = signal.signal(signal.SIGHUP, reload.ask)
         stack.callback(signal.signal, signal.SIGHUP, before)
         watchdog = Watchdog(roster.lanes, notifier, time.monotonic())
@@ -70,7 +103,8 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             roster.tick(now_s)
             watchdog.tick(now_s)
 
-        engine.run(roster.lanes, publisher, stop, progress=between)
+        attendants: list[engine.Attendant] = [socket, query] if store is None else [socket, query, store]
+        engine.run(roster.lanes, publisher, stop, progress=between, attendants=attendants)
         notifier.tell(STOPPING=1, STATUS="stopping")
         log.info("stopped")
         return EXIT_SKIPPED if any(lane.counters.skipped for lane in roster.lanes) else 0

@@ -5,17 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from auricle import messages
+from auricle.messages import decode
 
-_decoder: msgspec.json.Decoder[messages.AnyMessage] = msgspec.json.Decoder(messages.AnyMessage)
-
-
-def decode(payload: bytes) -> messages.AnyMessage:
-    """The message in a payload.
-
-    Raises:
-        msgspec.ValidationError, msgspec.DecodeError: it is none of ours.
-    """
-    return _decoder.decode(payload)
+__all__ = ["decode", "duration", "line"]
 
 
 def duration(seconds: float) -> str:
@@ -43,7 +35,15 @@ def line(message: messages.AnyMessage) -> str | None:
             lost = f"{'about ' if message.estimated else ''}{message.duration_s:.3f} s not heard ({message.cause})"
             return f"{message.source}  {message.t[11:22]}  gap: {lost}"
         case messages.Status():
-            detail = f": {message.detail}" if message.detail else ""
+            detail = f": {_printable(message.detail)}" if message.detail else ""
             return f"{message.source or 'auricle'}  {message.t[11:22]}  {message.state}{detail}"
+        case messages.Mark():
+            label = "" if message.label is None else f" {message.label}"
+            return f"{message.source or 'auricle'}  {message.t[11:22]}  mark:{label} {_printable(message.text)}"
         case _:
             return None
+
+
+def _printable(text: str) -> str:
+    """What others wrote, without what would steer a terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
