@@ -99,24 +99,37 @@ class Batches:
     Args:
         material: the clips.
         options: a recipe's ``batch``.
+        background: whether the last label is background.
+        multi_label: whether two sounds at once are both there, instead of sharing one.
     """
 
     def __init__(
-        self, material: Material, options: Mapping[str, Any], *, window_frames: int, n_labels: int, seed: int
+        self,
+        material: Material,
+        options: Mapping[str, Any],
+        *,
+        window_frames: int,
+        n_labels: int,
+        seed: int,
+        background: bool = True,
+        multi_label: bool = False,
     ) -> None:
         self.material, self.options = material, options
-        self.window_frames, self.n_labels, self.seed = window_frames, n_labels, seed
+        self.window_frames, self.seed, self.multi_label = window_frames, seed, multi_label
+        self.n_given = n_labels
+        # Without a background label there still is a place for what is none of the labels: it is left out at the end.
+        n_labels = self.n_labels = n_labels + (0 if background else 1)
         self.n_original = int(material.original.max()) + 1
         self.by_label = [np.flatnonzero(material.label == i) for i in range(n_labels)]
-        background = self.by_label[-1].tolist()
+        others = self.by_label[-1].tolist()
         # Background comes by set, then by clip's own label, so that a large set does not drown the others.
-        origins = sorted({material.origin[i] for i in background})
+        origins = sorted({material.origin[i] for i in others})
         self.by_origin = [
             [
                 np.flatnonzero(
                     (material.original == z) & (material.label == n_labels - 1) & (np.asarray(material.origin) == o)
                 )
-                for z in sorted({int(material.original[i]) for i in background if material.origin[i] == o})
+                for z in sorted({int(material.original[i]) for i in others if material.origin[i] == o})
             ]
             for o in origins
         ]
@@ -184,6 +197,8 @@ class Batches:
         w = np.where((event_a < 0.5) & (event_b > 0.5), np.maximum(0.0, 2.0 * w - 1.0), w)
         r1 = r[:, None]
         z, taught = (r1 * one + (1.0 - r1) * other for one, other in ((a.z, b.z), (a.taught, b.taught)))
+        if self.multi_label:
+            return Batch(x, np.maximum(a.y, b.y), z, taught)
         return Batch(x, w * a.y + (1.0 - w) * b.y, z, taught)
 
     def __call__(self, step: int) -> Batch:
@@ -235,12 +250,8 @@ class Batches:
         y[empty, -1] = 1.0
 
         tilt = rng.normal(0.0, float(o.get("tilt_db", 0.0)) / 2.0, (n, 4)).astype(np.float32)
-        x = (
-            x
-            + np.stack([np.interp(np.linspace(0, 3, bands), np.arange(4), t) for t in tilt]).astype(np.float32)[
-                :, None, :
-            ]
-        )
+        slopes = np.stack([np.interp(np.linspace(0, 3, bands), np.arange(4), t) for t in tilt]).astype(np.float32)
+        x = x + slopes[:, None, :]
         gates = rng.random(n) < float(o.get("gate", 0.0))
         if gates.any():
             x[gates] = gated(x[gates], rng)
@@ -253,4 +264,4 @@ class Batches:
             first, second = int(rng.integers(bands - band)), int(rng.integers(frames - time))
             x[i, :, first : first + band] = fill
             x[i, second : second + time] = fill
-        return Batch(np.maximum(x, FLOOR_DB).astype(np.float32), y, z, taught.astype(np.float32))
+        return Batch(np.maximum(x, FLOOR_DB).astype(np.float32), y[:, : self.n_given], z, taught.astype(np.float32))

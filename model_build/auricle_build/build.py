@@ -76,7 +76,13 @@ def make(
     )
     labels, head = list(rec["labels"]), str(rec.get("head", "softmax"))
     batches = Batches(
-        loaded.train, rec["batch"], window_frames=shape.window_frames, n_labels=len(labels), seed=int(rec["seed"])
+        loaded.train,
+        rec["batch"],
+        window_frames=shape.window_frames,
+        n_labels=len(labels),
+        seed=int(rec["seed"]),
+        background=rec.get("background") is not None,
+        multi_label=head == "sigmoid",
     )
     heads = [len(labels), batches.n_original, loaded.train.taught.shape[1]]
     network = Network(ops, shape.columns, heads, float(rec["network"].get("dropout", 0.0)), int(rec["seed"]))

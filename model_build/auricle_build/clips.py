@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from auricle import truth
 from auricle.errors import ConfigError
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
@@ -137,42 +138,16 @@ def _recording(annotation: Path) -> Path:
     return found[0]
 
 
-def read_audacity(path: Path) -> list[Clip]:
-    """Audacity's exported labels: onset, offset, label, parted by tabs; the recording lies beside, of the same name."""
-    clips = []
-    recording = _recording(path)
-    for line, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if not text.strip() or text.startswith("\\"):  # a line of frequencies belongs to the label before it
-            continue
-        onset, offset, label = (*text.split("\t"), "", "")[:3]
-        where = f"{path}:{line}"
-        onset_s, offset_s = _number(onset, where), _number(offset, where)
-        if onset_s is None or offset_s is None or not label.strip():
-            raise ConfigError([f"{where}: {text!r} is not 'onset TAB offset TAB label'"])
-        group = recording.stem
-        clips.append(Clip(recording, label.strip(), group, fold_of(group), onset_s, offset_s))
-    return clips
+def read_annotated(path: Path) -> list[Clip]:
+    """Parts of a recording named by a truth file, as `auricle.truth` reads them; the recording lies beside it.
 
-
-def read_raven(path: Path) -> list[Clip]:
-    """A Raven selection table: one row a selection; the label is the first of Annotation, Species, Label or Class."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    names = ("Annotation", "Species", "Label", "Class")
-    column = next((name for name in names if rows and name in rows[0]), None)
-    if column is None:
-        raise ConfigError([f"{path}:1: no column {', '.join(names[:-1])} or {names[-1]}"])
+    Such are Audacity's exported labels, Raven's selection tables, and onset, offset and label parted by tabs.
+    """
     recording = _recording(path)
-    clips: dict[str, Clip] = {}
-    for line, row in enumerate(rows, start=2):
-        where = f"{path}:{line}"
-        onset_s, offset_s = _number(row.get("Begin Time (s)"), where), _number(row.get("End Time (s)"), where)
-        if onset_s is None or offset_s is None:
-            raise ConfigError([f"{where}: no Begin Time (s) or End Time (s)"])
-        # Raven writes a selection once per view (waveform, spectrogram): one is enough.
-        key = row.get("Selection") or str(line)
-        clips[key] = Clip(recording, row[column], recording.stem, fold_of(recording.stem), onset_s, offset_s)
-    return list(clips.values())
+    group = recording.stem
+    return [
+        Clip(recording, event.label, group, fold_of(group), event.onset_s, event.offset_s) for event in truth.read(path)
+    ]
 
 
 READERS: dict[str, Callable[..., list[Clip]]] = {
@@ -181,8 +156,8 @@ READERS: dict[str, Callable[..., list[Clip]]] = {
     "esc10": read_esc10,
     "fsdd": read_fsdd,
     "folders": read_folders,
-    "audacity": read_audacity,
-    "raven": read_raven,
+    "audacity": read_annotated,
+    "raven": read_annotated,
 }
 
 

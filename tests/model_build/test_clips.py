@@ -94,13 +94,13 @@ def test_audacity_labels(tmp_path: Path) -> None:
     wav(tmp_path / "night.wav", 3.0)
     labels = tmp_path / "night.txt"
     labels.write_text("0.5\t1.25\towl\n\\\t200\t900\n2.0\t2.5\tfox\n")
-    found = clips.read_audacity(labels)
+    found = clips.read_annotated(labels)
     assert [(c.label, c.onset_s, c.offset_s) for c in found] == [("owl", 0.5, 1.25), ("fox", 2.0, 2.5)]
     assert len({(c.group, c.fold) for c in found}) == 1
     assert len(sound.load(found[0].path, 16000, found[0].onset_s, found[0].offset_s)) == 12000
     labels.write_text("0.5 1.25 owl\n")
     with pytest.raises(ConfigError, match=r"night\.txt:1"):
-        clips.read_audacity(labels)
+        clips.read_annotated(labels)
 
 
 def test_raven_selection_table(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_raven_selection_table(tmp_path: Path) -> None:
         "Selection\tView\tBegin Time (s)\tEnd Time (s)\tAnnotation\n"
         "1\tWaveform 1\t0.1\t0.6\tfrog\n1\tSpectrogram 1\t0.1\t0.6\tfrog\n2\tWaveform 1\t1.0\t1.5\theron\n"
     )
-    found = clips.read_raven(table)
+    found = clips.read_annotated(table)
     assert [(c.label, c.onset_s, c.offset_s) for c in found] == [("frog", 0.1, 0.6), ("heron", 1.0, 1.5)]
 
 

@@ -199,3 +199,20 @@ def test_recipes_that_do_not_hold_are_refused(tmp_path: Path) -> None:
         recipe.prepare(
             recipe.load(Path(recipe.__file__).parent / "recipes" / "esc10.yaml"), [4], root=tmp_path / "nowhere"
         )
+
+
+def test_two_labels_at_once_and_none(tiny: tuple[dict[str, Any], Path]) -> None:
+    """Multi-label: mixed sounds are both there. Without background, noise alone has no label instead of one of them."""
+    rec, root = tiny
+    loaded = recipe.prepare({**rec, "labels": rec["labels"][:3], "background": None}, [], root=root)
+    options = {**rec["batch"], "mix": 1.0, "noise_alone": 0.2, "partial": 0.0, "silence": 0.0}
+    kinds = {
+        multi: Batches(
+            loaded.train, options, window_frames=40, n_labels=3, seed=1, background=False, multi_label=multi
+        )(0).y
+        for multi in (True, False)
+    }
+    assert kinds[True].shape == (32, 3)
+    assert (kinds[True].sum(axis=1) > 1.5).any()
+    assert (kinds[False].sum(axis=1) < 1.01).all()
+    assert (kinds[True].sum(axis=1) == 0.0).any()
