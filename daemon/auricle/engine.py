@@ -152,7 +152,7 @@ def run(
             progress()
         now_s = time.monotonic()
         due_s = min((lane.source.due_s(now_s) for lane in lanes if not lane.source.done), default=now_s)
-        if len(lanes) >= MANY:
+        if len(lanes) >= MANY and due_s != now_s:  # at full speed a source is due whenever it is asked
             due_s = max(due_s, began_s + TICK_S)
         wait_s = min(due_s - now_s, IDLE_S)
         if wait_s > 0 and poller.poll(math.ceil(wait_s * 1000)):

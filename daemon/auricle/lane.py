@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle import config, messages, pipeline
+from auricle import batch, config, messages, pipeline
 from auricle.bundle import Bundle
 from auricle.gate import NoiseGate
 from auricle.level import Level
@@ -61,6 +62,12 @@ class Ear:
         )
         self.score_interval = pipeline.samples(publish.score_interval_ms, bundle)
         self.block = pipeline.block_samples(bundle)
+        self.chain = batch.chain(self.stages)
+        self.kind = (
+            *(bundle.hash, self.stages.hop, self.stages.span, self.gate is None),
+            *(gate.frequency_smoothing_hz, gate.time_smoothing_ms, gate.lookahead_frames),
+        )
+        """Ears of one kind can hear in one batch."""
 
     def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
         """Take over what may change between two blocks without a new segment."""
@@ -124,9 +131,24 @@ class Lane:
         self._rows = 0
         self._next_score = 0
         self._delivered_s: float | None = None
+        self._waiting: Sound | None = None
+
+    def offer(self, piece: Piece) -> bool:
+        """As `take`, but sound may wait for `hear_together`; whether it does."""
+        if (
+            isinstance(piece, Sound)
+            and self._waiting is None
+            and self._next_ear is None
+            and len(piece.samples) <= self._ear.block
+        ):
+            self._waiting = piece
+            return True
+        self.take(piece)
+        return False
 
     def take(self, piece: Piece) -> None:
         """Do what the piece asks for; sound becomes messages before this returns."""
+        self._hear_waiting()
         match piece:
             case Sound():
                 self._hear(piece)
@@ -174,6 +196,7 @@ class Lane:
 
     def close(self, cause: str = "stop") -> None:
         """End the open segment and its events."""
+        self._hear_waiting()
         if self._hearing:
             self._end(cause)
 
@@ -213,6 +236,11 @@ class Lane:
         if self.state not in ("running", "found"):
             self.tell("running", segment.file or "")
 
+    def _hear_waiting(self) -> None:
+        if self._waiting is not None:
+            sound, self._waiting = self._waiting, None
+            self._hear(sound)
+
     def _hear(self, sound: Sound) -> None:
         self._delivered_s = sound.delivered_s
         samples = sound.samples
@@ -221,6 +249,14 @@ class Lane:
             self._change_ears()
             samples = samples[cut:]
         self._process(samples)
+        self.processed_s = time.monotonic()
+
+    def _heard(self, sound: Sound, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
+        """What a batch made of the sound."""
+        self._delivered_s = sound.delivered_s
+        self._samples += len(sound.samples)
+        if len(scores):
+            self._decide(scores, levels)
         self.processed_s = time.monotonic()
 
     def _process(self, samples: NDArray[np.float32]) -> None:
@@ -300,3 +336,23 @@ class Lane:
                 self.bundle.card.name,
                 "without" if self.gate is not None else "behind",
             )
+
+
+def hear_together(lanes: Iterable[Lane]) -> None:
+    """Compute the sound that waits at these lanes, as many of a kind at once as go together."""
+    alike: dict[Hashable, list[tuple[Lane, Sound]]] = {}
+    for lane in lanes:
+        if (sound := lane._waiting) is not None:
+            alike.setdefault((lane._ear.kind, len(sound.samples)), []).append((lane, sound))
+    for members in alike.values():
+        for start in range(0, len(members), batch.SOURCES):
+            some = members[start : start + batch.SOURCES]
+            if len(some) == 1:
+                some[0][0]._hear_waiting()
+                continue
+            blocks = np.stack([sound.samples for _, sound in some])
+            scores = batch.process([lane._ear.chain for lane, _ in some], blocks)
+            levels = batch.process([[lane._ear.level] for lane, _ in some], blocks)
+            for (lane, sound), rows, row_levels in zip(some, scores, levels, strict=True):
+                lane._waiting = None
+                lane._heard(sound, rows, row_levels)

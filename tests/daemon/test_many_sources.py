@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 
-from auricle import batch, bundle, config, pipeline
+from auricle import batch, bundle, config, engine, pipeline
+from auricle.lane import Lane
 from auricle.level import Level
+from auricle.publisher import Publisher
+from auricle.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
 from auricle.stage import Block, Pipeline, Slices, Stage
-from sounds import varied
+from sounds import RATE, varied
 
 GATES = {
     "off": config.Gate(enabled="off"),
@@ -99,3 +108,115 @@ def test_stages_together_are_stages_alone(make: object) -> None:
     given = together([[make()] for _ in signals], signals, [640, 100, 7], rng)
     for whole, parts in zip(alone, given, strict=True):
         np.testing.assert_array_equal(parts, whole, strict=True)
+
+
+class Scripted:
+    """A source that gives its pieces so many a poll, as its script has it; where the script says 0, it stalls."""
+
+    cleaned = 0
+
+    def __init__(self, name: str, pieces: Iterable[Piece], script: Iterable[int]) -> None:
+        self.name = name
+        self.done = False
+        self._pieces, self._script = iter(pieces), iter(script)
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def poll(self, now_s: float) -> Iterator[Piece]:
+        """The next pieces of the script."""
+        for _ in range(next(self._script)):
+            piece = next(self._pieces, None)
+            if piece is None:
+                self.done = True
+                return
+            yield piece
+
+    def due_s(self, now_s: float) -> float:
+        """At once."""
+        return now_s
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def pieces_of(seed: int) -> list[Piece]:
+    """Two segments with a gap between them, in blocks of a hop, some of them longer than what is computed at once."""
+    rng = np.random.default_rng(seed)
+    sound, clock = varied(6.0, seed=seed), NominalClock(RATE)
+    half = 640 * int(rng.integers(80, 110))
+    made: list[Piece] = []
+    for start, part in ((0, sound[:half]), (half + 5000, sound[half:])):
+        made.append(Segment(start, RATE, clock))
+        at = 0
+        while at < len(part):
+            size = 640 if rng.random() < 0.95 else int(rng.integers(0, 9000))
+            made.append(Sound(part[at : at + size]))
+            at += size
+        made.append(End("gap"))
+        made.append(Gap(start + len(part), 5000, RATE, "lost", False, clock))
+    return [*made, Status("lost", "it was pulled out"), Skipped("a broken file")]
+
+
+def test_lanes_computed_together_say_what_each_says_alone(esc10: bundle.Bundle) -> None:
+    """Twelve sources, one that stalls, one that is behind and one that has ended: every message is as it is alone."""
+    cfg = config.load(None, environ={}, overrides={"decision.hop_ms": 40, "gate.enabled": "on", "gate.start_up_s": 0.5})
+
+    def lanes_of(names: range, heard: dict[str, list[Any]]) -> tuple[list[Lane], Publisher]:
+        def outlet(topic: str, payload: bytes) -> None:
+            message = json.loads(payload)
+            varying = ("id", "instance", "seq", "t") if message["type"] == "status" else ("id", "instance", "seq")
+            if message["source"] is not None:
+                content = {k: v for k, v in message.items() if k not in varying}
+                heard.setdefault(message["source"], []).append(content)
+
+        publisher = Publisher("node", [outlet])
+        lanes = []
+        for i in names:
+            pieces = pieces_of(i)[: 20 if i == 5 else None]
+            script = itertools.cycle([0] * 40 + [7] if i == 3 else [0, 0, 5, 1] if i == 4 else [1])
+            source = Scripted(f"s{i}", pieces, script)
+            lanes.append(
+                Lane(source, esc10, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=publisher)
+            )
+        return lanes, publisher
+
+    together_heard: dict[str, list[Any]] = {}
+    lanes, publisher = lanes_of(range(12), together_heard)
+    stop = engine.Stop()
+    engine.run(lanes, publisher, stop)
+    stop.close()
+    assert sum(m["type"] == "score" for m in together_heard["s0"]) > 40
+    for i in range(12):
+        alone: dict[str, list[Any]] = {}
+        (lane,), _ = lanes_of(range(i, i + 1), alone)
+        for piece in pieces_of(i)[: 20 if i == 5 else None]:
+            lane.take(piece)
+        lane.close()
+        lane.tell("stopped")
+        assert together_heard[f"s{i}"] == alone[f"s{i}"]
+
+
+def test_a_further_source_takes_little_memory(esc10: bundle.Bundle) -> None:
+    """Every array that a further source keeps, stages, states and rules, comes to well under 2 MB."""
+    cfg = config.load(None, environ={}, overrides={"gate.enabled": "on"})
+    publisher = Publisher("node", [])
+    lanes = []
+
+    def lane(i: int) -> None:
+        source = Scripted(f"s{i}", [], [])
+        lanes.append(
+            Lane(source, esc10, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=publisher)
+        )
+        lanes[-1].take(Segment(0, RATE, NominalClock(RATE)))
+        lanes[-1].take(Sound(varied(3.0)))
+
+    lane(0)
+    tracemalloc.start()
+    lane(1)
+    before = tracemalloc.get_traced_memory()[0]
+    for i in range(2, 12):
+        lane(i)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown / 10 < 500_000
