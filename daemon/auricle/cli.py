@@ -185,6 +185,24 @@ def noise(
 
 
 @app.command()
+def devices(
+    meter: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Show the level of this one: default, a name, a number."),
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="End the meter by itself.")] = None,
+    json: Json = False,
+) -> None:
+    """List the microphones that can be heard, with their rates."""
+    from auricle import devices as heard
+
+    if meter is None:
+        raise typer.Exit(heard.print_devices(as_json=json))
+    device = int(meter) if meter.isdecimal() else meter
+    raise typer.Exit(heard.meter(device, seconds=seconds, as_json=json))
+
+
+@app.command()
 def models(json: Json = False, config: ConfigFile = None) -> None:
     """List the models that can be used by name."""
     from auricle import catalogue

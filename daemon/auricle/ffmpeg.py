@@ -83,7 +83,12 @@ class Ffmpeg(Live):
 
     def _launch(self, before: Feed | None) -> tuple[Feed, subprocess.Popen[bytes]]:
         process = subprocess.Popen(
-            self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            self.command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            process_group=0,  # an interrupt at the terminal is for the parent
         )
         assert process.stdout is not None
         assert process.stderr is not None

@@ -120,6 +120,7 @@ class Microphone(Live):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
+            process_group=0,  # an interrupt at the terminal is for the parent
         )
         assert process.stdout is not None
         assert process.stderr is not None

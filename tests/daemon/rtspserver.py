@@ -1,7 +1,7 @@
 """An RTSP server for tests: a recording as a camera gives it, on loopback.
 
-As a program (with the system's Python, which has GStreamer's bindings) it serves a 16 kHz mono WAV file in real time, to
-each client from its start, as ``/lossless`` (L16), ``/phone`` (A-law at 8 kHz) and ``/camera`` (L16 beside video).
+As a program (with the system's Python, which has GStreamer's bindings) it serves a 16 kHz mono WAV file in real time,
+to each client from its start, as ``/lossless`` (L16), ``/phone`` (A-law at 8 kHz) and ``/camera`` (L16 beside video).
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,6 +16,8 @@ import numpy as np
 import pytest
 
 import soundserver
+from auricle.devices import devices, levels, print_devices
+from auricle.errors import DeviceError
 from auricle.microphone import Microphone
 from auricle.poller import Poller
 from auricle.source import End, Gap, Segment, Sound, Status
@@ -117,10 +117,8 @@ def figures() -> tuple[int, int, int]:
 
 def children() -> list[int]:
     """Process numbers of the capture children of this process."""
-    found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True
-    ).stdout
-    return [int(line.split()[0]) for line in found.splitlines() if "auricle.capture" in line]
+    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(pid) for pid in found if b"auricle.capture" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def ledger_holds(hearing: Hearing) -> None:
@@ -234,12 +232,38 @@ def test_a_further_microphone_costs_little_memory(server: SoundServer, hears: Ca
     assert figures()[2] - before_kb < 2048
 
 
-def test_devices_are_listed_with_their_rates(server: SoundServer) -> None:
-    """The child lists what can be heard: numbers, names, rates, and which one is the default."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-m", "auricle.capture", "--list"], capture_output=True, timeout=20, check=True
-    )
-    found = {device["name"]: device for device in json.loads(done.stdout)}
+def test_devices_are_listed_with_their_rates(server: SoundServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """Numbers, names, rates, and which one is the default: for people, and as JSON lines."""
+    assert print_devices(as_json=True) == 0
+    found = {device["name"]: device for device in map(json.loads, capsys.readouterr().out.splitlines())}
     assert {"pipewire", "pulse"} <= found.keys()
     assert 16000 in found["pipewire"]["rates"]
     assert sum(device["default"] for device in found.values()) == 1
+    assert print_devices() == 0
+    assert "pipewire  any channels, 8 11.025 16" in capsys.readouterr().out
+
+
+def test_the_meter_shows_what_is_played(server: SoundServer, tmp_path: Path) -> None:
+    """Noise of a known level, played: the meter shows it to half a decibel."""
+    played = noise(3.0)
+    wanted_db = 20 * np.log10(np.sqrt(np.mean((played / 2**15) ** 2)))
+    server.play(write_wav(tmp_path / "noise.wav", played, RATE))
+    shown = [level["level_dbfs"] for level in levels("pipewire", seconds=2.5) if not isinstance(level, Status)]
+    assert len(shown) > 10
+    assert max(level for level in shown if level is not None) == pytest.approx(wanted_db, abs=0.5)
+
+
+def test_devices_of_a_frozen_server_are_an_error(server: SoundServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list comes from a process that can be given up: one line instead of a hanging command."""
+    monkeypatch.setattr("auricle.devices.LIST_TIMEOUT_S", 1.0)
+    server.freeze()
+    with pytest.raises(DeviceError, match="has not answered for 1 s"):
+        devices()
+    server.thaw()
+
+
+def test_a_machine_without_a_sound_server_has_a_clear_error(server: SoundServer) -> None:
+    """No server, no card: one line that says so."""
+    server.kill()
+    with pytest.raises(DeviceError, match="^devices: no microphone; is one plugged in[^\\n]*$"):
+        devices()
