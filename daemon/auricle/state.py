@@ -77,7 +77,7 @@ class Learned:
         if gate.learned or not path.exists():
             return
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 gate.learned = {key: arrays[key] for key in arrays.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
             log.warning("%s: the noise learned before cannot be used, it is learned anew: %s", path, e)
