@@ -265,5 +265,5 @@ def test_devices_of_a_frozen_server_are_an_error(server: SoundServer, monkeypatc
 def test_a_machine_without_a_sound_server_has_a_clear_error(server: SoundServer) -> None:
     """No server, no card: one line that says so."""
     server.kill()
-    with pytest.raises(DeviceError, match="^devices: no microphone; is one plugged in[^\\n]*$"):
+    with pytest.raises(DeviceError, match=r"^devices: no microphone; is one plugged in[^\n]*$"):
         devices()
