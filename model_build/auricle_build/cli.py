@@ -162,9 +162,7 @@ def crossval(
 @app.command("gate-report")
 def gate_report(
     model: Annotated[str, typer.Argument(help="A model's name or a bundle's folder.")] = "esc10",
-    data: Annotated[Path, typer.Option("--data", help="Folder of the recordings that its recipe names.")] = Path(
-        "../shared/data"
-    ),
+    data: Data = None,
     folds: Annotated[list[int] | None, typer.Option("--fold", help="Folds to judge on; 4 unless told.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("docs"),
 ) -> None:

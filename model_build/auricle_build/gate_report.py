@@ -25,6 +25,12 @@ from auricle_build.sound import Sound
 
 SNRS_DB: tuple[float | None, ...] = (None, 20.0, 10.0, 5.0, 0.0)
 PROFILE_S = 5.0
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "off": {"enabled": "off"},
+    "on": {"enabled": "on"},
+    "on, sensitivity 0": {"enabled": "on", "sensitivity": 0.0},
+    "on, reduction 0.5": {"enabled": "on", "reduction": 0.5},
+}
 STEADY = ("rain", "sea_waves", "helicopter", "chainsaw")
 STEADY_S = 60.0
 ROOM_DBFS = -60.0
@@ -32,12 +38,12 @@ ROOM_DBFS = -60.0
 
 @dataclass(frozen=True)
 class Mixture:
-    """One clip in one noise: what was said of it without and with the gate."""
+    """One clip in one noise: what was said of it under each setting, among all labels and among the events alone."""
 
     label: str
     snr_db: float | None
-    off: str
-    on: str
+    said: Mapping[str, str]
+    among_events: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,11 @@ class Ear:
         sound = sounds.wrap(sound, stages.span)
         return np.concatenate([stages.process(sound[i : i + block]) for i in range(0, len(sound), block)])
 
-    def verdict(self, sound: Sound, floor: Floor | None = None) -> str:
-        """The label of a recording, as `auricle classify` gives it."""
-        return self._bundle.labels[int(self.scores(sound, floor).mean(axis=0).argmax())]
+    def verdict(self, sound: Sound, floor: Floor | None = None) -> tuple[str, str]:
+        """The label of a recording as `auricle classify` gives it, and the highest of those that are events."""
+        labels, mean = self._bundle.labels, self.scores(sound, floor).mean(axis=0)
+        events = [i for i, label in enumerate(labels) if label != self._bundle.card.background]
+        return labels[int(mean.argmax())], labels[events[int(mean[events].argmax())]]
 
 
 def geometry(bundle: Bundle) -> tuple[Geometry, int]:
@@ -107,18 +115,18 @@ def mix(clip: Sound, noise: Sound, snr_db: float) -> tuple[Sound, Sound]:
 def in_noise(
     bundle: Bundle, clips: Sequence[Clip], noises: Sequence[Clip], told: Callable[[int, int], None]
 ) -> list[Mixture]:
-    """Every clip alone and at every SNR, in one of the noises each, with the gate off and on.
+    """Every clip alone and at every SNR, in one of the noises each, under every setting of the gate.
 
     The gate's floor is that of the noise just before the clip, as a room's would be; for a clip alone, of a quiet room.
     """
     rate = bundle.card.front_end.sample_rate
     places = [sounds.load(noise.path, rate, 0.0, 90.0) for noise in noises]
-    off, on = Ear(bundle, enabled="off"), Ear(bundle, enabled="on")
+    ears = {name: Ear(bundle, **gate) for name, gate in SETTINGS.items()}
     frames = geometry(bundle)
     quiet = floor_of(_room(rate), *frames)
     found = []
     for number, clip in enumerate(clips):
-        told(number, len(clips))
+        told(number + 1, len(clips))
         sound = sounds.load(clip.path, rate, clip.onset_s, clip.offset_s)
         rng = np.random.default_rng(zlib.crc32(clip.path.name.encode()))
         need = len(sound) + int(PROFILE_S * rate)
@@ -130,7 +138,9 @@ def in_noise(
             else:
                 heard, profile = mix(sound, place[begin : begin + need], snr_db)
                 floor = floor_of(profile, *frames)
-            found.append(Mixture(clip.label, snr_db, off.verdict(heard), on.verdict(heard, floor)))
+            verdicts = {name: ear.verdict(heard, floor) for name, ear in ears.items()}
+            said, among = ({name: pair[i] for name, pair in verdicts.items()} for i in (0, 1))
+            found.append(Mixture(clip.label, snr_db, said, among))
     return found
 
 
@@ -191,11 +201,13 @@ def _taken_db(bundle: Bundle, ear: Ear, sound: Sound, floor: Floor | None) -> fl
     return float(10.0 * np.log10(before.sum(dtype=np.float64) / (after.sum(dtype=np.float64) + 1e-30)))
 
 
-def report(bundle: Bundle, root: Path, folds: Sequence[int], out: Path, told: Callable[[int, int], None]) -> Path:
+def report(
+    bundle: Bundle, root: Path | None, folds: Sequence[int], out: Path, told: Callable[[int, int], None]
+) -> Path:
     """Judge the bundle on the clips of some folds and write ``gate-report.md`` and its picture.
 
     Args:
-        root: the folder that the card's recipe finds its recordings in.
+        root: the folder that the recipe's recordings lie in; the recipe's own unless told.
         folds: of the recipe's first set.
         out: the folder of the report.
 
@@ -206,6 +218,7 @@ def report(bundle: Bundle, root: Path, folds: Sequence[int], out: Path, told: Ca
     recipe = card.get("recipe", {})
     if "data" not in recipe:
         raise ConfigError([f"{bundle.path}: its card names no recipe; use a bundle made by auricle-build train"])
+    root = Path(recipe["data"]["root"]) if root is None else root
     everything = recordings.read(recipe["data"]["sets"], root)
     events = frozenset(bundle.labels) - {bundle.card.background}
     first = recipe["data"]["sets"][0]["name"]
@@ -225,13 +238,18 @@ def report(bundle: Bundle, root: Path, folds: Sequence[int], out: Path, told: Ca
     return path
 
 
-def accuracy(mixtures: Sequence[Mixture], snr_db: float | None, label: str | None = None) -> tuple[float, float]:
-    """Share of right verdicts without and with the gate."""
+def accuracy(
+    mixtures: Sequence[Mixture],
+    snr_db: float | None,
+    setting: str,
+    *,
+    label: str | None = None,
+    among_events: bool = False,
+) -> float:
+    """Share of right verdicts, of one class or of all."""
     mine = [m for m in mixtures if m.snr_db == snr_db and label in (None, m.label)]
-    if not mine:
-        return float("nan"), float("nan")
-    return tuple(float(np.mean([said == m.label for m, said in zip(mine, verdicts, strict=True)]))  # type: ignore[return-value]
-                 for verdicts in ([m.off for m in mine], [m.on for m in mine]))  # fmt: skip
+    right = [(m.among_events if among_events else m.said)[setting] == m.label for m in mine]
+    return float(np.mean(right)) if right else float("nan")
 
 
 def _name(snr_db: float | None) -> str:
@@ -260,19 +278,19 @@ def text(
         f"has its default settings; its floor is that of {PROFILE_S:g} s of the same noise before the clip, and for "
         f"clips alone that of a quiet room ({ROOM_DBFS:g} dBFS).",
         "",
-        "Share of clips named right, background counting as wrong:",
+        "Share of clips named right, background counting as wrong, and in brackets among the events alone:",
         "",
-        "| SNR | gate off | gate on | difference |",
-        "|-|-|-|-|",
+        "| SNR | " + " | ".join(f"gate {name}" for name in SETTINGS) + " |",
+        "|-" * (len(SETTINGS) + 1) + "|",
     ]
     for snr_db in SNRS_DB:
-        off, on = accuracy(mixtures, snr_db)
-        lines.append(f"| {_name(snr_db)} | {off:.1%} | {on:.1%} | {100 * (on - off):+.1f} points |")
+        shares = [(accuracy(mixtures, snr_db, s), accuracy(mixtures, snr_db, s, among_events=True)) for s in SETTINGS]
+        lines.append(f"| {_name(snr_db)} | " + " | ".join(f"{a:.1%} ({b:.1%})" for a, b in shares) + " |")
     lines += ["", "By class, gate off -> on, in per cent:", ""]
     lines += ["| | " + " | ".join(map(_name, SNRS_DB)) + " |", "|-" * (len(SNRS_DB) + 1) + "|"]
     for label in labels:
-        pairs = [accuracy(mixtures, snr_db, label) for snr_db in SNRS_DB]
-        lines.append(f"| {label} | " + " | ".join(f"{100 * off:.0f} -> {100 * on:.0f}" for off, on in pairs) + " |")
+        pairs = [[100 * accuracy(mixtures, snr, s, label=label) for s in ("off", "on")] for snr in SNRS_DB]
+        lines.append(f"| {label} | " + " | ".join(f"{off:.0f} -> {on:.0f}" for off, on in pairs) + " |")
     lines += [
         "",
         "![Accuracy over SNR, and the difference by class](images/gate-report.png)",
@@ -288,19 +306,23 @@ def text(
 
 
 def draw(mixtures: Sequence[Mixture], path: Path) -> None:
-    """Accuracy over SNR without and with the gate, and what it gains or costs by class."""
+    """Accuracy over SNR under every setting, and what the gate gains or costs by class."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
-    both = np.array([accuracy(mixtures, snr_db) for snr_db in SNRS_DB])
-    for column, name, style in ((0, "gate off", "o--"), (1, "gate on", "s-")):
-        left.plot(range(len(SNRS_DB)), 100 * both[:, column], style, label=name)
+    for setting, style in zip(SETTINGS, ("o--", "s-", "^:", "v:"), strict=True):
+        line = [100 * accuracy(mixtures, snr_db, setting) for snr_db in SNRS_DB]
+        left.plot(range(len(SNRS_DB)), line, style, label=f"gate {setting}")
     left.set_xticks(range(len(SNRS_DB)), [_name(snr_db) for snr_db in SNRS_DB])
     left.set(ylim=(0, 100), ylabel="clips named right / %", xlabel="sound over noise")
     left.legend()
     labels = sorted({m.label for m in mixtures})
-    gains = np.array([[np.diff(accuracy(mixtures, snr, label))[0] for snr in SNRS_DB] for label in labels])
+    off, on = (
+        np.array([[accuracy(mixtures, snr, setting, label=label) for snr in SNRS_DB] for label in labels])
+        for setting in ("off", "on")
+    )
+    gains = on - off
     image = right.imshow(100 * gains, cmap="RdBu", vmin=-60, vmax=60, aspect="auto")
     for (row, column), gain in np.ndenumerate(gains):
         right.text(column, row, f"{100 * gain:+.0f}", ha="center", va="center", fontsize=8)

@@ -32,17 +32,28 @@ def test_silence_around_a_sound_does_not_lower_its_level() -> None:
 
 def test_the_report_shows_where_the_gate_hurts() -> None:
     """Right and wrong verdicts are counted by SNR and class, and a loss is written as a loss."""
+    off, on, *more = gate_report.SETTINGS
+
+    def mixture(label: str, snr: float | None, without: str, behind: str) -> Mixture:
+        said = {off: without, on: behind, **dict.fromkeys(more, label)}
+        return Mixture(label, snr, said, dict.fromkeys(said, label))
+
     mixtures = [
-        Mixture("rain", snr, off, on)
+        mixture(*row)
         for snr in gate_report.SNRS_DB
-        for off, on in (("rain", "rain"), ("rain", "background"))
-    ] + [Mixture("dog_bark", snr, "rain", "dog_bark") for snr in gate_report.SNRS_DB]
-    assert gate_report.accuracy(mixtures, 5.0, "rain") == (1.0, 0.5)
-    assert gate_report.accuracy(mixtures, 5.0, "dog_bark") == (0.0, 1.0)
+        for row in (
+            ("rain", snr, "rain", "rain"),
+            ("rain", snr, "rain", "background"),
+            ("dog_bark", snr, "rain", "dog_bark"),
+        )
+    ]
+    assert gate_report.accuracy(mixtures, 5.0, on, label="rain") == 0.5
+    assert gate_report.accuracy(mixtures, 5.0, on, label="rain", among_events=True) == 1.0
+    assert gate_report.accuracy(mixtures, 5.0, off, label="dog_bark") == 0.0
     bundle = SimpleNamespace(hash="abc", card=SimpleNamespace(name="m", front_end=SimpleNamespace(behind_gate=False)))
     minutes = [Steady("rain", "adapting, 5 s", 0.02, 0.05, 13.57)]
     lines = gate_report.text(bundle, mixtures, minutes, 3, 1, [4], "Known.")  # type: ignore[arg-type]
-    assert "| 5 dB | 66.7% | 66.7% | +0.0 points |" in lines
+    assert "| 5 dB | 66.7% (100.0%) | 66.7% (100.0%) | 100.0% (100.0%) | 100.0% (100.0%) |" in lines
     assert "| rain | 100 -> 50 | 100 -> 50 | 100 -> 50 | 100 -> 50 | 100 -> 50 |" in lines
     assert "| rain | adapting, 5 s | 2% | 0.05 | 13.6 dB |" in lines
     assert any("trained without the gate" in line and "Known." in line for line in lines)
