@@ -1,0 +1,134 @@
+"""What is really in a recording: truth files of ours, of Raven and of Audacity, and the recordings they belong to."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from auricle.errors import ConfigError
+
+_RAVEN_LABELS = ("Annotation", "Species", "Label", "Class")
+SUFFIXES = (".txt", ".tsv", ".csv")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Event:
+    """Something heard, or to be heard, in a recording: seconds from its start."""
+
+    onset_s: float
+    offset_s: float
+    label: str
+
+
+def read(path: Path) -> list[Event]:
+    """The events of a truth file, by onset.
+
+    Read are: onset, offset and label parted by tabs, as DCASE has them and as Audacity exports them, with a header or
+    without; and Raven's selection tables. Audacity's lines of frequencies (a backslash first) are passed over. An empty
+    file says that nothing is there.
+
+    Raises:
+        ConfigError: a line is none of these.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text; save it as UTF-8"
+        raise ConfigError([f"{path}: {reason}"]) from None
+    first = text.splitlines()[0] if text.strip() else ""
+    events = _raven(path, text) if "Begin Time (s)" in first else _tabbed(path, text)
+    return sorted(events)
+
+
+def _tabbed(path: Path, text: str) -> list[Event]:
+    events = []
+    for line, row in enumerate(text.splitlines(), start=1):
+        if not row.strip() or row.startswith(("\\", "#")):
+            continue
+        fields = [field.strip() for field in row.split("\t")]
+        if line == 1 and fields[:2] == ["onset", "offset"]:
+            continue
+        if len(fields) < 3 or not fields[2]:
+            raise ConfigError([f"{path}:{line}: {row!r} is not 'onset TAB offset TAB label'"])
+        events.append(_event(f"{path}:{line}", *fields[:3]))
+    return events
+
+
+def _raven(path: Path, text: str) -> list[Event]:
+    rows = list(csv.DictReader(text.splitlines(), delimiter="\t"))
+    column = next((name for name in _RAVEN_LABELS if rows and name in rows[0]), None)
+    if rows and column is None:
+        raise ConfigError([f"{path}:1: no column {', '.join(_RAVEN_LABELS[:-1])} or {_RAVEN_LABELS[-1]}"])
+    events: dict[str, Event] = {}
+    for line, row in enumerate(rows, start=2):
+        onset, offset = row.get("Begin Time (s)") or "", row.get("End Time (s)") or ""
+        label = (row[column] or "").strip() if column else ""
+        if not label:
+            raise ConfigError([f"{path}:{line}: {column} is empty; name what is selected"])
+        # Raven writes a selection once per view (waveform, spectrogram): one is enough.
+        events[row.get("Selection") or str(line)] = _event(f"{path}:{line}", onset, offset, label)
+    return list(events.values())
+
+
+def _event(where: str, onset: str, offset: str, label: str) -> Event:
+    onset_s, offset_s = _seconds(where, onset), _seconds(where, offset)
+    if not 0 <= onset_s <= offset_s:
+        raise ConfigError([f"{where}: an event from {onset} to {offset} s; it must begin at 0 or later, and then end"])
+    return Event(onset_s, offset_s, label)
+
+
+def _seconds(where: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ConfigError([f"{where}: {text!r} is not a number of seconds"])
+    return value
+
+
+def find(truth: Path, recordings: Sequence[str]) -> dict[str, Path]:
+    """The truth file of every recording: the file itself for a single one, else the one of its name in the folder.
+
+    ``night.flac`` has ``night.txt``, ``night.tsv``, or as Raven names them ``night.Table.1.selections.txt``.
+
+    Raises:
+        ConfigError: a recording has none, or several.
+    """
+    if truth.is_file():
+        if len(recordings) != 1:
+            raise ConfigError([f"--truth: {truth} is one file for {len(recordings)} recordings; give its folder"])
+        return {recordings[0]: truth}
+    if not truth.is_dir():
+        raise ConfigError([f"--truth: {truth} is not there; give a truth file, or the folder of several"])
+    files = [file for file in sorted(truth.iterdir()) if file.suffix.lower() in SUFFIXES]
+    found, problems = {}, []
+    for recording in recordings:
+        stem = Path(recording).stem
+        mine = [file for file in files if file.stem == stem]
+        mine = mine or [file for file in files if file.name.startswith(f"{stem}.")]
+        if len(mine) == 1:
+            found[recording] = mine[0]
+        elif mine:
+            problems.append(f"--truth: {recording} has {' and '.join(file.name for file in mine)}; keep one")
+        else:
+            problems.append(
+                f"--truth: {truth} holds no {stem}.txt for {recording}; an empty file says that nothing is there"
+            )
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def check_labels(events: Mapping[str, Sequence[Event]], labels: Sequence[str]) -> list[str]:
+    """Labels in truth files that the model does not have, each once: they cannot be judged."""
+    return sorted({event.label for found in events.values() for event in found} - set(labels))
+
+
+def write(path: Path, events: Sequence[Event]) -> None:
+    """Write our own form: onset, offset, label, parted by tabs, by onset."""
+    lines = [f"{event.onset_s:.6f}\t{event.offset_s:.6f}\t{event.label}\n" for event in sorted(events)]
+    path.write_text("".join(lines), encoding="utf-8")

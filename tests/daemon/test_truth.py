@@ -1,0 +1,84 @@
+"""Truth files of three makers, and which recording each belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from auricle import truth
+from auricle.errors import ConfigError
+from auricle.truth import Event
+
+OWL, FOX = Event(0.5, 1.25, "owl"), Event(2.0, 2.5, "fox")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.5\t1.25\towl\n2.0\t2.5\tfox\n",
+        "onset\toffset\tevent_label\n2.0\t2.5\tfox\n0.5\t1.25\towl\n",
+        "0.500000\t1.250000\towl\r\n\\\t200.0\t900.0\r\n2.000000\t2.500000\tfox\r\n",
+        "\ufeff0.5\t1.25\towl\n\n2.0\t2.5\tfox",
+        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tAnnotation\n"
+        "1\tWaveform 1\t1\t0.5\t1.25\t0\towl\n1\tSpectrogram 1\t1\t0.5\t1.25\t0\towl\n"
+        "2\tWaveform 1\t1\t2\t2.5\t0\tfox\n",
+        "Begin Time (s)\tEnd Time (s)\tSpecies\n0.5\t1.25\towl\n2\t2.5\tfox\n",
+    ],
+    ids=["ours", "header", "audacity", "bom", "raven", "raven without selections"],
+)
+def test_every_maker_says_the_same(tmp_path: Path, text: str) -> None:
+    """DCASE's tabs with and without a header, Audacity's labels with frequencies, Raven's tables: the same events."""
+    file = tmp_path / "night.txt"
+    file.write_bytes(text.encode())
+    assert truth.read(file) == [OWL, FOX]
+
+
+def test_written_is_read(tmp_path: Path) -> None:
+    """What is written reads as the same, to the microsecond; nothing at all is the truth of a quiet night."""
+    truth.write(tmp_path / "a.txt", [FOX, OWL, Event(0.123456, 3.0, "owl")])
+    assert truth.read(tmp_path / "a.txt") == [Event(0.123456, 3.0, "owl"), OWL, FOX]
+    truth.write(tmp_path / "b.txt", [])
+    assert truth.read(tmp_path / "b.txt") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("0.5 1.25 owl\n", "a.txt:1: '0.5 1.25 owl' is not 'onset TAB offset TAB label'"),
+        ("0.5\t1.25\towl\n1\tx\tfox\n", "a.txt:2: 'x' is not a number of seconds"),
+        ("1\tnan\tfox\n", "a.txt:1: 'nan' is not a number of seconds"),
+        ("2.5\t2\tfox\n", "a.txt:1: an event from 2.5 to 2 s; it must begin at 0 or later, and then end"),
+        ("-1\t2\tfox\n", "a.txt:1: an event from -1 to 2 s; it must begin at 0 or later, and then end"),
+        ("Begin Time (s)\tEnd Time (s)\n1\t2\n", "a.txt:1: no column Annotation, Species, Label or Class"),
+        ("Begin Time (s)\tEnd Time (s)\tLabel\n1\t2\t\n", "a.txt:2: Label is empty; name what is selected"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
+    """A line that cannot be is one error: file, line, value."""
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        truth.read(tmp_path / "a.txt")
+    assert caught.value.lines() == [f"{tmp_path}/{complaint}"]
+
+
+def test_every_recording_finds_its_own(tmp_path: Path) -> None:
+    """By name in a folder, Raven's long names too; one file serves one recording; what lacks or doubles is told."""
+    for name in ("night.txt", "night.2.txt", "marsh.Table.1.selections.txt", "twice.txt", "twice.tsv"):
+        (tmp_path / name).write_text("")
+    found = truth.find(tmp_path, ["x/night.flac", "x/marsh.wav"])
+    assert {recording: file.name for recording, file in found.items()} == {
+        "x/night.flac": "night.txt",
+        "x/marsh.wav": "marsh.Table.1.selections.txt",
+    }
+    assert truth.find(tmp_path / "night.txt", ["other.wav"]) == {"other.wav": tmp_path / "night.txt"}
+    with pytest.raises(ConfigError, match="one file for 2 recordings"):
+        truth.find(tmp_path / "night.txt", ["a.wav", "b.wav"])
+    with pytest.raises(ConfigError) as caught:
+        truth.find(tmp_path, ["twice.wav", "none.wav"])
+    assert [line.split(" ", 2)[1] for line in caught.value.lines()] == ["twice.wav", str(tmp_path)]
+
+
+def test_labels_that_the_model_lacks() -> None:
+    """They are named once, in order, and no others."""
+    assert truth.check_labels({"a": [OWL, FOX], "b": [OWL]}, ["fox"]) == ["owl"]
