@@ -169,9 +169,12 @@ def find(model: str, models_dir: Path | None = None) -> Path:
 
 def quantise(rows: NDArray[np.float32], affine: Affine) -> NDArray[np.int8]:
     """Values to int8, saturating at the ends, never wrapping."""
-    q = np.rint(rows * np.float32(1.0 / affine.scale))
+    q = rows * np.float32(1.0 / affine.scale)
+    np.rint(q, out=q)
     q += np.float32(affine.zero_point)
-    return np.asarray(np.clip(q, -128, 127, out=q), np.int8)
+    np.maximum(q, np.float32(-128), out=q)
+    np.minimum(q, np.float32(127), out=q)
+    return q.astype(np.int8)
 
 
 def load(model: str, models_dir: Path | None = None) -> Bundle:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from auricle import batch, config, messages, pipeline
 from auricle.bundle import Bundle
+from auricle.decision import Change
 from auricle.gate import NoiseGate
 from auricle.level import Level
+from auricle.live import Live
 from auricle.publisher import Publisher
 from auricle.reporter import Reporter
 from auricle.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
@@ -105,6 +107,7 @@ class Lane:
         gate: the noise gate.
         publish: how often scores and updates are told.
         publisher: takes the messages.
+        tell_scores: whether anybody may listen to scores; events are told in any case.
     """
 
     def __init__(
@@ -116,8 +119,10 @@ class Lane:
         gate: config.Gate,
         publish: config.Publish,
         publisher: Publisher,
+        tell_scores: bool = True,
     ) -> None:
         self.source = source
+        self._tell_scores = tell_scores
         self.counters = Counters()
         self.state = "starting"
         self.processed_s: float | None = None
@@ -226,6 +231,7 @@ class Lane:
             gate=self._gate_state,
             level_dbfs=None if self._level_dbfs is None else round(self._level_dbfs, 2),
             age_s=None if self.processed_s is None else round(now_s - self.processed_s, 3),
+            capture=self.source.health() if isinstance(self.source, Live) else None,
         )
 
     def _begin(self, segment: Segment, before: int = 0) -> None:
@@ -289,6 +295,10 @@ class Lane:
         self._rows += len(scores)
         self.counters.decisions += len(scores)
         self._level_dbfs = float(levels[-1])
+        if not self._tell_scores:
+            for change in changes:
+                self._tell_change(change)
+            return
         told = 0
         # Scores and events leave in the order of their decisions.
         for row in range(len(scores)):
@@ -297,9 +307,12 @@ class Lane:
                 self._next_score = at + self._ear.score_interval
                 self.reporter.scores(at, scores[row], float(levels[row]), self._delivered_s)
             while told < len(changes) and changes[told].at == at:
-                self.counters.events += changes[told].phase == "onset"
-                self.reporter.change(changes[told], self._delivered_s)
+                self._tell_change(changes[told])
                 told += 1
+
+    def _tell_change(self, change: Change) -> None:
+        self.counters.events += change.phase == "onset"
+        self.reporter.change(change, self._delivered_s)
 
     def _end(self, cause: str) -> None:
         for change in self._ear.detector.close(self._samples, cause):

@@ -91,7 +91,15 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
         publisher = Publisher(cfg.node, outlets)
         if options.publish:
             socket.greet(publisher, None)
-        lane = Lane(source, bundle, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=publisher)
+        lane = Lane(
+            source,
+            bundle,
+            decision=cfg.decision,
+            gate=cfg.gate,
+            publish=cfg.publish,
+            publisher=publisher,
+            tell_scores=options.publish or options.json,
+        )
         stop = engine.Stop()
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())

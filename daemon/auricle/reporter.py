@@ -161,4 +161,4 @@ class Reporter:
 
 def _rounded(scores: NDArray[np.float32]) -> Sequence[float]:
     """float32 as short decimals, within the schema's bounds."""
-    return [round(score, 6) for score in np.clip(scores, 0.0, 1.0).tolist()]
+    return [round(min(max(score, 0.0), 1.0), 6) for score in scores.tolist()]
