@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from auricle.clock import CaptureClock
 from auricle.conditioning import Resampler, clean
+from auricle.messages import SourceCapture
 from auricle.poller import Feed, Poller
 from auricle.ring import Lost, Ring, Run
 from auricle.source import End, Gap, Piece, Segment, Sound, Status
@@ -165,6 +166,19 @@ class Live:
             found.drift_ppm = self._clock.drift_ppm
         found.waiting_s = self.waiting_s
         return found
+
+    def health(self) -> SourceCapture:
+        """The figures of now, for the `health` message."""
+        now = self.counters()
+        return SourceCapture(
+            heard_samples=now.heard,
+            lost_samples=now.lost,
+            overruns=now.overruns,
+            restarts=now.restarts,
+            drift_ppm=None if now.drift_ppm is None else round(now.drift_ppm, 2),
+            waiting_s=round(now.waiting_s, 3),
+            ring_s=now.ring_s,
+        )
 
     @property
     def waiting_s(self) -> float:

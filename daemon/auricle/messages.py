@@ -148,6 +148,20 @@ class Mark(Message, kw_only=True, tag="mark", tag_field="type"):
     label: Annotated[Label | None, Meta(description="what it really was, if that was told")] = None
 
 
+class SourceCapture(msgspec.Struct, kw_only=True):
+    """How a live source is captured; samples at its own rate since it was opened."""
+
+    heard_samples: Annotated[int, Meta(ge=0, description="with lost_samples, exactly all that has elapsed")]
+    lost_samples: Count
+    overruns: Annotated[int, Meta(ge=0, description="gaps because the daemon was too slow")]
+    restarts: Annotated[int, Meta(ge=0, description="of the capturing process")]
+    drift_ppm: Annotated[
+        float | None, Meta(description="by which the card runs fast against the system; null in its first minute")
+    ]
+    waiting_s: Annotated[float, Meta(ge=0, description="sound in the ring, not yet heard")]
+    ring_s: Annotated[float, Meta(ge=0, description="how much the ring holds")]
+
+
 class SourceHealth(msgspec.Struct, kw_only=True):
     """One source's counters since the start."""
 
@@ -163,6 +177,7 @@ class SourceHealth(msgspec.Struct, kw_only=True):
     gate: Annotated[str, Meta(description="`off`, `learning` or `on`")]
     level_dbfs: float | None
     age_s: Annotated[float | None, Meta(description="since sound was last processed")]
+    capture: Annotated[SourceCapture | None, Meta(description="of a live source; null of a recording")] = None
 
 
 class Health(Message, kw_only=True, tag="health", tag_field="type"):
