@@ -23,6 +23,7 @@ class Material:
         label: the index of each clip's label among the shipped ones, ``n_labels - 1`` meaning background.
         original: the index of each clip's own label, for the auxiliary head.
         origin: name of each clip's set.
+        white: rows of white noise, as :func:`coloured_noise` wants them.
         taught: what the teacher hears in each clip, ``(n_clips, n_scores)``.
     """
 
@@ -30,6 +31,7 @@ class Material:
     label: NDArray[np.int64]
     original: NDArray[np.int64]
     origin: Sequence[str]
+    white: Rows
     taught: NDArray[np.float32]
 
 
@@ -64,19 +66,22 @@ def add_db(a: Rows, b: Rows) -> Rows:
     return _db(_power(a) + _power(b))
 
 
-def coloured_noise(rng: np.random.Generator, n: int, frames: int, bands: int) -> Rows:
-    """Stationary noise of a random spectrum, 0 dB on average: white, pink, brown and anything smooth between.
+def coloured_noise(rng: np.random.Generator, white: Rows, n: int, frames: int) -> Rows:
+    """Stationary noise of a random spectrum, about 0 dB: white, pink, brown and anything smooth between.
 
-    A band's power fluctuates as the mean of its bins' squared magnitudes does: gamma distributed, wide bands less.
+    Args:
+        white: rows of white noise from the front end itself, 0 dB on average: overlapping frames move together.
+
+    Shape:
+        ``(n, frames, n_features)`` float32.
     """
+    bands = white.shape[1]
     if not n:
         return np.empty((0, frames, bands), np.float32)
     knots = rng.normal(0.0, 6.0, (n, 5)).cumsum(axis=1) * (rng.random((n, 1)) < 0.7)
     shape = np.stack([np.interp(np.linspace(0, 4, bands), np.arange(5), k) for k in knots])
-    bins = np.linspace(1.5, 8.0, bands)
-    # Wilson and Hilferty (1931): the cube root of a gamma variable is nearly normal.
-    grains = 1.0 - 1.0 / (9.0 * bins) + rng.standard_normal((n, frames, bands), np.float32) / np.sqrt(9.0 * bins)
-    return np.asarray(shape[:, None, :] + 3.0 * _db(np.maximum(grains, 0.05).astype(np.float32)), np.float32)
+    starts = rng.integers(len(white) - frames + 1, size=n)
+    return np.asarray(shape[:, None, :] + np.stack([white[s : s + frames] for s in starts]), np.float32)
 
 
 def gated(x: Rows, rng: np.random.Generator) -> Rows:
@@ -167,7 +172,7 @@ class Batches:
         if rng.random() < 0.4:
             return np.asarray(rows[np.arange(frames) % n], np.float32)
         level = float(np.max(np.mean(rows, axis=1)))
-        hush = coloured_noise(rng, 1, frames, rows.shape[1])[0] + level - rng.uniform(25.0, 70.0)
+        hush = coloured_noise(rng, self.material.white, 1, frames)[0] + level - rng.uniform(25.0, 70.0)
         hush = np.maximum(hush, FLOOR_DB).astype(np.float32)
         start = int(rng.integers(frames - n + 1))
         hush[start : start + n] = add_db(hush[start : start + n], rows)
@@ -217,16 +222,16 @@ class Batches:
             batch = Batch(*pick)
         x, y, z, taught = batch.x.copy(), batch.y.copy(), batch.z.copy(), batch.taught.copy()
         frames, bands = x.shape[1:]
-        level = loudness(x)
+        white, level = self.material.white, loudness(x)
         partly = np.flatnonzero(rng.random(n) < float(o.get("partial", 0.0)))
         noisy = np.flatnonzero(rng.random(n) < float(o.get("noise", 0.0)))
         # Nothing but noise, and nothing at all: background.
         nothing = rng.random(n)
-        alone = np.flatnonzero(nothing < float(o.get("noise_alone", 0.03)))
+        alone = np.flatnonzero(nothing < float(o.get("noise_alone", 0.05)))
         silent = np.flatnonzero(nothing > 1.0 - float(o.get("silence", 0.015)))
 
         # The sound begins or ends inside the window: before or after it only a quiet floor.
-        for i, hush in zip(partly, coloured_noise(rng, len(partly), frames, bands), strict=True):
+        for i, hush in zip(partly, coloured_noise(rng, white, len(partly), frames), strict=True):
             length = int(frames * rng.uniform(0.3, 0.9))
             kept = np.maximum(hush + level[i] - rng.uniform(20.0, 60.0), FLOOR_DB).astype(np.float32)
             before = np.max(np.mean(x[i], axis=1))
@@ -241,9 +246,9 @@ class Batches:
 
         if len(noisy):
             below = level[noisy] - rng.uniform(8.0, 45.0, len(noisy)).astype(np.float32)
-            x[noisy] = add_db(x[noisy], coloured_noise(rng, len(noisy), frames, bands) + below[:, None, None])
+            x[noisy] = add_db(x[noisy], coloured_noise(rng, white, len(noisy), frames) + below[:, None, None])
         if len(alone):
-            x[alone] = coloured_noise(rng, len(alone), frames, bands) + rng.uniform(-70.0, 0.0, (len(alone), 1, 1))
+            x[alone] = coloured_noise(rng, white, len(alone), frames) + rng.uniform(-70.0, 0.0, (len(alone), 1, 1))
         x[silent] = FLOOR_DB
         empty = np.concatenate((alone, silent))
         y[empty], z[empty], taught[empty] = 0.0, 0.0, 0.0

@@ -165,6 +165,7 @@ def ship(
         [variants[0] for variants in made.loaded.train.rows],
         made.loaded.train.label,
         labels.index(background) if background else None,
+        made.loaded.train.white,
         rec["front_end"],
         shape.window_frames,
         hop,

@@ -18,6 +18,7 @@ def measure(
     clips: Sequence[Rows],
     truth: NDArray[np.int64],
     background: int | None,
+    white: Rows,
     params: Mapping[str, Any],
     window_frames: int,
     hop_frames: int,
@@ -43,7 +44,7 @@ def measure(
         loud = np.flatnonzero(level > level.max() - 20.0)
         sound = rows[loud[0] : loud[-1] + 1][:600]
         before = window_frames + 40
-        noise = coloured_noise(rng, 1, before + len(sound) + window_frames + 40, rows.shape[1])[0]
+        noise = coloured_noise(rng, white, 1, before + len(sound) + window_frames + 40)[0]
         noise = np.maximum(noise - noise.mean() + level.max() - 40.0, FLOOR_DB).astype(np.float32)
         scene = noise.copy()
         scene[before : before + len(sound)] = add_db(noise[before : before + len(sound)], sound)

@@ -62,6 +62,13 @@ def window_frames(recipe: Mapping[str, Any]) -> int:
     return int(told) if told is not None else shape(recipe)[1].window_frames
 
 
+def white_noise(features: Features, seconds: float = 90.0) -> Rows:
+    """Rows of white noise ``(k, n_features)``, each feature's mean taken off."""
+    sound = np.random.default_rng(7).standard_normal(int(seconds * features.sample_rate)).astype(np.float32)
+    rows = features.of(0.1 * sound)
+    return np.asarray(rows - rows.mean(axis=0), np.float32)
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A recipe's material, split.
@@ -124,6 +131,7 @@ def prepare(
         label=np.asarray([labels.index(c.label) if c.label in labels else other for c in good]),
         original=np.asarray([originals.index(c.label) for c in good]),
         origin=[c.origin for c in good],
+        white=white_noise(features),
         taught=taught,
     )
     kept_read, kept_rows, bad = load_all(features, kept, progress=progress)
