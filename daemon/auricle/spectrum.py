@@ -8,6 +8,13 @@ from numpy.typing import NDArray
 from auricle import filters
 from auricle.stage import Block, RowStage
 
+try:
+    # What `np.fft.rfft` calls from numpy 2 on. Asked directly it costs a third less for a single frame, to the same
+    # bits.
+    from numpy.fft._pocketfft_umath import rfft_n_even as _rfft_even  # type: ignore[import-not-found]
+except ImportError:
+    _rfft_even = None
+
 
 def taper(n_fft: int, win_length: int | None = None) -> NDArray[np.float64]:
     """The Hann taper of ``win_length`` points in the middle of a frame, zeros around it, as librosa pads it.
@@ -39,10 +46,18 @@ class Spectrum(RowStage):
     def __init__(self, n_fft: int, win_length: int | None = None, *, double: bool = False) -> None:
         self._taper = taper(n_fft, win_length).astype(np.float64 if double else np.float32)
         self._type = np.complex128 if double else np.complex64
+        self._n_bins = n_fft // 2 + 1
+        self._direct = _rfft_even if n_fft % 2 == 0 else None
 
     def process(self, block: Block) -> Block:
         """Taper and transform every frame."""
-        return np.fft.rfft(block * self._taper, axis=-1).astype(self._type, copy=False)
+        frames = block * self._taper
+        if self._direct is None:
+            return np.fft.rfft(frames, axis=-1).astype(self._type, copy=False)
+        spectra: Block = np.empty((len(frames), self._n_bins), self._type)
+        # Scaled by an integer, as numpy does it, which makes it compute in double precision inside.
+        self._direct(frames, 1, out=spectra)
+        return spectra
 
 
 class Power(RowStage):

@@ -20,7 +20,7 @@ from auricle.mel import LogMel, MelSpectrogram
 from auricle.mfcc import Delta, Mfcc
 from auricle.overlap import OverlapAdd
 from auricle.pcen import Pcen
-from auricle.spectrum import Power, Root, Spectrum
+from auricle.spectrum import Power, Root, Spectrum, taper
 from auricle.stack import Stack
 from auricle.stage import Pipeline, Slices, Stage
 
@@ -140,6 +140,14 @@ def test_a_stack_is_its_parts_side_by_side() -> None:
         at += width
     assert at == stacked.n_features == rows.shape[1]
     assert len(rows) > 10
+
+
+@pytest.mark.parametrize("n_fft", [512, 400, 401])
+def test_a_spectrum_is_numpys(n_fft: int) -> None:
+    """Asked directly or through numpy's function, the FFT gives the same bits."""
+    frames = np.random.default_rng(1).standard_normal((9, n_fft)).astype(np.float32)
+    expected = np.fft.rfft(frames * taper(n_fft).astype(np.float32)).astype(np.complex64)
+    np.testing.assert_array_equal(Spectrum(n_fft).process(frames), expected, strict=True)
 
 
 def test_what_features_share_is_computed_once() -> None:
