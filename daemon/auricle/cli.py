@@ -135,6 +135,62 @@ def demo(
 
 
 @app.command()
+def bench(
+    json: Json = False,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of sound for every measurement.")] = 10.0,
+    config: ConfigFile = None,
+    model: ModelName = None,
+) -> None:
+    """Measure what this machine can carry with this configuration."""
+    from auricle import bench as benches
+    from auricle import bundle, logs
+
+    cfg = _config(config, model)
+    logs.set_up(cfg.log, least="error")
+    raise typer.Exit(benches.bench(cfg, bundle.load(cfg.model, cfg.models_dir), seconds=seconds, json=json))
+
+
+Truth = Annotated[
+    Path | None,
+    typer.Option(help="What is in the recordings: a truth file (ours, Raven, Audacity), or the folder of several."),
+]
+Negatives = Annotated[
+    list[str] | None, typer.Option(metavar="PATH", help="Recordings without any event; may be repeated.")
+]
+Scores = Annotated[Path | None, typer.Option("--cache", help="Keep scores in this folder, to be found the next time.")]
+
+
+@app.command()
+def evaluate(
+    paths: Annotated[list[str] | None, typer.Argument(metavar="[RECORDING]...", help="Files, folders, globs.")] = None,
+    truth: Truth = None,
+    negatives: Negatives = None,
+    json: Json = False,
+    report: Annotated[Path | None, typer.Option(help="Write Markdown, JSON and curves into this folder.")] = None,
+    cache: Scores = None,
+    config: ConfigFile = None,
+    model: ModelName = None,
+) -> None:
+    """Judge the daemon's decisions on recordings whose truth is known."""
+    from auricle import bundle
+    from auricle import evaluate as evaluates
+
+    cfg = _config(config, model)
+    opened = bundle.load(cfg.model, cfg.models_dir)
+    code = evaluates.command(
+        paths or (),
+        cfg,
+        opened,
+        truth_path=truth,
+        negatives=negatives or (),
+        json=json,
+        report=report,
+        cache=cache,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def features(
     path: Annotated[str, typer.Argument(metavar="FILE", help="A recording.")],
     kind: Annotated[
