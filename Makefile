@@ -4,8 +4,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 
+# Where `make install` puts things; DESTDIR is laid before every path, for packagers.
+PREFIX ?= /opt/auricle
+UNITDIR ?= /usr/local/lib/systemd
+DESTDIR ?=
+# The service sees no /root and no /home, so the system's own Python serves it.
+SERVICE_PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,$(PYTHON))
+# Only on this machine itself, not in a DESTDIR.
+systemctl = $(if $(DESTDIR),:,if [ -d /run/systemd/system ]; then systemctl $(1); fi)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench soak test-tflite clean
+.PHONY: install install-program install-units install-config uninstall
 
 help:
 	@echo "make demo          hear a synthesised scene through the daemon and a subscriber"
@@ -15,6 +25,8 @@ help:
 	@echo "make soak          the tests that run for minutes or hours"
 	@echo "make test-tflite   the runtime on tflite-runtime, for boards without LiteRT"
 	@echo "make clean         remove the environments"
+	@echo "sudo make install  the program in $(PREFIX), the systemd units, /etc/auricle/auricle.yaml if there is none"
+	@echo "sudo make uninstall"
 
 demo: $(VENV)/.stamp-runtime
 	$(BIN)/auricle demo
@@ -70,6 +82,45 @@ $(VENV)/.stamp-build: pyproject.toml $(VENV)/.stamp-dev
 	  echo "pip has no TensorFlow for this machine: it is left out, the model side's tests will skip"; \
 	else $(BIN)/python -m pip install -q -e '.[build]'; fi
 	@touch $@
+
+install: install-program install-units install-config
+	@echo "installed; look at /etc/auricle/auricle.yaml, try $(PREFIX)/bin/auricle doctor, then"
+	@echo "    systemctl enable --now auricle"
+
+install-program:
+	@$(SERVICE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "auricle needs Python 3.11 or later; try: make install SERVICE_PYTHON=/usr/bin/python3.12" >&2; exit 1; }
+	@$(SERVICE_PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "this Python cannot make environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@case "$$($(SERVICE_PYTHON) -c 'import sys; print(sys.base_prefix)')" in /root/*|/home/*) \
+	  echo "the service cannot see a Python in /root or /home; use SERVICE_PYTHON=/usr/bin/python3" >&2; exit 1;; esac
+	$(SERVICE_PYTHON) -m venv "$(DESTDIR)$(PREFIX)"
+	"$(DESTDIR)$(PREFIX)/bin/python" -m pip install -q --upgrade .
+	@# What pip wrote knows the place where it was made; it shall know the one where it runs.
+	$(if $(DESTDIR),grep -rlIF "$(DESTDIR)" "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/pyvenv.cfg" \
+	  | xargs sed -i 's|$(DESTDIR)$(PREFIX)|$(PREFIX)|g')
+
+install-units:
+	install -d "$(DESTDIR)$(UNITDIR)/system" "$(DESTDIR)$(UNITDIR)/user"
+	for unit in system/auricle.service system/auricle@.service user/auricle.service; do \
+	  sed 's|/opt/auricle|$(PREFIX)|g' "systemd/$${unit#system/}" > "$(DESTDIR)$(UNITDIR)/$$unit" \
+	    && chmod 644 "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; done
+	$(call systemctl,daemon-reload)
+
+install-config:
+	install -d "$(DESTDIR)/etc/auricle/conf.d"
+	[ -e "$(DESTDIR)/etc/auricle/auricle.yaml" ] \
+	  || install -m 644 config/auricle.yaml "$(DESTDIR)/etc/auricle/auricle.yaml"
+
+uninstall:
+	@[ ! -e "$(DESTDIR)$(PREFIX)" ] || [ -e "$(DESTDIR)$(PREFIX)/pyvenv.cfg" ] \
+	  || { echo "$(DESTDIR)$(PREFIX) was not made by make install: left as it is" >&2; exit 1; }
+	-$(call systemctl,disable --now auricle.service)
+	rm -rf "$(DESTDIR)$(PREFIX)"
+	rm -f "$(DESTDIR)$(UNITDIR)"/system/auricle.service "$(DESTDIR)$(UNITDIR)"/system/auricle@.service \
+	  "$(DESTDIR)$(UNITDIR)"/user/auricle.service
+	$(call systemctl,daemon-reload)
+	@echo "kept: /etc/auricle and /var/lib/private/auricle"
 
 clean:
 	rm -rf $(VENV) $(VENV)-tflite
