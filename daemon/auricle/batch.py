@@ -15,8 +15,8 @@ import numpy as np
 
 from auricle.stage import Block, Pipeline, RowStage, Stage
 
-SOURCES = 16
-"""Sources computed at once at most: of a few frames each, they fill the cache as one source's long block does."""
+FRAMES = 64
+"""Frames computed at once at most, of all sources together: beyond it they fall out of the cache."""
 
 
 class Together(Protocol):

@@ -64,6 +64,7 @@ class Ear:
         )
         self.score_interval = pipeline.samples(publish.score_interval_ms, bundle)
         self.block = pipeline.block_samples(bundle)
+        self.hop_length = bundle.card.front_end.hop_length
         self.chain = batch.chain(self.stages)
         self.kind = (
             *(bundle.hash, self.stages.hop, self.stages.span, self.gate is None),
@@ -358,8 +359,10 @@ def hear_together(lanes: Iterable[Lane]) -> None:
         if (sound := lane._waiting) is not None:
             alike.setdefault((lane._ear.kind, len(sound.samples)), []).append((lane, sound))
     for members in alike.values():
-        for start in range(0, len(members), batch.SOURCES):
-            some = members[start : start + batch.SOURCES]
+        lane, sound = members[0]
+        size = max(1, batch.FRAMES * lane._ear.hop_length // max(1, len(sound.samples)))
+        for start in range(0, len(members), size):
+            some = members[start : start + size]
             if len(some) == 1:
                 some[0][0]._hear_waiting()
                 continue
