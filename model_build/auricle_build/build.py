@@ -13,6 +13,7 @@ import yaml
 from auricle import bundle as bundles
 from auricle import config
 from auricle_build import alarms, evaluate, export, graph, lags, quantise, recipe, training
+from auricle_build.alarms import Quiet
 from auricle_build.batches import Batches
 from auricle_build.evaluate import Judgement
 from auricle_build.network import Geometry, Network
@@ -148,6 +149,7 @@ def ship(
 
     Args:
         stated: further figures for the card, those of a cross-validation for instance.
+        thresholds: labels whose threshold is not the default.
 
     Raises:
         ModelError: int8 fell behind, or the daemon would not load what was written.
@@ -187,15 +189,15 @@ def ship(
 
     opened = written()
     if background and made.int8_judgement is not None:
-        said["false_alarms"] = false_alarms(made, opened)
+        said["kept_aside"]["false_alarms"] = alarms.count(opened, quiet(made))
         opened = written()
     return opened
 
 
-def false_alarms(made: Made, opened: bundles.Bundle) -> Mapping[str, Any]:
-    """Events on the clips kept aside that hold none of the labels, by set."""
+def quiet(made: Made) -> Quiet:
+    """The clips kept aside that hold none of the labels, with their int8 scores."""
     judged, params = made.int8_judgement, made.recipe["front_end"]
     assert judged is not None
-    quiet = np.flatnonzero(~judged.of_events()).tolist()
-    seconds = [len(made.loaded.kept[i]) * int(params["hop_length"]) / int(params["sample_rate"]) for i in quiet]
-    return alarms.count(opened, [made.loaded.kept_clips[i] for i in quiet], [judged.windows[i] for i in quiet], seconds)
+    mine = np.flatnonzero(~judged.of_events()).tolist()
+    seconds = [len(made.loaded.kept[i]) * int(params["hop_length"]) / int(params["sample_rate"]) for i in mine]
+    return Quiet([made.loaded.kept_clips[i].origin for i in mine], seconds, [judged.windows[i] for i in mine])

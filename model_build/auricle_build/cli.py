@@ -121,8 +121,10 @@ def train(
             reading=live.reading,
         )
         judged = crossvalidation.measured(rec, crossvalidation.folds_of(rec, _root(rec, data)), runs)
-        stated = {} if hold_out else crossvalidation.stated(judged)
-        opened = build.ship(made, out or folder / "bundle", stated=stated)
+        heard = crossvalidation.false_alarms(rec, judged, runs)
+        stated = {} if hold_out else crossvalidation.stated(judged, heard)
+        thresholds = {} if hold_out else heard.get("thresholds", {})
+        opened = build.ship(made, out or folder / "bundle", stated=stated, thresholds=thresholds)
     live.say(f"{opened.path}: {opened.card.name} {opened.hash}, model.tflite {len(opened.whole) / 1000:.0f} KB")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from auricle_build import build, clips, evaluate, graph, recipe, training
+from auricle import bundle as bundles
+from auricle_build import alarms, build, clips, evaluate, graph, recipe, training
 from auricle_build import report as reporting
+from auricle_build.alarms import Quiet
 from auricle_build.evaluate import Judgement
 
 
@@ -25,7 +26,7 @@ class Fold:
     whole: Judgement
     int8: Judgement
     gated: Judgement
-    alarms: Mapping[str, Mapping[str, Any]]
+    quiet: Quiet
 
     def save(self, path: Path) -> None:
         """Keep it beside the checkpoint, so that a report can be written again."""
@@ -38,7 +39,7 @@ class Fold:
             int8=self.int8.scores,
             gated=self.gated.scores,
             gated_truth=self.gated.truth,
-            alarms=json.dumps(self.alarms),
+            **self.quiet.arrays(),
         )
 
     @classmethod
@@ -47,8 +48,7 @@ class Fold:
         with np.load(path) as stored:
             whole, int8 = (Judgement(labels, background, stored["truth"], stored[k], ()) for k in ("whole", "int8"))
             gated = Judgement(labels, background, stored["gated_truth"], stored["gated"], ())
-            alarms = json.loads(str(stored["alarms"]))
-            return cls(int(stored["fold"]), int(stored["steps"]), whole, int8, gated, alarms)
+            return cls(int(stored["fold"]), int(stored["steps"]), whole, int8, gated, Quiet.of_arrays(stored))
 
 
 def folds_of(rec: Mapping[str, Any], root: Path) -> list[int]:
@@ -78,7 +78,6 @@ def run(
     Returns:
         the report's path.
     """
-    labels, background = list(rec["labels"]), rec.get("background")
     known = folds_of(rec, root)
     shorter = {**rec, "schedule": {**rec["schedule"], **({"steps": steps} if steps else {})}}
     for fold in known if folds is None else folds:
@@ -100,11 +99,25 @@ def run(
         )
         assert made.float_judgement is not None
         assert made.int8_judgement is not None
-        opened = build.ship(made, folder / "bundle")
-        alarms = build.false_alarms(made, opened) if background else {}
-        gated = build.behind_gate(made)
-        Fold(fold, made.steps, made.float_judgement, made.int8_judgement, gated, alarms).save(folder / "judged.npz")
-    return write(rec, measured(rec, known, runs), known, out)
+        build.ship(made, folder / "bundle")
+        found = (made.float_judgement, made.int8_judgement, build.behind_gate(made), build.quiet(made))
+        Fold(fold, made.steps, *found).save(folder / "judged.npz")
+    folds_found = measured(rec, known, runs)
+    return write(rec, folds_found, known, out, false_alarms(rec, folds_found, runs))
+
+
+def false_alarms(rec: Mapping[str, Any], folds: Sequence[Fold], runs: Path) -> dict[str, Any]:
+    """Thresholds that all folds together suggest, and the events at the default and at these, by set."""
+    if not folds or rec.get("background") is None:
+        return {}
+    opened = bundles.load(str(runs / f"{rec['name']}-without-{folds[0].fold}" / "bundle"))
+    heard = alarms.together([f.quiet for f in folds])
+    thresholds = alarms.suggest(opened, heard)
+    return {
+        "thresholds": thresholds,
+        "at_default": alarms.count(opened, heard, {}),
+        "at_thresholds": alarms.count(opened, heard, thresholds),
+    }
 
 
 def measured(rec: Mapping[str, Any], folds: Sequence[int], runs: Path) -> list[Fold]:
@@ -113,7 +126,7 @@ def measured(rec: Mapping[str, Any], folds: Sequence[int], runs: Path) -> list[F
     return [Fold.load(path, list(rec["labels"]), rec.get("background")) for path in stored if path.exists()]
 
 
-def stated(folds: Sequence[Fold]) -> dict[str, Any]:
+def stated(folds: Sequence[Fold], heard: Mapping[str, Any]) -> dict[str, Any]:
     """What a card says of models of the same recipe, each judged on a fold that it never saw."""
     if not folds:
         return {}
@@ -125,10 +138,7 @@ def stated(folds: Sequence[Fold]) -> dict[str, Any]:
         recall = {k: round(v, 3) for k, v in all_folds.recall_among_events().items()}
         out[name] = {**figures, "by_fold": by_fold, "recall": recall}
     out["int8_behind_gate"] = {"accuracy": round(merged([f.gated for f in folds]).accuracy(), 4)}
-    out["false_alarms"] = [
-        dict(zip(("set", "hours", "events", "per_hour", "labels"), row, strict=True))
-        for row in reporting.alarms_of(folds)
-    ]
+    out["false_alarms"] = {k: v for k, v in heard.items() if k != "thresholds"}
     return {"held_out": out}
 
 
@@ -140,8 +150,9 @@ def merged(judgements: Sequence[Judgement]) -> Judgement:
     return Judgement(first.labels, first.background, truth, scores, ())
 
 
-def write(rec: Mapping[str, Any], folds: Sequence[Fold], known: Sequence[int], out: Path) -> Path:
-    """The report with its pictures."""
+def write(
+    rec: Mapping[str, Any], folds: Sequence[Fold], known: Sequence[int], out: Path, heard: Mapping[str, Any]
+) -> Path:
     ops, shape = recipe.shape(rec)
     n_features = recipe.n_features(rec)
     content, microseconds = untrained(rec)
@@ -150,7 +161,7 @@ def write(rec: Mapping[str, Any], folds: Sequence[Fold], known: Sequence[int], o
         "macs": reporting.operations(ops, shape.window_frames, n_features, shape.columns, len(rec["labels"])),
         "us": microseconds,
     }
-    return reporting.write(rec, folds, known, out, size)
+    return reporting.write(rec, folds, known, out, size, heard)
 
 
 def untrained(rec: Mapping[str, Any]) -> tuple[bytes, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,32 +76,31 @@ def pictures(judgement: Judgement, path: Path) -> None:
     plt.close(figure)
 
 
-def alarms_of(measured: Sequence[Fold]) -> list[list[str]]:
-    """False alarms by set over all folds."""
-    hours: dict[str, float] = {}
-    events: Counter[str] = Counter()
-    labels: dict[str, Counter[str]] = {}
-    for fold in measured:
-        for origin, found in fold.alarms.items():
-            hours[origin] = hours.get(origin, 0.0) + found["hours"]
-            events[origin] += found["events"]
-            labels.setdefault(origin, Counter()).update(found["labels"])
+def alarms_table(heard: Mapping[str, Any]) -> list[str]:
+    """False alarms by set, at the default threshold and at the card's."""
     rows = []
-    for origin in sorted(hours):
-        most = ", ".join(f"{label} {n}" for label, n in labels[origin].most_common(4))
-        rate = events[origin] / hours[origin] if hours[origin] else 0.0
-        rows.append([origin, f"{hours[origin]:.2f}", str(events[origin]), f"{rate:.1f}", most or "none"])
-    return rows
+    for origin, default in sorted(heard["at_default"].items()):
+        chosen = heard["at_thresholds"][origin]
+        which = ", ".join(f"{label} {n}" for label, n in chosen["labels"].items())
+        figures = (default["hours"], default["events"], default["per_hour"], chosen["events"], chosen["per_hour"])
+        rows.append([origin, *(f"{f:g}" for f in figures), which or "none"])
+    return _table(["set", "hours", "events at 0.5", "an hour", "events at the card's", "an hour", "which"], rows)
 
 
 def write(
-    rec: Mapping[str, Any], measured: Sequence[Fold], known: Sequence[int], out: Path, size: Mapping[str, float]
+    rec: Mapping[str, Any],
+    measured: Sequence[Fold],
+    known: Sequence[int],
+    out: Path,
+    size: Mapping[str, float],
+    heard: Mapping[str, Any],
 ) -> Path:
     """Write ``models-NAME.md`` and its picture below ``out``.
 
     Args:
         known: folds that could have been judged; those missing are said to be missing.
         size: ``model_kb``, ``macs`` and ``us`` (a window).
+        heard: what :func:`auricle_build.crossval.false_alarms` gives.
     """
     from auricle_build.crossval import merged
 
@@ -175,14 +173,15 @@ def write(
         "```",
         "",
     ]
-    rows = alarms_of(measured)
-    if rows:
+    if heard.get("at_default"):
+        raised = ", ".join(f"`{label}` {t:g}" for label, t in heard["thresholds"].items())
         lines += [
             "## False alarms",
             "",
-            "Events at the default configuration on sound kept aside that holds none of the labels:",
+            "Events at the default configuration on sound kept aside that holds none of the labels. Thresholds the "
+            f"card raises above 0.5, chosen on this very sound: {raised or 'none'}.",
             "",
-            *_table(["set", "hours", "events", "an hour", "which"], rows),
+            *alarms_table(heard),
             "",
         ]
     lines += ["Written by `auricle-build crossval`.", ""]

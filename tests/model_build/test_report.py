@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow", reason="missing here: the build extra")
 
 from auricle import bundle as bundles
 from auricle_build import alarms, crossval, recipe, report
-from auricle_build.clips import Clip
+from auricle_build.alarms import Quiet
 from auricle_build.evaluate import Judgement
 
 RECIPE = Path(recipe.__file__).parent / "recipes" / "esc10.yaml"
@@ -25,18 +25,28 @@ def fold(number: int, wrong: int) -> crossval.Fold:
     found[:wrong] = (found[:wrong] + 1) % 10
     scores = 0.1 * np.ones((22, 11), np.float32) / 11 + 0.9 * np.eye(11, dtype=np.float32)[found]
     judged = Judgement(labels, "background", truth, scores, ())
-    heard = {"speech": {"hours": 0.5, "events": 1, "per_hour": 2.0, "labels": {"dog_bark": 1}}}
-    return crossval.Fold(number, 100, judged, judged, judged, heard)
+    windows = np.zeros((125, 11), np.float32)
+    windows[:, 3], windows[:, 10] = 0.625, 0.375
+    return crossval.Fold(number, 100, judged, judged, judged, Quiet(["speech"], [1800.0], [windows]))
 
 
 def test_page_tells_folds_accuracy_and_false_alarms(tmp_path: Path) -> None:
     """Each measured fold has its line, all have one together, folds not measured are said, the picture is there."""
-    page = crossval.write(recipe.load(RECIPE), [fold(1, 0), fold(4, 2)], [1, 2, 3, 4], tmp_path).read_text()
+    measured, opened = [fold(1, 0), fold(4, 2)], bundles.load("esc10")
+    heard = alarms.together([f.quiet for f in measured])
+    thresholds = alarms.suggest(opened, heard)
+    assert thresholds == {"dog_bark": 0.65}
+    told = {
+        "thresholds": thresholds,
+        "at_default": alarms.count(opened, heard, {}),
+        "at_thresholds": alarms.count(opened, heard, thresholds),
+    }
+    page = crossval.write(recipe.load(RECIPE), measured, [1, 2, 3, 4], tmp_path, told).read_text()
     assert "| 1 | 100 | 20 | 100.0 % | 100.0 % | 100.0 % | 100.0 % |" in page
     assert "| 4 | 100 | 20 | 90.0 % | 90.0 % | 90.0 % | 90.0 % |" in page
     assert "| all |  | 40 | 95.0 % |" in page
     assert "Not measured: fold 2, 3." in page
-    assert "| speech | 1.00 | 2 | 2.0 | dog_bark 2 |" in page
+    assert "| speech | 1 | 2 | 2 | 0 | 0 | none |" in page
     assert (tmp_path / "images" / "models-esc10.png").stat().st_size > 5000
     assert len(page.splitlines()) < 80
 
@@ -47,11 +57,12 @@ def test_folds_come_back_as_they_were_kept(tmp_path: Path) -> None:
     kept.save(tmp_path / "judged.npz")
     back = crossval.Fold.load(tmp_path / "judged.npz", kept.int8.labels, "background")
     np.testing.assert_array_equal(back.int8.scores, kept.int8.scores, strict=True)
-    assert back.alarms == kept.alarms
-    stated = crossval.stated([back])["held_out"]
+    np.testing.assert_array_equal(back.quiet.windows[0], kept.quiet.windows[0], strict=True)
+    assert (back.quiet.origins, back.quiet.seconds) == (kept.quiet.origins, kept.quiet.seconds)
+    stated = crossval.stated([back], {})["held_out"]
     assert stated["int8"]["accuracy"] == 0.9
     assert stated["int8"]["by_fold"] == [0.9]
-    assert crossval.stated([]) == {}
+    assert crossval.stated([], {}) == {}
 
 
 def test_operations_are_counted_by_hand() -> None:
@@ -66,8 +77,7 @@ def test_operations_are_counted_by_hand() -> None:
 def test_alarms_follow_the_daemons_rules() -> None:
     """Ten seconds of one label's full score are one event; the same of background none; hours are those heard."""
     opened = bundles.load("esc10")
-    clips = [Clip(Path(name), "x", name, 1, origin="made") for name in "ab"]
     loud, quiet = np.zeros((125, 11), np.float32), np.zeros((125, 11), np.float32)
     loud[:, 3] = quiet[:, 10] = 1.0
-    counted = alarms.count(opened, clips, [loud, quiet], [1800.0, 1800.0])
+    counted = alarms.count(opened, Quiet(["made", "made"], [1800.0, 1800.0], [loud, quiet]), {})
     assert counted == {"made": {"hours": 1.0, "events": 1, "per_hour": 1.0, "labels": {opened.labels[3]: 1}}}
