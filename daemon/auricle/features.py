@@ -33,14 +33,15 @@ class FrontEnd(Pipeline):
         self.columns = tuple(columns)
         self.n_features = sum(width for _, width in columns)
         self._piece = _PIECE_HOPS * self.hop
+        self._calls = [stage.process for stage in self.stages]
 
     def process(self, block: Block) -> Block:
         """Run the block through every stage; a long one in pieces that stay in the processor's cache."""
         if len(block) > self._piece:
             pieces = range(0, len(block), self._piece)
             return np.concatenate([self.process(block[i : i + self._piece]) for i in pieces])
-        for stage in self.stages:
-            block = stage.process(block)
+        for process in self._calls:
+            block = process(block)
         return block
 
 

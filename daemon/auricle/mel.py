@@ -49,7 +49,8 @@ class MelSpectrogram(RowStage):
 
     def process(self, block: Block) -> Block:
         """Project frame by frame: a product over several frames would give other bits for other frame counts."""
-        return np.asarray(np.matmul(block[:, None, self._bins], self._basis)[:, 0])
+        rows: Block = np.matmul(block[:, None, self._bins], self._basis)
+        return rows[:, 0]
 
 
 class LogMel(RowStage):

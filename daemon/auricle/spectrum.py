@@ -69,9 +69,8 @@ class Power(RowStage):
 
     def process(self, block: Block) -> Block:
         """Square the magnitude of every bin; `abs` is vectorised where the two strided squares are not."""
-        power = np.abs(block)
-        np.multiply(power, power, out=power)
-        return np.asarray(power)
+        power: Block = np.abs(block)
+        return np.multiply(power, power, out=power)
 
 
 class Root(RowStage):

@@ -100,7 +100,7 @@ class Slices:
         lead: the item of a slice that the slice is about; its centre ``span // 2`` unless told.
 
     Shape:
-        in ``(n, *item)``, out ``(k, span, *item)``. The output is a read-only view where the input allows it.
+        in ``(n, *item)``, out ``(k, span, *item)``. The output is a read-only view.
     """
 
     def __init__(self, span: int, hop: int, lead: int | None = None) -> None:
@@ -109,8 +109,12 @@ class Slices:
         self.span = span
         self.hop = hop
         self.lead = span // 2 if lead is None else lead
-        self._rest: Block | None = None
-        self._skip = 0
+        self._room = span + 16 * hop
+        self._items: Block | None
+        self._begin: int
+        self._end: int
+        self._skip: int
+        self.reset()
 
     def process(self, block: Block) -> Block:
         """Give the slices that this block completes."""
@@ -118,47 +122,31 @@ class Slices:
             passed = min(self._skip, len(block))
             self._skip -= passed
             block = block[passed:]
-        own = self._rest is not None
-        items = np.ascontiguousarray(block) if self._rest is None else np.concatenate((self._rest, block))
-        n = (len(items) - self.span) // self.hop + 1
-        if n <= 0:
-            self._rest = items if own else items.copy()
-            return np.empty((0, self.span, *block.shape[1:]), block.dtype)
-        used = n * self.hop
-        rest = items[used:]
-        if used > len(items):
-            self._skip = used - len(items)
-        # A copy, unless it were most of it: a small rest would keep a whole large block alive.
-        self._rest = rest if own and used < len(rest) else rest.copy()
+        begin, end = self._begin, self._end + len(block)
+        items = self._items
+        if items is None or end > len(items):
+            # Never written over: slices that were given out are views of it.
+            rest = block[:0] if items is None else items[begin : self._end]
+            items = np.empty((len(rest) + max(len(block), self._room), *block.shape[1:]), block.dtype)
+            items[: len(rest)] = rest
+            begin, end = 0, len(rest) + len(block)
+        items[end - len(block) : end] = block
+        n = max(0, (end - begin - self.span) // self.hop + 1)
         # A view made by hand: `sliding_window_view` costs more than the FFT of the frame that it cuts.
         step, *deeper = items.strides
         shape, strides = (n, self.span, *items.shape[1:]), (self.hop * step, step, *deeper)
-        slices: Block = np.ndarray(shape, items.dtype, items, 0, strides)
+        slices: Block = np.ndarray(shape, items.dtype, items, begin * step, strides)
         slices.flags.writeable = False
-        return slices
-
-    @staticmethod
-    def together(stages: Sequence[Slices], blocks: Block) -> Block | None:
-        """The slices of several sources that keep equally many items: see `auricle.batch`."""
-        first = stages[0]
-        rests = [stage._rest for stage in stages if stage._rest is not None and not stage._skip]
-        if len(rests) < len(stages) or len({len(rest) for rest in rests}) > 1:
-            return None
-        kept = np.concatenate(rests).reshape(len(stages), -1, *blocks.shape[2:])
-        items = np.concatenate((kept, blocks), axis=1)
-        n = count_out(items.shape[1], span=first.span, hop=first.hop)
-        used = n * first.hop
-        if used > items.shape[1]:
-            return None
-        for stage, rest in zip(stages, items[:, used:].copy(), strict=True):
-            stage._rest = rest
-        source, step, *deeper = items.strides
-        shape, strides = (len(stages), n, first.span, *items.shape[2:]), (source, first.hop * step, step, *deeper)
-        slices: Block = np.ndarray(shape, items.dtype, items, 0, strides)
-        slices.flags.writeable = False
+        begin += n * self.hop
+        if begin > end:
+            self._skip, begin = begin - end, end
+        if len(items) > 2 * self._room + self.span:
+            # A copy, so that the small rest does not keep a whole large block alive.
+            items, begin, end = items[begin:end].copy(), 0, end - begin
+        self._items, self._begin, self._end = items, begin, end
         return slices
 
     def reset(self) -> None:
         """Forget the items kept for the next slice."""
-        self._rest = None
-        self._skip = 0
+        self._items = None
+        self._begin = self._end = self._skip = 0

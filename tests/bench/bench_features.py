@@ -129,7 +129,7 @@ def noisereduce_and_librosa(noise: NDArray[np.float32]) -> Callable[[NDArray[np.
 
 def log_mel() -> dict[str, float]:
     """log-mel, hop by hop and in blocks of 1 s."""
-    y = sound(3)
+    y = sound(10)
     times = compare(
         {
             "auricle, hop by hop": stream(front_end(**FRAMES, features=[LOG_MEL]), y, HOP),
