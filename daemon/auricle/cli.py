@@ -191,6 +191,52 @@ def evaluate(
 
 
 @app.command()
+def tune(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RECORDING]...", help="Your own; without --truth: nothing is in them."),
+    ] = None,
+    false_alarms_per_hour: Annotated[
+        float, typer.Option("--false-alarms-per-hour", help="The budget, all labels together.")
+    ] = 0.5,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL=RATE", help="A tighter budget for a label; may be repeated.")
+    ] = None,
+    truth: Truth = None,
+    negatives: Negatives = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print conf.d/50-tuned.yaml instead of writing it.")
+    ] = False,
+    json: Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves into this picture.")] = None,
+    cache: Scores = None,
+    config: ConfigFile = None,
+    model: ModelName = None,
+) -> None:
+    """Find thresholds that keep a budget of false alarms, from recordings of your own."""
+    from auricle import bundle
+    from auricle import tune as tunes
+
+    cfg = _config(config, model)
+    opened = bundle.load(cfg.model, cfg.models_dir)
+    code = tunes.command(
+        paths or (),
+        cfg,
+        opened,
+        config_file=config,
+        truth_path=truth,
+        negatives=negatives or (),
+        per_hour=false_alarms_per_hour,
+        own=label or (),
+        dry_run=dry_run,
+        json=json,
+        plot=plot,
+        cache=cache,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def features(
     path: Annotated[str, typer.Argument(metavar="FILE", help="A recording.")],
     kind: Annotated[
