@@ -35,7 +35,8 @@ from auricle.questions import (
 from auricle.store import Store
 from auricle.topics import topic
 
-LONGEST_QUESTION = 64 * 1024
+LONGEST_QUESTION = 256 * 1024
+"""A position may name thousands of topics."""
 SERVED = 32
 """Questions answered in one round of the engine: sound comes first."""
 ANSWERS_WAITING = 8

@@ -55,6 +55,13 @@ def topic(kind: str, *parts: str | None) -> str:
     return "".join(f"{part(name)}." for name in (kind, *parts) if name is not None)
 
 
+def topic_of(message: messages.AnyMessage) -> str:
+    """The exact topic on which a message was sent."""
+    if isinstance(message, messages.Event):
+        return topic("event", message.source, message.label)
+    return topic(_tag(type(message)), message.source)
+
+
 def schema() -> dict[str, Any]:
     """The contract as JSON Schema (2020-12): at the top any published message; questions and answers in ``$defs``."""
     kinds = (messages.AnyMessage, questions.AnyQuestion, questions.AnyAnswer)

@@ -1,0 +1,173 @@
+"""A daemon without ears, for tests of its messages: real sockets, history and journal, driven step by step."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import uuid6
+import zmq
+
+from auricle import messages
+from auricle.client import Client, Item
+from auricle.journal import Journal
+from auricle.lane import Lane
+from auricle.messages import Event, Scores, Status, rfc3339
+from auricle.publisher import Publisher, Socket
+from auricle.query import Query
+from auricle.store import Store, closed
+from auricle.topics import topic
+
+MODEL = messages.Model("test", "0" * 12)
+LIMIT_S = 20.0
+
+
+def lane(name: str) -> Lane:
+    """What the query socket wants to know of a source."""
+    health = messages.SourceHealth(
+        state="running", heard_s=1.0, heard_samples=16000, lost_samples=0, gaps=0, decisions=1, events=0,
+        cleaned_samples=0, skipped=0, gate="on", level_dbfs=-30.0, age_s=0.1,
+    )  # fmt: skip
+    bundle = SimpleNamespace(card=SimpleNamespace(name=MODEL.name), hash=MODEL.hash)
+    source = SimpleNamespace(name=name, done=False)
+    return cast(Lane, SimpleNamespace(source=source, bundle=bundle, health=lambda now_s: health, told=health))
+
+
+class Daemon:
+    """Says what it is told to say, and answers."""
+
+    def __init__(self, folder: Path, stack: ExitStack, *, store: bool = True, held: int = 4096, queue: int = 10_000):
+        self.endpoint, self.query_endpoint = f"ipc://{folder}/events", f"ipc://{folder}/query"
+        self.sent: list[tuple[str, messages.AnyMessage]] = []
+        self.lanes = [lane("porch"), lane("hall")]
+        self._context = context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
+        self.store = Store(folder / "state" / "events.db", max_mb=50, max_days=1) if store else None
+        self.journal = Journal(held)
+        self.socket = Socket(context, self.endpoint, queue=queue)
+        stack.callback(self.socket.close, 0)
+        outlets = [self.journal, self.socket, self._remember]
+        self.publisher = Publisher("test", [self.store, *outlets] if self.store else outlets)
+        self.query = Query(
+            context, self.query_endpoint, publisher=self.publisher, journal=self.journal, lanes=self.lanes,
+            config_hash="c" * 12, store=self.store,
+        )  # fmt: skip
+        stack.callback(self.query.close, 0)
+        self.socket.greet(self.publisher, self.query.endpoint)
+        self._open: dict[tuple[str, str], Event] = {}
+        self._sample = 0
+        if self.store:
+            stack.callback(self.store.close)
+            self.store.report_to(self.publisher.tell)
+            for name, event in self.store.open():
+                self.publisher.send(name, closed(event, self.publisher.instance))
+
+    def kill(self) -> None:
+        """What SIGKILL leaves: nothing is told, nothing closed as it should; the kernel closes sockets and locks."""
+        if self.store is not None:
+            self.store._disconnect()
+            if self.store._lock is not None:
+                os.close(self.store._lock)
+                self.store._lock = None
+        self._context.destroy(linger=0)
+
+    def serve(self) -> None:
+        """What the engine does after every round."""
+        for attendant in (self.socket, self.query, self.store):
+            if attendant is not None:
+                attendant.serve()
+
+    def scores(self, source: str = "porch") -> None:
+        """A decision."""
+        message = Scores(**self._heard(source), scores={"rain": 0.5, "dog_bark": 0.25}, level_dbfs=-30.0)
+        self.publisher.send(topic("score", source), message)
+
+    def event(self, phase: str, label: str = "rain", source: str = "porch") -> Event:
+        """A phase of the event that this label has, which an onset begins."""
+        heard = self._heard(source)
+        if phase == "onset":
+            event = Event(
+                **heard, phase="onset", id=str(uuid6.uuid7()), label=label, score=0.9, peak=0.9, onset=heard["t"],
+                onset_sample=heard["sample"], offset=None, offset_sample=None, duration_s=0.0,
+            )  # fmt: skip
+        else:
+            before = self._open[source, label]
+            event = Event(**{name: getattr(before, name) for name in Event.__struct_fields__} | heard)
+            event.phase = cast(Any, phase)
+            event.duration_s = (event.sample or 0) / 16000 - before.onset_sample / 16000
+        if phase == "offset":
+            event.offset, event.offset_sample, event.cause = heard["t"], heard["sample"], "score"
+            del self._open[source, label]
+        else:
+            self._open[source, label] = event
+        self.publisher.send(topic("event", source, label), event)
+        return event
+
+    def status(self, state: str = "lost", source: str = "porch") -> None:
+        """A change of state."""
+        self.publisher.send(topic("status", source), Status(**self._common(source), state=state, detail=""))
+
+    def health(self) -> None:
+        """The heartbeat."""
+        message = messages.Health(
+            **self._common(None), uptime_s=1.0, sources={}, last_seq=dict(self.publisher.last_seq), latency_p99_ms=None,
+            cpu_percent=0.0, rss_mb=0.0,
+        )  # fmt: skip
+        self.publisher.send("health.", message)
+
+    def random_step(self, rng: Any) -> None:
+        """Something that a daemon might say now."""
+        source, label = rng.choice(["porch", "hall"]), rng.choice(["rain", "dog_bark", "siren"])
+        choice = rng.random()
+        if choice < 0.5:
+            self.scores(source)
+        elif choice < 0.6:
+            self.status(source=source)
+        elif choice < 0.65:
+            self.health()
+        elif (source, label) in self._open:
+            self.event(rng.choice(["update", "update", "offset"]), label, source)
+        else:
+            self.event("onset", label, source)
+
+    def _remember(self, name: str, payload: bytes) -> None:
+        self.sent.append((name, messages.decode(payload)))
+
+    def _common(self, source: str | None) -> dict[str, Any]:
+        self._sample += 1600
+        return {
+            "node": "test",
+            "instance": self.publisher.instance,
+            "seq": 0,
+            "source": source,
+            "model": None if source is None else MODEL,
+            "t": rfc3339(time.time_ns() // 1000),
+            "sample": None if source is None else self._sample,
+        }
+
+    def _heard(self, source: str) -> dict[str, Any]:
+        return {**self._common(source), "latency_ms": 1.0}
+
+
+@contextmanager
+def daemon(folder: Path, **how: Any) -> Iterator[Daemon]:
+    """A daemon that ends as it should."""
+    with ExitStack() as stack:
+        yield Daemon(folder, stack, **how)
+
+
+def pump(daemons: Sequence[Daemon], client: Client, until: Callable[[list[Item]], bool]) -> list[Item]:
+    """What the client gives until that is true of it."""
+    items: list[Item] = []
+    deadline_s = time.monotonic() + LIMIT_S
+    while not until(items):
+        assert time.monotonic() < deadline_s, f"not within {LIMIT_S} s; so far {items[-3:]}"
+        for each in daemons:
+            each.serve()
+        if (item := client.receive(0.002)) is not None:
+            items.append(item)
+    return items
