@@ -36,3 +36,9 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"missing here: the recordings in {DATA.parent.name}/{DATA.name}")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The same, for tests that have sounds of their own where it is absent."""
+    return DATA
