@@ -232,7 +232,10 @@ def report(
     draw(mixtures, out / "images" / "gate-report.png")
     trained_on = next((entry["clips"] for entry in card.get("trained_on", ()) if entry["name"] == first), 0)
     there = sum(c.origin == first for c in everything)
-    known = f"The model was trained on {trained_on} of the {there} clips of {first} that are there."
+    known = f"The model was trained on {trained_on} of the {there} clips of {first} that are there"
+    known += (
+        ", these among them: read the differences between the columns, not the level." if trained_on >= there else "."
+    )
     path = out / "gate-report.md"
     path.write_text("\n".join(text(bundle, mixtures, minutes, len(clips), len(noises), folds, known)) + "\n")
     return path
