@@ -43,12 +43,13 @@ class Watchdog:
 
     def tick(self, now_s: float) -> None:
         """Tell what is due; called after every round."""
+        if not self.ready and all(lane.processed_s is not None or _excused(lane) for lane in self._lanes):
+            self.ready = self._notifier.tell(READY=1)
+            self._next_s = now_s
         if now_s < self._next_s:
             return
         self._next_s = now_s + self._every_s
         self._look(now_s)
-        if not self.ready and all(lane.processed_s is not None or _excused(lane) for lane in self._lanes):
-            self.ready = self._notifier.tell(READY=1)
         if self.ready and not any(self._stale_s(lane, now_s) for lane in self._lanes):
             self._notifier.tell(WATCHDOG=1)
         if (status := self.status(now_s)) != self._status and self._notifier.tell(STATUS=status):
