@@ -288,6 +288,7 @@ class Live:
             self._counters.lost = self._next - self._counters.heard
             self._rate = feed.rate
             self._clock = CaptureClock(feed.rate)
+            self._clock.begin(self._next, feed.first_ns if self._lost_ns is None else self._lost_ns)
             self._resampler = Resampler(feed.rate, self._model_rate)
         assert self._clock is not None
         self._heard_since_s = now_s

@@ -126,7 +126,11 @@ def held(pieces: list[Piece], heard: int, lost: int) -> None:
     """Hold the order of pieces, and every sample's place, against the totals."""
     at, inside = 0, False
     seen_heard = seen_lost = 0
+    told_us = 0
     for piece in pieces:
+        if isinstance(piece, Segment | Gap):
+            assert piece.clock.utc_us(piece.start) >= told_us
+            told_us = piece.clock.utc_us(piece.start)
         match piece:
             case Segment():
                 assert not inside
@@ -298,6 +302,7 @@ def test_absent_from_the_start_is_a_loss_told_once(script: Script) -> None:
     assert kinds(script.polls()) == ["found", "Gap", "Segment", "Sound"]
     gap = next(piece for piece in script.pieces if isinstance(piece, Gap))
     assert gap.samples == pytest.approx(62 * RATE, abs=100)
+    held(script.pieces, 100, gap.samples)
 
 
 def test_the_first_retry_is_soon(script: Script) -> None:

@@ -331,7 +331,9 @@ def survives(daemon: Callable[..., Daemon], server: SoundServer, rounds: int) ->
     assert after[:3] == before[:3]
     assert after[3] - before[3] < 1000
     adds_up(running)
-    assert running.states() == ["starting", "running", *["lost", "found"] * (2 * rounds)]
+    # Whether the subscriber is there in time for the very first status is not said.
+    states = [state for state in running.states() if state != "starting"]
+    assert states == ["running", *["lost", "found"] * (2 * rounds)]
     log = running.close()
     assert "Traceback" not in log
     assert sum("lost" in line for line in log.splitlines()) <= 2 * rounds + 1
