@@ -198,8 +198,9 @@ class NoiseGate:
             settled = not stage._teachable and stage._unchanged <= stage.lead + stage._rows_out
             if not settled or held != stage.lead or stage._reduction != first._reduction:
                 return None
-        thresholds = np.stack([stage._thresholds[blocks.dtype] for stage in stages])
-        weights = MaskSmoother.together([stage._smoother for stage in stages], np.greater(blocks, thresholds[:, None]))
+        thresholds = np.concatenate([stage._thresholds[blocks.dtype] for stage in stages])
+        masks = np.greater(blocks, thresholds.reshape(len(stages), 1, -1))
+        weights = MaskSmoother.together([stage._smoother for stage in stages], masks)
         if weights is None:
             return None
         n = weights.shape[1]
@@ -276,6 +277,30 @@ class NoiseGate:
         return mask
 
 
+def gated_sound(
+    gate: NoiseGate, *, n_fft: int, hop_length: int, win_length: int | None = None, double: bool = False
+) -> Pipeline:
+    """The pipeline from samples ``(n,)`` to gated samples, in rows ``(k, hop_length)`` float32.
+
+    For what takes a waveform, or for listening. ``lead`` is the sample that row 0 begins with.
+
+    Args:
+        gate: built for these lengths.
+        double: compute in double precision.
+
+    Raises:
+        ValueError: ``n_fft`` is no even multiple of ``hop_length``.
+    """
+    return Pipeline(
+        [
+            Slices(n_fft, hop_length),
+            Spectrum(n_fft, win_length, double=double),
+            gate,
+            OverlapAdd(n_fft, hop_length, win_length),
+        ]
+    )
+
+
 def reduce_noise(
     y: ArrayLike,
     sample_rate: int,
@@ -325,15 +350,8 @@ def reduce_noise(
         lookahead_frames=lookahead_frames,
         noise_profile=samples if noise is None else noise,
     )
-    pipeline = Pipeline(
-        [
-            Slices(n_fft, hop_length),
-            # Double precision, since here sound at the very threshold must fall on noisereduce's side of it.
-            Spectrum(n_fft, win_length, double=True),
-            gate,
-            OverlapAdd(n_fft, hop_length, win_length),
-        ]
-    )
+    # Double precision, since here sound at the very threshold must fall on noisereduce's side of it.
+    pipeline = gated_sound(gate, n_fft=n_fft, hop_length=hop_length, win_length=win_length, double=True)
     rows = -(-len(samples) // hop_length)
     # Zeros before, so that row 0 begins at sample 0, and behind, so that the last row comes.
     behind = pipeline.span + (rows - 1) * hop_length - pipeline.lead - len(samples)
