@@ -252,7 +252,7 @@ def remarks(tuned: Tuned) -> list[str]:
 def fragment(tuned: Tuned, recordings: int) -> str:
     """The configuration's fragment, with what each line rests on."""
     lines = [
-        f"# Written by auricle tune for at most {tuned.budget_per_hour:g} false alarms an hour, from {recordings} recordings.",
+        f"# By auricle tune, for at most {tuned.budget_per_hour:g} false alarms an hour, from {recordings} recordings.",
         "# The next tuning writes this file anew: put what is yours elsewhere, such as conf.d/60-own.yaml.",
         *(f"# {line}" for line in remarks(tuned)),
         "decision:",

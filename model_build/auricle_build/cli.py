@@ -178,6 +178,36 @@ def gate_report(
     live.say(str(path))
 
 
+@app.command()
+def scenes(
+    config: Recipe,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the scenes and their truth.")],
+    folds: Annotated[
+        list[int] | None,
+        typer.Option("--fold", help="A fold that the model never saw; may be repeated. data.held_out is always taken."),
+    ] = None,
+    data: Data = None,
+    number: Annotated[int, typer.Option("--number", min=0, help="How many scenes.")] = 1,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.2, help="Length of each.")] = 15.0,
+    snr: Annotated[tuple[float, float], typer.Option("--snr", help="Events over the background, dB: from, to.")] = (
+        0,
+        20,
+    ),
+    every: Annotated[float, typer.Option("--every", min=1.0, help="Seconds of scene for each event.")] = 12.0,
+    negatives: Annotated[
+        bool, typer.Option("--negatives", help="Also write what holds no event: foreign sounds, speech, backgrounds.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed")] = 1,
+) -> None:
+    """Make long recordings with exact truth from clips that a model was not trained on."""
+    from auricle_build import scenes as composing
+
+    rec = _recipe(config)
+    plan = composing.Plan(60 * minutes, int(rec["front_end"]["sample_rate"]), snr, every)
+    chosen = composing.material(rec, folds or [], _root(rec, data))
+    composing.write(out, chosen, plan, seed=seed, number=number, negatives=negatives, say=_Live().say)
+
+
 def _version(shown: bool) -> None:
     if shown:
         typer.echo(f"auricle-build {__version__}")
