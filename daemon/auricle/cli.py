@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import typer
 
-from auricle import __version__, config_cli
+from auricle import __version__, allocator, config_cli
 from auricle.errors import AuricleError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ ModelName = Annotated[
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Recordings: files, folders or globs.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output.")]
 Endpoint = Annotated[str | None, typer.Option(help="Where the daemon publishes; publish.endpoint unless told.")]
+Query = Annotated[str | None, typer.Option("--endpoint", help="Where the daemon answers; publish.query unless told.")]
 
 
 def _config(path: Path | None, model: str | None = None, **overrides: object) -> Config:
@@ -118,6 +119,55 @@ def listen(
     from auricle import listen as listens
 
     raise typer.Exit(listens.listen(endpoint or _config(config).publish.endpoint, topics or [""], json=json))
+
+
+@app.command()
+def status(query: Query = None, json: Json = False, config: ConfigFile = None) -> None:
+    """Ask the daemon whether it hears: exit 0 if so, 1 if not all is well, 69 if there is none."""
+    from auricle import status as statuses
+
+    raise typer.Exit(statuses.print_status(query or _config(config).publish.query, json=json))
+
+
+@app.command()
+def events(
+    since: Annotated[str | None, typer.Option(help="Such as 1h, 2d or 2026-03-01T06:30; all unless told.")] = None,
+    label: Annotated[str | None, typer.Option(help="Only events of this label.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only events of this source.")] = None,
+    query: Query = None,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values, with a header.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Ask the daemon for the events of the past."""
+    from auricle import events as past
+
+    endpoint = query or _config(config).publish.query
+    raise typer.Exit(past.print_events(endpoint, since=since, label=label, source=source, json=json, as_csv=csv))
+
+
+@app.command()
+def mark(
+    text: Annotated[str, typer.Argument(help="What to remember of this moment.")],
+    label: Annotated[str | None, typer.Option(help="What it really was.")] = None,
+    source: Annotated[str | None, typer.Option(help="Which source is meant.")] = None,
+    query: Query = None,
+    config: ConfigFile = None,
+) -> None:
+    """Mark this moment in the daemon's stream and history."""
+    from auricle import status as statuses
+
+    raise typer.Exit(statuses.mark(query or _config(config).publish.query, text, label=label, source=source))
+
+
+@app.command()
+def topics(
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of every message.")] = False,
+) -> None:
+    """List every topic: what is said there, when, and an example."""
+    from auricle import topics as known
+
+    raise typer.Exit(known.print_topics(as_schema=schema))
 
 
 @app.command()
@@ -314,6 +364,7 @@ def models(json: Json = False, config: ConfigFile = None) -> None:
 
 def main() -> None:
     """The entry point: an error is one line, never a traceback."""
+    allocator.keep_freed()
     try:
         app(standalone_mode=True)
     except AuricleError as e:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import soundfile
 
-from auricle import bundle, engine, messages, synth, text
+from auricle import bundle, synth, text
+from auricle.client import Client, Event, Scores, Status
 from auricle.errors import EXIT_SKIPPED, AuricleError
-from auricle.listen import receive
 from auricle.synth import Part
 
 LABELS = ("baby_cry", "chainsaw", "dog_bark", "fire_crackling")
@@ -65,53 +65,35 @@ def demo() -> int:
     return _judge(heard)
 
 
-class _Silence:
-    """What `receive` tells a view when nothing comes."""
-
-    def show(self, topic: str, payload: bytes) -> None:
-        """Messages are taken from the generator itself."""
-
-    def silent(self, endpoint: str, seconds: float) -> None:
-        """Say so."""
-        print(f"nothing heard from {endpoint} for {seconds:g} s", file=sys.stderr)
-
-
 def _watch(endpoint: str, parts: Sequence[Part], daemon: subprocess.Popen[str], limit_s: float) -> list[str]:
     """Print events and top scores beside what is playing; the labels in the order of their onsets."""
     heard: list[str] = []
-    stop = engine.Stop()
     deadline_s = time.monotonic() + limit_s
     said_s = -1
-    with stop.on_signals():
-        for _, payload in receive(
-            endpoint, [f"{kind}.{SOURCE}." for kind in ("event", "score", "status")], stop, _Silence()
-        ):
-            message = text.decode(payload)
-            if time.monotonic() > deadline_s or daemon.poll() is not None:
-                break
-            match message:
-                case messages.Status(state="stopped"):
+    with Client(endpoint, topics=[f"{kind}.{SOURCE}." for kind in ("event", "score", "status")]) as client:
+        while time.monotonic() < deadline_s and daemon.poll() is None:
+            match item := client.receive(0.25):
+                case Status(state="stopped"):
                     break
-                case messages.Event(phase="onset" | "offset"):
-                    if message.phase == "onset":
-                        heard.append(message.label)
-                    print(f">>> {text.line(message)}".replace(str(message.file), "scene"), flush=True)
-                case messages.Scores():
-                    at_s = _seconds(message)
+                case Event(phase="onset" | "offset"):
+                    if item.phase == "onset":
+                        heard.append(item.label)
+                    print(f">>> {text.line(item)}".replace(str(item.file), "scene"), flush=True)
+                case Scores():
+                    at_s = _seconds(item)
                     if int(at_s) > said_s:
                         said_s = int(at_s)
-                        print(_beside(message, at_s, parts), flush=True)
-    stop.close()
+                        print(_beside(item, at_s, parts), flush=True)
     return heard
 
 
-def _seconds(message: messages.Scores) -> float:
+def _seconds(message: Scores) -> float:
     """Where in the scene a decision was made: the scene's clock begins at 1970."""
     hours, minutes, seconds = message.t[11:-1].split(":")
     return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
 
-def _beside(message: messages.Scores, at_s: float, parts: Sequence[Part]) -> str:
+def _beside(message: Scores, at_s: float, parts: Sequence[Part]) -> str:
     playing = next((part.label for part in parts if part.onset_s <= at_s < part.offset_s), "-")
     top = sorted(message.scores.items(), key=lambda item: -item[1])[:2]
     scores = ", ".join(f"{label} {score:.2f}" for label, score in top)

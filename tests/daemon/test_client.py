@@ -190,10 +190,10 @@ def test_several_daemons_at_once(tmp_path: Path) -> None:
 
 def test_asyncio_gives_the_same(tmp_path: Path) -> None:
     """`async for` gives the items that `for` gives, while other tasks run."""
+    items: list[Item] = []
     with daemon(tmp_path) as one:
 
-        async def follow() -> list[Item]:
-            items: list[Item] = []
+        async def follow() -> None:
             async with Client(one.endpoint) as client:
                 talking = asyncio.create_task(talk())
                 async for item in client:
@@ -201,24 +201,21 @@ def test_asyncio_gives_the_same(tmp_path: Path) -> None:
                     if isinstance(item, Event) and item.phase == "offset":
                         break
                 talking.cancel()
-            return items
 
         async def talk() -> None:
-            for n in range(10_000):
+            while not joined(items):
                 one.serve()
-                if n > 100:
-                    one.scores()
-                if n in (120, 140):
-                    one.event("onset" if n == 120 else "offset")
                 await asyncio.sleep(0)
-                if n > 200:
-                    await asyncio.sleep(0.01)
+            one.event("onset")
+            for _ in range(50):
+                one.scores()
+                await asyncio.sleep(0)
+            one.event("offset")
 
-        items = asyncio.run(asyncio.wait_for(follow(), 20))
+        asyncio.run(asyncio.wait_for(follow(), 20))
     assert isinstance(items[0], Snapshot)
     seqs = [m.seq for m in items if isinstance(m, Scores)]
-    assert seqs
-    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    assert seqs == list(range(1, 51))
     assert [m.phase for m in items if isinstance(m, Event)] == ["onset", "offset"]
 
 
