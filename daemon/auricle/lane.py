@@ -35,6 +35,8 @@ class Counters:
     lost: int = 0
     gaps: int = 0
     decisions: int = 0
+    late: int = 0
+    """Decisions more than one decision hop after their sound was delivered."""
     events: int = 0
     skipped: int = 0
 
@@ -64,6 +66,7 @@ class Ear:
         )
         self.score_interval = pipeline.samples(publish.score_interval_ms, bundle)
         self.block = pipeline.block_samples(bundle)
+        self.hop_s = self.stages.hop / bundle.card.front_end.sample_rate
         self.hop_length = bundle.card.front_end.hop_length
         self.chain = batch.chain(self.stages)
         self.kind = (
@@ -232,6 +235,7 @@ class Lane:
             gate=self._gate_state,
             level_dbfs=None if self._level_dbfs is None else round(self._level_dbfs, 2),
             age_s=None if self.processed_s is None else round(now_s - self.processed_s, 3),
+            late=counters.late,
             capture=self.source.health() if isinstance(self.source, Live) else None,
         )
 
@@ -296,6 +300,8 @@ class Lane:
         self._rows += len(scores)
         self.counters.decisions += len(scores)
         self._level_dbfs = float(levels[-1])
+        if self._delivered_s is not None and time.monotonic() - self._delivered_s > self._ear.hop_s:
+            self.counters.late += len(scores)
         if not self._tell_scores:
             for change in changes:
                 self._tell_change(change)
@@ -366,7 +372,7 @@ def hear_together(lanes: Iterable[Lane]) -> None:
             if len(some) == 1:
                 some[0][0]._hear_waiting()
                 continue
-            blocks = np.stack([sound.samples for _, sound in some])
+            blocks = np.concatenate([sound.samples for _, sound in some]).reshape(len(some), -1)
             scores = batch.process([lane._ear.chain for lane, _ in some], blocks)
             levels = batch.process([[lane._ear.level] for lane, _ in some], blocks)
             for (lane, sound), rows, row_levels in zip(some, scores, levels, strict=True):

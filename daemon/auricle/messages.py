@@ -177,6 +177,7 @@ class SourceHealth(msgspec.Struct, kw_only=True):
     gate: Annotated[str, Meta(description="`off`, `learning` or `on`")]
     level_dbfs: float | None
     age_s: Annotated[float | None, Meta(description="since sound was last processed")]
+    late: Annotated[int, Meta(ge=0, description="decisions over one decision hop after their sound was delivered")] = 0
     capture: Annotated[SourceCapture | None, Meta(description="of a live source; null of a recording")] = None
 
 

@@ -23,6 +23,8 @@ from auricle.publisher import part
 log = logging.getLogger("auricle")
 
 SAVE_INTERVAL_S = 60.0
+PAUSE_S = 0.1
+"""Between two files: many sources that have learned at once must not wait for the disk all at once."""
 
 
 def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -70,6 +72,7 @@ class Learned:
         self._next_s: dict[str, float] = {}
         self._learning: dict[str, bool] = {}
         self._complained = False
+        self._again_s = 0.0
 
     def restore(self, name: str, gate: NoiseGate) -> None:
         """Give the gate what it had learned in this room, unless it knows already (from a noise profile)."""
@@ -86,10 +89,13 @@ class Learned:
 
     def tick(self, name: str, gate: NoiseGate, now_s: float) -> None:
         """Save once learning is done, and from time to time while the floor goes on following the room."""
+        if now_s < self._again_s:
+            return
         finished = self._learning.get(name, True) and not gate.learning
         self._learning[name] = gate.learning
         if finished or (gate.adaptation_s and now_s >= self._next_s.get(name, 0.0)):
             self._next_s[name] = now_s + SAVE_INTERVAL_S
+            self._again_s = now_s + PAUSE_S
             self.save(name, gate)
 
     def save(self, name: str, gate: NoiseGate) -> None:

@@ -1,0 +1,21 @@
+"""What the C library does with memory that numpy gives back: keep it, since the next block will want as much."""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+_TRIM_BYTES, _MMAP_BYTES = 32 << 20, 4 << 20
+
+
+def keep_freed() -> bool:
+    """Tell glibc to keep freed arrays of a few hundred kilobytes; whether there was a glibc to tell.
+
+    Left alone it gives every array over 128 kB back to the system when it is freed, and the pages of the next one must
+    be cleared and mapped anew: an FFT of 64 frames takes ten times as long.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES))
