@@ -56,7 +56,10 @@ class Quantisation(msgspec.Struct, frozen=True):
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """Extents of the network in frames, and how late its scores speak, in samples at the front end's rate."""
+    """Extents of the network in frames, and how late its scores speak, in samples at the front end's rate.
+
+    ``lags`` holds onset and offset lag of single labels: rain needs longer to be sure of than a bark.
+    """
 
     window_frames: int
     stride_frames: int
@@ -64,6 +67,7 @@ class Timing(msgspec.Struct, frozen=True):
     columns: int
     onset_lag_samples: int
     offset_lag_samples: int
+    lags: dict[str, tuple[int, int]] = {}
 
 
 class State(msgspec.Struct, frozen=True):

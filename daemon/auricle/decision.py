@@ -115,6 +115,7 @@ class Detector:
         rules: one a label.
         span, hop: samples before the first row and from row to row.
         onset_lag, offset_lag: samples by which the scores speak late; events are back-dated by them.
+        lags: the same two for labels whose own are known.
         update_samples: how often an event that lasts is told again; may change while running.
     """
 
@@ -128,10 +129,11 @@ class Detector:
         onset_lag: int,
         offset_lag: int,
         update_samples: int,
+        lags: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         self._labels = tuple(labels)
         self._span, self._hop = span, hop
-        self._lags = onset_lag, offset_lag
+        self._lags = [(lags or {}).get(label, (onset_lag, offset_lag)) for label in self._labels]
         self.update_samples = update_samples
         self.configure(rules)
         self.reset()
@@ -192,7 +194,7 @@ class Detector:
 
     def _begin(self, i: int, at: int, score: float, changes: list[Change]) -> None:
         # An event cannot begin before its segment nor inside the one before it.
-        onset = max(0, self._ended.get(i, 0), at - self._lags[0])
+        onset = max(0, self._ended.get(i, 0), at - self._lags[i][0])
         self._runs[i] = _Run(first=at, onset=onset, peak=score, score=score)
         self._hold(i, at, score, changes)
 
@@ -212,7 +214,7 @@ class Detector:
         run = self._runs.pop(i)
         if not run.confirmed:
             return
-        offset = max(run.onset, at - self._lags[1])
+        offset = max(run.onset, at - self._lags[i][1])
         self._ended[i] = offset
         self._deaf_until[i] = at + self._rules[i].refractory_samples
         changes.append(self._change("offset", i, run, at=at, offset=offset, score=score, cause="score"))

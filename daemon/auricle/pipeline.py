@@ -143,5 +143,6 @@ def detector(bundle: Bundle, decision: config.Decision, *, span: int, hop: int, 
         hop=hop,
         onset_lag=bundle.card.timing.onset_lag_samples,
         offset_lag=bundle.card.timing.offset_lag_samples,
+        lags=bundle.card.timing.lags,
         update_samples=samples(1000 * update_interval_s, bundle),
     )

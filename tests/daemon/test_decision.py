@@ -126,3 +126,12 @@ def test_every_onset_has_one_offset_however_rows_are_cut(scores: list[float], cu
     edges = [0, *sorted(min(c, len(scores)) for c in cuts), len(scores)]
     cut = [c for a, b in pairwise(edges) for c in parts.process(rows(*scores[a:b]).reshape(-1, 2))]
     assert cut + parts.close(100_000, "end") == changes
+
+
+def test_a_label_may_have_lags_of_its_own() -> None:
+    """An event is back-dated by its label's own lags where they are known, else by those of all."""
+    lags = {"onset_lag": 100, "offset_lag": 50, "update_samples": 10_000}
+    both = Detector(["dog", "cat"], {"dog": RULE, "cat": RULE}, span=SPAN, hop=HOP, lags={"dog": (300, 150)}, **lags)
+    changes = both.process(np.array([[0, 0], [0, 0], [0, 0], [0.9, 0.9], [0.9, 0.9], [0, 0]], np.float32))
+    found = {change.label: (change.onset, change.offset) for change in changes if change.phase == "offset"}
+    assert found == {"dog": (1300 - 300, 1500 - 150), "cat": (1300 - 100, 1500 - 50)}
