@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.errors import AudioError, AuricleError, UsageError
+from auricle.errors import AudioError, AuricleError, DeviceError, UsageError
+from auricle.microphone import Microphone
 from auricle.noise import save_profile
+from auricle.poller import Poller
 from auricle.recording import Reader
+from auricle.source import Segment, Sound, Status
 
 MIN_S, MAX_S = 0.5, 60.0
+_MICROPHONE_RATE = 48_000
+_MICROPHONE_S = 5.0
 
 
 def record_noise(
@@ -81,3 +87,47 @@ def noise_of_file(path: str, *, out: Path, seconds: float | None = None) -> str:
         return record_noise(reader.blocks(reader.rate), reader.rate, out=out, seconds=seconds, where=path)
     finally:
         reader.close()
+
+
+def noise_of_microphone(
+    device: int | str, *, out: Path, seconds: float | None = None, channel: int | str = "mix"
+) -> str:
+    """Record a microphone's room for a while, five seconds unless told, as a noise profile.
+
+    Args:
+        device: ``default``, a name or part of one, or a number.
+        channel: 1 is the first; ``mix`` the mean of all.
+
+    Raises:
+        UsageError: ``seconds`` cannot be.
+        DeviceError: the microphone cannot be heard, or was lost meanwhile.
+        AudioError: nothing but silence.
+    """
+    seconds = _MICROPHONE_S if seconds is None else seconds
+    blocks = _hear(device, channel)
+    try:
+        return record_noise(blocks, _MICROPHONE_RATE, out=out, seconds=seconds, where=f"microphone {device}")
+    finally:
+        blocks.close()
+
+
+def _hear(device: int | str, channel: int | str) -> Generator[NDArray[np.float32], None, None]:
+    """Blocks of unbroken sound from a microphone, as it comes."""
+    with Poller() as poller:
+        microphone = Microphone("noise", poller=poller, device=device, channel=channel, model_rate=_MICROPHONE_RATE)
+        microphone.open()
+        segments = 0
+        try:
+            while True:
+                for piece in microphone.poll(time.monotonic()):
+                    if isinstance(piece, Status) and piece.state == "lost":
+                        raise DeviceError(f"microphone {device}: {piece.detail}; auricle devices lists what there is")
+                    if isinstance(piece, Segment):
+                        segments += 1
+                        if segments > 1:
+                            raise DeviceError(f"microphone {device}: sound was lost meanwhile; record again")
+                    if isinstance(piece, Sound):
+                        yield piece.samples
+                time.sleep(max(0.0, microphone.due_s(0.0) - time.monotonic()))
+        finally:
+            microphone.close()

@@ -1,0 +1,56 @@
+"""`auricle noise` from a microphone, on a real sound server."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import soundserver
+from auricle.errors import AudioError, DeviceError
+from auricle.gate import NoiseGate
+from auricle.noise import load_profile
+from auricle.noise_command import noise_of_microphone
+from soundserver import SoundServer, write_wav
+
+RATE = 48_000
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, require: Callable[[bool, str], None]) -> Iterator[SoundServer]:
+    """A sound server of the test's own, up and running."""
+    require(not soundserver.missing(), soundserver.missing())
+    with tempfile.TemporaryDirectory() as folder:
+        own = SoundServer(Path(folder) / "run", RATE)
+        for key, value in own.env.items():
+            monkeypatch.setenv(key, value)
+        own.start()
+        yield own
+        own.kill()
+
+
+def test_a_rooms_noise_is_recorded(server: SoundServer, tmp_path: Path) -> None:
+    """What a microphone hears becomes a profile of the length asked for, from which a gate takes its floor."""
+    hiss = np.random.default_rng(0).integers(-3000, 3000, 6 * RATE).astype(np.int16)
+    player = server.play(write_wav(tmp_path / "hiss.wav", hiss, RATE))
+    out = tmp_path / "room.npz"
+    line = noise_of_microphone("pipewire", out=out, seconds=1.5)
+    player.kill()
+    player.wait()
+    assert line.startswith("microphone pipewire: 1.5 s of noise at ")
+    noise = load_profile(out, RATE)
+    assert len(noise) == int(1.5 * RATE)
+    assert np.abs(noise).max() > 0.05
+    assert not NoiseGate(sample_rate=16_000, n_fft=512, hop_length=160, noise_profile=out).learning
+
+
+def test_silence_and_missing_microphones_are_refused(server: SoundServer, tmp_path: Path) -> None:
+    """A muted microphone makes no profile; one that is not there is named at once."""
+    with pytest.raises(AudioError, match="microphone pipewire: digital silence; record the room"):
+        noise_of_microphone("pipewire", out=tmp_path / "n.npz", seconds=0.5)
+    with pytest.raises(DeviceError, match=r"microphone no such one: .*; auricle devices lists what there is"):
+        noise_of_microphone("no such one", out=tmp_path / "n.npz", seconds=0.5)
+    assert not (tmp_path / "n.npz").exists()
