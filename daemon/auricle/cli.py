@@ -327,13 +327,20 @@ def features(
 @app.command()
 def noise(
     out: Annotated[Path, typer.Option(help="The profile to write, for gate.noise_profile.")],
-    from_: Annotated[str, typer.Option("--from", metavar="FILE", help="A recording of the noise alone.")],
-    seconds: Annotated[float | None, typer.Option(help="How much of it; up to a minute unless told.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="FILE", help="A recording of the noise alone.")] = None,
+    device: Annotated[str, typer.Option(help="Else this microphone: default, a name, a number.")] = "default",
+    seconds: Annotated[
+        float | None, typer.Option(help="How much; 5 of a microphone, up to a minute of a recording.")
+    ] = None,
 ) -> None:
     """Record a room's noise, for the gate to take away. The profile holds the sound itself."""
     from auricle import noise_command
 
-    print(noise_command.noise_of_file(from_, out=out, seconds=seconds))
+    if from_ is not None:
+        print(noise_command.noise_of_file(from_, out=out, seconds=seconds))
+        return
+    heard = int(device) if device.isdecimal() else device
+    print(noise_command.noise_of_microphone(heard, out=out, seconds=seconds))
 
 
 @app.command()
