@@ -146,6 +146,27 @@ class Slices:
         self._items, self._begin, self._end = items, begin, end
         return slices
 
+    @staticmethod
+    def together(stages: Sequence[Slices], blocks: Block) -> Block | None:
+        """The slices of several sources that keep equally many items: see `auricle.batch`."""
+        first = stages[0]
+        rests = [s._items[s._begin : s._end] for s in stages if s._items is not None and not s._skip]
+        if len(rests) < len(stages) or len({len(rest) for rest in rests}) > 1:
+            return None
+        kept = np.concatenate(rests).reshape(len(stages), -1, *blocks.shape[2:])
+        items = np.concatenate((kept, blocks), axis=1)
+        n = count_out(items.shape[1], span=first.span, hop=first.hop)
+        used = n * first.hop
+        if used > items.shape[1]:
+            return None
+        for stage, rest in zip(stages, items[:, used:].copy(), strict=True):
+            stage._items, stage._begin, stage._end = rest, 0, len(rest)
+        source, step, *deeper = items.strides
+        shape, strides = (len(stages), n, first.span, *items.shape[2:]), (source, first.hop * step, step, *deeper)
+        slices: Block = np.ndarray(shape, items.dtype, items, 0, strides)
+        slices.flags.writeable = False
+        return slices
+
     def reset(self) -> None:
         """Forget the items kept for the next slice."""
         self._items = None

@@ -220,3 +220,17 @@ def test_a_further_source_takes_little_memory(esc10: bundle.Bundle) -> None:
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown / 10 < 500_000
+
+
+def test_in_the_steady_state_no_stage_is_asked_alone(esc10: bundle.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources at one pace whose gates have learned share every call: nothing falls back to one after the other."""
+    scorers = [pipeline.scorer(esc10, config.Decision(hop_ms=40), GATES["on"]).stages for _ in range(4)]
+    smoothed = [Pipeline([each, pipeline.smoother(esc10, config.Decision(hop_ms=40))]) for each in scorers]
+    chains = [batch.chain(each) for each in smoothed]
+    signal = varied(4.0)
+    for at in range(0, len(signal) - 640, 640):
+        if at >= 3 * RATE:
+            for stage in chains[0]:
+                if hasattr(stage, "together"):
+                    monkeypatch.setattr(type(stage), "process", None)
+        batch.process(chains, np.stack([signal[at : at + 640]] * 4))
