@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from auricle.gate import NoiseGate
 from auricle.kinds import Chain, Frames, Step, chain
+from auricle.noise import Geometry
 from auricle.stack import Stack
 from auricle.stage import Block, Pipeline, RowStage, Stage
 
@@ -89,6 +90,10 @@ def front_end(
     if isinstance(gate, Mapping):
         gate = NoiseGate(
             sample_rate=sample_rate, n_fft=n_fft, win_length=win_length, hop_length=hop_length, **dict(gate)
+        )
+    if gate is not None and gate.geometry != Geometry(sample_rate, n_fft, win_length or n_fft):
+        raise ValueError(
+            f"the gate was built for {gate.geometry}; build it for sample_rate {sample_rate}, n_fft {n_fft}"
         )
     step = None if gate is None else Step(partial(_same, gate))
     frames = Frames(sample_rate, n_fft, win_length, hop_length, step)

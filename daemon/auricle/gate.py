@@ -73,7 +73,7 @@ class NoiseGate:
         adaptation_s: float = 0.0,
     ) -> None:
         taper(n_fft, win_length)
-        self._geometry = Geometry(sample_rate, n_fft, n_fft if win_length is None else win_length)
+        self.geometry = Geometry(sample_rate, n_fft, n_fft if win_length is None else win_length)
         self._hop_s = hop_length / sample_rate
         for name, value in (
             ("frequency_smoothing_hz", frequency_smoothing_hz),
@@ -101,15 +101,15 @@ class NoiseGate:
         self._held: Block | None
         self.lead = lookahead_frames
         self.span = 2 * lookahead_frames + 1
-        self._smoother = MaskSmoother(self._geometry.n_bins, n_freq=n_freq, n_past=n_time, n_ahead=lookahead_frames)
+        self._smoother = MaskSmoother(self.geometry.n_bins, n_freq=n_freq, n_past=n_time, n_ahead=lookahead_frames)
         self._start_up_frames = math.ceil(start_up_s / self._hop_s / _GROUP) * _GROUP
-        self._floor = Floor(self._geometry)
+        self._floor = Floor(self.geometry)
         self.sensitivity = sensitivity
         self.reduction = reduction
         self.adaptation_s = adaptation_s
         if noise_profile is not None:
             noise = load_profile(noise_profile, sample_rate) if isinstance(noise_profile, str | Path) else noise_profile
-            self._floor = floor_of(noise, self._geometry, hop_length)
+            self._floor = floor_of(noise, self.geometry, hop_length)
             self._start_up_frames = 0
             self._set_threshold()
         self.reset()
@@ -233,7 +233,7 @@ class NoiseGate:
         self._rows_out: int = 0
         self._unchanged: int = 0
         """Frames, from the segment's first, that pass unchanged."""
-        self._group = np.empty((_GROUP, self._geometry.n_bins), np.float32)
+        self._group = np.empty((_GROUP, self.geometry.n_bins), np.float32)
         self._filled = 0
 
     @property
@@ -241,7 +241,7 @@ class NoiseGate:
         return self._weight > 0.0 or self._floor.frames < self._start_up_frames
 
     def _set_threshold(self) -> None:
-        always = np.full(self._geometry.n_bins, -1.0)
+        always = np.full(self.geometry.n_bins, -1.0)
         threshold = always if self.learning else self._floor.threshold(self._sensitivity)
         self._thresholds = {kind: threshold.astype(kind) for kind in (np.dtype(np.float32), np.dtype(np.float64))}
 
@@ -271,7 +271,7 @@ class NoiseGate:
             if self._filled == _GROUP:
                 self._filled = 0
                 if self._teachable:
-                    self._floor.add(self._geometry.decibels(self._group), None if self.learning else self._weight)
+                    self._floor.add(self.geometry.decibels(self._group), None if self.learning else self._weight)
                     self._set_threshold()
             begin = end
         return mask

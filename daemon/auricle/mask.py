@@ -51,10 +51,10 @@ class MaskSmoother:
         self._n_bins, self._n_freq, self._n_past, self._n_ahead = n_bins, n_freq, n_past, n_ahead
         self._width = n_bins + 2 * n_freq
         full = (n_freq + 1) ** 2
-        self._row_type = np.dtype(np.uint8 if full < 2**8 else np.uint16 if full < 2**16 else np.uint32)
+        self._row_type = np.min_scalar_type(full)
         weights = np.append(np.arange(1, n_past + 1), np.arange(n_past + 1, n_past - n_ahead, -1))
         most = full * int(weights.sum())
-        self._type = np.dtype(np.uint16 if most < 2**16 else np.uint32)
+        self._type = np.min_scalar_type(most)
         self._weights = weights.astype(self._type)
         # What the weights of a row add up to when only its first n frames back exist: whole in the end.
         totals = [int(weights[max(0, n_past - back) :].sum()) for back in range(n_ahead, n_past)] + [int(weights.sum())]

@@ -82,6 +82,15 @@ def test_power_is_weighted_as_the_square_of_the_spectrum() -> None:
     np.testing.assert_allclose(of_power, of_sound, rtol=1e-4, atol=1e-12)
 
 
+def test_a_wide_smoothing_does_not_overflow() -> None:
+    """The widest kernel that the configuration lets through still sums exactly: an open mask stays 1."""
+    for n_freq, n_past, ahead in ((8, 5, 5), (128, 200, 0), (1024, 200, 200)):
+        mask = np.ones((n_past + ahead + 30, 2 * n_freq + 41), bool)
+        smooth = MaskSmoother(mask.shape[1], n_freq=n_freq, n_past=n_past, n_ahead=ahead).process(mask)
+        np.testing.assert_allclose(smooth[:, n_freq:-n_freq], 1.0, rtol=1e-6)
+        assert len(smooth) == n_past - ahead + 30
+
+
 @pytest.mark.parametrize("ahead", [0, 2, 5])
 def test_the_mask_is_noisereduces_kernel_cut_at_the_look_ahead(ahead: int) -> None:
     """The smoothed mask is the outer product of two triangles, its taps -n..L over their own sum, on any mask."""
@@ -292,7 +301,12 @@ def test_what_cannot_be_is_refused(params: dict[str, Any], message: str) -> None
 
 
 def test_a_gate_that_nothing_passes_is_refused() -> None:
-    """CQT features alone do not hear the gate: to ask for it is an error, not a silence."""
+    """CQT features alone do not hear the gate, and a gate for other frames fits none: errors, not silence."""
+    other = NoiseGate(sample_rate=RATE, n_fft=1024, hop_length=160)
+    with pytest.raises(
+        ValueError, match=r"the gate was built for .*n_fft=1024.*; build it for sample_rate 16000, n_fft 512"
+    ):
+        front_end(**FRAME, features=[{"kind": "mel", "n_mels": 40}], gate=other)
     with pytest.raises(ValueError, match="chroma_cqt does not pass through the gate; turn the gate off"):
         front_end(**FRAME, features=[{"kind": "chroma_cqt", "n_octaves": 5}], gate={})
     with pytest.raises(ValueError, match="n_fft 1024, win_length None of its own, but the gate works on frames of 512"):
