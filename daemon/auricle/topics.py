@@ -66,6 +66,11 @@ def schema() -> dict[str, Any]:
     """The contract as JSON Schema (2020-12): at the top any published message; questions and answers in ``$defs``."""
     kinds = (messages.AnyMessage, questions.AnyQuestion, questions.AnyAnswer)
     (message, question, answer), definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
+    for topic in TOPICS:
+        # msgspec takes what has a default for optional; it is always there.
+        definition = definitions[topic.kind.__name__]
+        definition["properties"]["v"]["const"] = messages.VERSION
+        definition["required"].insert(1, "v")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:auricle:messages:{messages.VERSION}",
