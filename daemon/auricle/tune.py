@@ -21,7 +21,22 @@ from auricle.scoring import Tally
 
 FRAGMENT = Path("conf.d") / "50-tuned.yaml"
 
-THRESHOLDS = (*(n / 20 for n in range(4, 18)), 0.88, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 1.0)
+THRESHOLDS = (
+    *(n / 20 for n in range(4, 18)),
+    0.88,
+    0.9,
+    0.92,
+    0.94,
+    0.95,
+    0.96,
+    0.97,
+    0.98,
+    0.985,
+    0.99,
+    0.993,
+    0.996,
+    1.0,
+)
 """What is tried. int8 scores end at 255/256, so that 1 silences a label."""
 DURATIONS_MS = (100.0, 300.0, 600.0)
 HYSTERESES = (0.05, 0.1, 0.2, 0.3)
@@ -64,9 +79,15 @@ def outcomes(hearer: Hearer, heard: Sequence[Heard], rules: Mapping[str, Rule]) 
     }
 
 
-def sweep(hearer: Hearer, heard: Sequence[Heard], progress: Progress | None = None) -> dict[str, list[Outcome]]:
+def sweep(
+    hearer: Hearer,
+    heard: Sequence[Heard],
+    progress: Progress | None = None,
+    *,
+    durations_ms: Sequence[float] = DURATIONS_MS,
+) -> dict[str, list[Outcome]]:
     """Every threshold with every minimum duration, for every label, at the hysteresis in force."""
-    durations = sorted({*(round(ms * hearer.rate / 1000) for ms in DURATIONS_MS)})
+    durations = [round(ms * hearer.rate / 1000) for ms in durations_ms]
     found: dict[str, list[Outcome]] = {label: [] for label in hearer.labels}
     tried = [(threshold, duration) for threshold in THRESHOLDS for duration in durations]
     for i, (threshold, duration) in enumerate(tried, start=1):

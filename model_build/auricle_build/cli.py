@@ -208,6 +208,60 @@ def scenes(
     composing.write(out, chosen, plan, seed=seed, number=number, negatives=negatives, say=_Live().say)
 
 
+@app.command()
+def thresholds(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder; its card is written anew.")],
+    scenes: Annotated[Path, typer.Option("--scenes", help="Scenes with their truth, as auricle-build scenes writes.")],
+    negatives: Annotated[
+        list[str] | None, typer.Option("--negatives", metavar="PATH", help="Recordings without events; repeatable.")
+    ] = None,
+    judged_by: Annotated[
+        Path | None,
+        typer.Option(
+            "--judged-by", help="Hears both: a bundle of the same recipe not trained on them, if BUNDLE itself was."
+        ),
+    ] = None,
+    unseen: Annotated[
+        list[str] | None,
+        typer.Option("--unseen", metavar="PATH", help="Without events, and never seen by BUNDLE itself; repeatable."),
+    ] = None,
+    per_hour: Annotated[float, typer.Option("--false-alarms-per-hour", help="Of all labels together.")] = 0.1,
+    least_recall: Annotated[
+        float, typer.Option("--least-recall", help="A label that would notice less may cost false alarms.")
+    ] = 0.25,
+    spare_per_hour: Annotated[
+        float, typer.Option("--spare-per-hour", help="So many an hour, for each such label.")
+    ] = 0.5,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder to keep scores in.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written.")] = False,
+) -> None:
+    """Tune the thresholds that a bundle ships with, measure its lags, and write both into its card."""
+    import yaml
+
+    from auricle import bundle as bundles
+    from auricle_build import thresholds as tuning
+
+    opened = bundles.load(str(bundle))
+    shipped = tuning.choose(
+        opened,
+        bundles.load(str(judged_by)) if judged_by else opened,
+        scenes,
+        negatives or (),
+        unseen or (),
+        per_hour=per_hour,
+        least_recall=least_recall,
+        spare_per_hour=spare_per_hour,
+        cache=cache,
+        say=_Live().say,
+    )
+    onset, offset, lags = shipped.lags
+    told = {"thresholds": shipped.thresholds, "lags": {"all": [onset, offset], **{k: [*v] for k, v in lags.items()}}}
+    typer.echo(yaml.safe_dump({**told, "detector": shipped.figures}, sort_keys=False, default_flow_style=None))
+    if not dry_run:
+        written = tuning.write(opened, shipped)
+        _Live().say(f"{written.path}/card.yaml: {written.card.name} is now {written.hash}")
+
+
 def _version(shown: bool) -> None:
     if shown:
         typer.echo(f"auricle-build {__version__}")

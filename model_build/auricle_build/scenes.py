@@ -219,10 +219,16 @@ class _Bag:
         return self._items[self._left.pop()]
 
 
-def medley(seed: int, foreign: Sequence[Sound], sample_rate: int, level_dbfs: tuple[float, float]) -> Sound:
-    """Every foreign sound once, one after the other, each at a drawn level: negatives that are no repetition."""
+def medley(
+    seed: int, foreign: Sequence[Sound], names: Sequence[str], sample_rate: int, level_dbfs: tuple[float, float]
+) -> tuple[Sound, list[Event]]:
+    """Every foreign sound once, one after the other, each at a drawn level: negatives that are no repetition.
+
+    Returns:
+        the sound ``(n,)`` float32, and which sound is where.
+    """
     rng = np.random.default_rng(seed)
-    parts = []
+    parts, what, at = [], [], 0
     fade = round(FADE_S * sample_rate)
     for index in rng.permutation(len(foreign)):
         first, last = sounds.sounding(foreign[index])
@@ -233,7 +239,9 @@ def medley(seed: int, foreign: Sequence[Sound], sample_rate: int, level_dbfs: tu
         part[:fade] *= np.linspace(0, 1, fade, dtype=np.float32)
         part[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
         parts.append(np.clip(part, -1.0, 1.0))
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        what.append(Event(at / sample_rate, (at + len(part)) / sample_rate, names[index]))
+        at += len(part)
+    return np.concatenate([np.zeros(0, np.float32), *parts]), what
 
 
 @dataclass(frozen=True)
@@ -272,14 +280,16 @@ def material(rec: Mapping[str, Any], folds: Sequence[int], root: Path, backgroun
     return Material(events, backgrounds, foreign)
 
 
-def _load(clips: Sequence[Clip], sample_rate: int, say: Callable[[str], None]) -> list[Sound]:
-    found = []
+def _load(clips: Sequence[Clip], sample_rate: int, say: Callable[[str], None]) -> tuple[list[Sound], list[str]]:
+    """The sounds that can be read, and what each is: label and file."""
+    found, names = [], []
     for clip in clips:
         try:
             found.append(sounds.load(clip.path, sample_rate, clip.onset_s, clip.offset_s))
+            names.append(f"{clip.label} {clip.path.stem}")
         except AudioError as error:
             say(f"skipped: {error}")
-    return found
+    return found, names
 
 
 def write(
@@ -294,14 +304,16 @@ def write(
 ) -> list[Path]:
     """Write scenes as FLAC, each with its truth beside it (onset, offset, label), and negatives where wanted.
 
-    The negatives are one recording of every foreign sound once, and the backgrounds as they are, in ``negatives``.
+    The negatives are one recording of every foreign sound once (beside it, which is where), and the backgrounds as they
+    are, in ``negatives``.
 
     Returns:
         the recordings.
     """
     rate = plan.sample_rate
-    events = {label: _load(clips, rate, say) for label, clips in chosen.events.items()}
-    backgrounds, foreign = _load(chosen.backgrounds, rate, say), _load(chosen.foreign, rate, say)
+    events = {label: _load(clips, rate, say)[0] for label, clips in chosen.events.items()}
+    backgrounds, places = _load(chosen.backgrounds, rate, say)
+    foreign, names = _load(chosen.foreign, rate, say)
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for i in range(number):
@@ -314,11 +326,10 @@ def write(
     if negatives:
         folder = out / "negatives"
         folder.mkdir(exist_ok=True)
-        mixed = medley(seed, foreign, rate, (-40.0, -18.0))
-        pieces = {
-            "foreign": mixed,
-            **{clip.path.stem: s for clip, s in zip(chosen.backgrounds, backgrounds, strict=True)},
-        }
+        mixed, what = medley(seed, foreign, names, rate, (-40.0, -18.0))
+        # So that a false alarm can be traced to its clip, and the clip trained on.
+        truth.write(folder / "foreign.txt", what)
+        pieces = {"foreign": mixed, **dict(zip((place.split(" ", 1)[1] for place in places), backgrounds, strict=True))}
         for name, sound in pieces.items():
             if len(sound):
                 soundfile.write(folder / f"{name}.flac", np.clip(sound, -1.0, 1.0), rate, subtype="PCM_16")
