@@ -43,8 +43,8 @@ format: $(VENV)/.stamp-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.stamp-dev
-	$(BIN)/python -m pytest -m bench -s -q tests/bench
+bench: $(VENV)/.stamp-bench
+	set -e; for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench; done
 
 soak: $(VENV)/.stamp-dev $(VENV)/.stamp-build
 	$(BIN)/python -m pytest -m soak -s --timeout 0
@@ -72,6 +72,10 @@ $(VENV)/.stamp-runtime: pyproject.toml | $(BIN)/python
 
 $(VENV)/.stamp-dev: pyproject.toml $(VENV)/.stamp-runtime
 	$(BIN)/python -m pip install -q -e '.[dev,plot]'
+	@touch $@
+
+$(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-dev
+	$(BIN)/python -m pip install -q -e '.[bench]'
 	@touch $@
 
 # The model side is wanted, not needed: its tests skip by name where TensorFlow cannot be had.

@@ -23,7 +23,6 @@ from typing import Any
 import librosa
 import noisereduce
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from pymicro_features import MicroFrontend
 
@@ -33,7 +32,6 @@ RATE, HOP, N_FFT, WIN = 16_000, 160, 512, 400
 FRAMES = {"sample_rate": RATE, "n_fft": N_FFT, "win_length": WIN, "hop_length": HOP}
 LOG_MEL = {"kind": "log_mel", "n_mels": 64}
 MFCC = {"kind": "mfcc", "n_mels": 64, "n_mfcc": 20}
-CQT_LEAST_RATIO, GATE_LEAST_RATIO = 20, 200
 
 Work = tuple[Callable[[], object], int]
 
@@ -217,21 +215,29 @@ def hour() -> dict[str, float]:
     return {"hour": ratio, "grown_kb": float(grown_kb)}
 
 
-@pytest.mark.bench
-@pytest.mark.timeout(0)
-def test_the_front_end_costs_what_it_should() -> None:
-    """At most twice pymicro-features hop by hop, faster in blocks; 200 and 20 times cheaper than windows anew."""
+def main() -> int:
+    """Measure, then hold the ratios against the aims; 1 if one is missed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ratios = {**log_mel(), **gated(), **cqt(), **hour()}
-    assert ratios["hop by hop"] <= 2
-    assert ratios["blocks"] < 1
-    assert ratios["gate"] >= GATE_LEAST_RATIO
-    assert ratios["chroma_cqt"] >= CQT_LEAST_RATIO
-    assert ratios["chroma_cens"] >= CQT_LEAST_RATIO
-    assert ratios["hour"] < 1.5
-    assert ratios["grown_kb"] < 4096
+        found = {**log_mel(), **gated(), **cqt(), **hour()}
+    aims = [
+        ("log-mel hop by hop, times pymicro-features", found["hop by hop"], 2.0, False),
+        ("log-mel in blocks of 1 s, times pymicro-features", found["blocks"], 1.0, False),
+        ("noisereduce + librosa, times gate and MFCC", found["gate"], 200.0, True),
+        ("librosa, times chroma_cqt", found["chroma_cqt"], 20.0, True),
+        ("librosa, times chroma_cens", found["chroma_cens"], 20.0, True),
+        ("an hour's last quarter, times its first", found["hour"], 1.5, False),
+        ("memory grown in an hour, KiB", found["grown_kb"], 4096.0, False),
+    ]
+    missed = 0
+    print(f"\n{'':52}{'found':>10}{'aim':>12}")
+    for name, value, aim, at_least in aims:
+        met = value >= aim if at_least else value <= aim
+        missed += not met
+        bound = f"{'>=' if at_least else '<='} {aim:g}"
+        print(f"{name:52}{value:10.2f}{bound:>12}{'' if met else '  missed'}")
+    return min(missed, 1)
 
 
 if __name__ == "__main__":
-    test_the_front_end_costs_what_it_should()
+    raise SystemExit(main())
