@@ -24,6 +24,9 @@ STEADY_S = 1.0
 FLAPS, FLAPPING_RETRY_S = 5, 30.0
 """... and after so many times in a row each retry waits twice as long, up to this."""
 
+LATE_S = 0.5
+"""When the consumer itself was held up for longer, so was the poller: old sound says nothing of the other side yet."""
+
 
 @dataclass(slots=True)
 class Counters:
@@ -87,7 +90,7 @@ class Live:
         self._in_segment = False
         self._zeros = 0
         self._silent = False
-        self._polled_s = self._delivered_s = 0.0
+        self._polled_s = self._delivered_s = self._lenient_until_s = 0.0
         self._feed: Feed | None = None
         self._before: Feed | None = None  # the feed before this one
         self._skip_to = 0
@@ -135,6 +138,8 @@ class Live:
 
     def poll(self, now_s: float) -> Iterator[Piece]:
         """The pieces that wait; starts, gives up and restarts the other side when it is time."""
+        if now_s - self._polled_s > LATE_S:
+            self._lenient_until_s = now_s + LATE_S
         self._polled_s = now_s
         self._bury()
         if self._clock is not None and (step_s := self._clock.stepped()) is not None:
@@ -330,6 +335,8 @@ class Live:
 
     def _hanging(self, feed: Feed, now_s: float) -> str | None:
         """Why this feed must be given up, if it must. One that has never spoken is given longer each time."""
+        if now_s < self._lenient_until_s:
+            return None
         if feed.heard_ns is not None:
             age_s = now_s - feed.heard_ns / 1e9
             return f"no sound for {age_s:.1f} s" if age_s > self.stall_s else None
