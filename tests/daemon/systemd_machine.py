@@ -181,8 +181,13 @@ class Machine:
         return done
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command inside and read what it says while it runs."""
-        return subprocess.Popen(self._inside(command), stdout=subprocess.PIPE, text=True)
+        """Start a command inside and read what it says while it runs; `end` ends it."""
+        return subprocess.Popen(self._inside(command), stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        """End a command that was started: nsenter waits for it as for a child, so both must go."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
 
     def _inside(self, command: Sequence[str]) -> list[str]:
         clean = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
