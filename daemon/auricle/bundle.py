@@ -171,13 +171,16 @@ def find(model: str, models_dir: Path | None = None) -> Path:
     )
 
 
+_LOWEST, _HIGHEST = np.array(-128, np.float32), np.array(127, np.float32)
+
+
 def quantise(rows: NDArray[np.float32], affine: Affine) -> NDArray[np.int8]:
     """Values to int8, saturating at the ends, never wrapping."""
     q = rows * np.float32(1.0 / affine.scale)
     np.rint(q, out=q)
     q += np.float32(affine.zero_point)
-    np.maximum(q, np.float32(-128), out=q)
-    np.minimum(q, np.float32(127), out=q)
+    np.maximum(q, _LOWEST, out=q)
+    np.minimum(q, _HIGHEST, out=q)
     return q.astype(np.int8)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from auricle.errors import ModelError
 
@@ -48,6 +52,20 @@ def load(content: bytes, shapes: Mapping[str, Sequence[int]] | None = None) -> A
     except (ValueError, RuntimeError) as e:
         raise ModelError(f"not a TFLite model that can be run ({str(e).splitlines()[0] if str(e) else e!r})") from None
     return interpreter
+
+
+def memory(interpreter: Any, index: int) -> NDArray[Any]:
+    """A tensor's own memory as an array, to read after `invoke` and to write before it: a copy costs a tenth of what
+    `set_tensor` and `get_tensor` do.
+
+    The runtime lets go of a tensor's memory only when tensors are resized or allocated anew, which nobody does after
+    `load`. Its own views forbid `invoke` while they are kept; this one does not, so that whoever keeps it must keep the
+    interpreter as long.
+    """
+    own = interpreter.tensor(index)()
+    address, size, kind, shape = own.ctypes.data, own.nbytes, own.dtype, own.shape
+    del own
+    return np.frombuffer((ctypes.c_byte * size).from_address(address), kind).reshape(shape)
 
 
 @contextmanager

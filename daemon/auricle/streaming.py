@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,24 @@ if TYPE_CHECKING:
     from auricle.bundle import Card
 
 
+class _Tensors:
+    """The states of the sources that are heard together, a row each; the newest may still lie in a graph's outputs."""
+
+    __slots__ = ("arrays", "home")
+
+    def __init__(self, arrays: list[NDArray[np.int8]]) -> None:
+        self.arrays = arrays
+        self.home: _Graph | None = None
+
+    def settle(self) -> list[NDArray[np.int8]]:
+        """The states themselves, fetched from the graph where they lie."""
+        if (home := self.home) is not None:
+            for array, memory in zip(self.arrays, home.states_out, strict=True):
+                array[...] = memory
+            home.guest = self.home = None
+        return self.arrays
+
+
 class State:
     """What one source's network remembers: one row of every tensor, beside those of the sources it was heard with.
 
@@ -23,18 +42,21 @@ class State:
 
     __slots__ = ("row", "tensors")
 
-    def __init__(self, tensors: list[NDArray[np.int8]], row: int) -> None:
+    def __init__(self, tensors: _Tensors, row: int) -> None:
         self.tensors, self.row = tensors, row
 
 
-class _Graph(NamedTuple):
-    """The graph resized to one number of sources and frames; where its tensors are, the states in the card's order."""
+@dataclass(eq=False, slots=True)
+class _Graph:
+    """The graph resized to one number of sources and frames, and the memory of its tensors, states in the card's
+    order. Its outputs hold the newest states of its ``guest`` until somebody else is heard by it."""
 
     interpreter: Any
-    source: int
-    scores: int
-    states_in: list[int]
-    states_out: list[int]
+    source: NDArray[np.int8]
+    scores: NDArray[np.int8]
+    states_in: list[NDArray[np.int8]]
+    states_out: list[NDArray[np.int8]]
+    guest: _Tensors | None = None
 
 
 class StreamNetwork:
@@ -63,7 +85,8 @@ class StreamNetwork:
 
     def begin(self) -> State:
         """The state at a segment's start: zero points, which stand for no sound at all."""
-        return State([np.full(state.shape, state.zero_point, np.int8) for state in self._stream.states], 0)
+        zero = [np.full(state.shape, state.zero_point, np.int8) for state in self._stream.states]
+        return State(_Tensors(zero), 0)
 
     def __call__(self, rows: NDArray[np.int8], states: Sequence[State]) -> NDArray[np.int8]:
         """Scores ``(sources, n / stride, n_labels)`` at the end of every stride of ``(sources, n, n_features)``.
@@ -74,15 +97,23 @@ class StreamNetwork:
         """
         n_sources, n = rows.shape[:2]
         graph = self._graphs.get((n_sources, n)) or self._graph(n_sources, n)
-        interpreter = graph.interpreter
         tensors = _gather(states)
-        interpreter.set_tensor(graph.source, rows[..., None])
-        for index, tensor in zip(graph.states_in, tensors, strict=True):
-            interpreter.set_tensor(index, tensor)
-        interpreter.invoke()
-        tensors[:] = map(interpreter.get_tensor, graph.states_out)
-        scores: NDArray[np.int8] = interpreter.get_tensor(graph.scores)
-        return scores.reshape(n_sources, -1, self._n_labels)
+        if tensors.home is graph:
+            newest = graph.states_out
+        else:
+            newest = tensors.settle()
+            if graph.guest is not None:
+                graph.guest.settle()
+        graph.source[..., 0] = rows
+        for memory, state in zip(graph.states_in, newest, strict=True):
+            memory[...] = state
+        graph.interpreter.invoke()
+        graph.guest, tensors.home = tensors, graph
+        return graph.scores[:, :, 0].copy()
+
+    def interpreter(self, n_sources: int, n: int) -> Any:
+        """The runtime's own object for so many sources and frames, for what is measured beside it."""
+        return (self._graphs.get((n_sources, n)) or self._graph(n_sources, n)).interpreter
 
     def _graph(self, n_sources: int, n: int) -> _Graph:
         stream = self._stream
@@ -92,7 +123,8 @@ class StreamNetwork:
             interpreter = litert.load(self._content, shapes)
         except ModelError as e:
             raise ModelError(f"{self._where}: {e}") from None
-        tensors = {t["name"]: t["index"] for t in interpreter.get_input_details() + interpreter.get_output_details()}
+        details = interpreter.get_input_details() + interpreter.get_output_details()
+        tensors = {t["name"]: litert.memory(interpreter, t["index"]) for t in details}
         inputs = [state.input for state in stream.states]
         outputs = [state.output for state in stream.states]
         if missing := {stream.input, stream.output, *inputs, *outputs} ^ set(tensors):
@@ -134,13 +166,14 @@ class StreamNetwork:
                     )
 
 
-def _gather(states: Sequence[State]) -> list[NDArray[np.int8]]:
-    """The states of several sources as rows of one list of tensors, which from now on is theirs alone."""
+def _gather(states: Sequence[State]) -> _Tensors:
+    """The states of several sources as rows of one set of tensors, which from now on is theirs alone."""
     tensors = states[0].tensors
-    if len(tensors[0]) == len(states) and all(s.tensors is tensors and s.row == i for i, s in enumerate(states)):
+    together = len(tensors.arrays[0]) == len(states)
+    if together and (len(states) == 1 or all(s.tensors is tensors and s.row == i for i, s in enumerate(states))):
         return tensors
-    rows = [[tensor[s.row : s.row + 1] for tensor in s.tensors] for s in states]
-    tensors = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+    rows = [[array[s.row : s.row + 1] for array in s.tensors.settle()] for s in states]
+    tensors = _Tensors([np.concatenate(parts) for parts in zip(*rows, strict=True)])
     for i, state in enumerate(states):
         state.tensors, state.row = tensors, i
     return tensors
