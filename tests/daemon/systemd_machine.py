@@ -190,8 +190,8 @@ class Machine:
         process.wait(5)
 
     def _inside(self, command: Sequence[str]) -> list[str]:
-        clean = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
-        return ["nsenter", "-t", str(self._init), "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--net", "--wd=/",
+        clean = ("env", "-i", "--chdir=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
+        return ["nsenter", "-t", str(self._init), "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--net",
                 "--", *clean, *command]  # fmt: skip
 
     def write(self, path: str, content: str) -> None:
