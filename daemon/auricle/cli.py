@@ -362,6 +362,14 @@ def devices(
 
 
 @app.command()
+def doctor(json: Json = False, config: ConfigFile = None) -> None:
+    """Look this machine over: each line is ok, or says what to do; exit 1 if something is to be mended."""
+    from auricle import doctor as doctors
+
+    raise typer.Exit(doctors.doctor(lambda: _config(config), as_json=json))
+
+
+@app.command()
 def models(json: Json = False, config: ConfigFile = None) -> None:
     """List the models that can be used by name."""
     from auricle import catalogue
