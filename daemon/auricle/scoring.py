@@ -256,3 +256,27 @@ def poisson_interval(n: int, confidence: float = 0.95) -> tuple[float, float]:
 def poisson_bound(n: int, confidence: float = 0.95) -> float:
     """The exact one-sided upper bound for the mean of a count: 3.0 where nothing came (the rule of three)."""
     return _mean_for(n, 1 - confidence)
+
+
+def prediction_interval(counts: Sequence[int], confidence: float = 0.95) -> tuple[float, float]:
+    """Between how many as many hours again should bring, if these came in stretches alike.
+
+    The rate is as likely as the count makes it (Jeffreys' prior), so that the next count is negative binomial.
+    Where alarms come in clumps (Pearson's chi-square over its degrees of freedom above 1), clumps are counted instead.
+    """
+    total, n = sum(counts), len(counts)
+    mean = total / n
+    spread = sum((count - mean) ** 2 for count in counts) / mean / (n - 1) if total and n > 1 else 1.0
+    clump = max(1.0, spread)
+    tail, shape = (1 - confidence) / 2, total / clump + 0.5
+    # With as many hours before as after, success has probability a half.
+    log_p, below, i = -shape * math.log(2), 0.0, 0
+    low: int | None = None
+    while True:
+        below += math.exp(log_p)
+        if low is None and below > tail:
+            low = i
+        if below >= 1 - tail:
+            return (low or 0) * clump, i * clump
+        log_p += math.log((i + shape) / (i + 1) / 2)
+        i += 1

@@ -11,173 +11,14 @@ from pathlib import Path
 import msgspec
 
 from auricle import config, pipeline, plots, scoring
+from auricle.budget import DURATIONS_MS, Outcome, Stretches, outcomes, settle, sweep, with_margin
 from auricle.bundle import Bundle
 from auricle.config_layers import SYSTEM_FILE
-from auricle.decision import Rule
 from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.evaluate import Heard, gather
 from auricle.hearing import Hearer, Progress, bar
-from auricle.scoring import Tally
 
 FRAGMENT = Path("conf.d") / "50-tuned.yaml"
-
-THRESHOLDS = (
-    *(n / 20 for n in range(4, 18)),
-    0.88,
-    0.9,
-    0.92,
-    0.94,
-    0.95,
-    0.96,
-    0.97,
-    0.98,
-    0.985,
-    0.99,
-    0.993,
-    0.996,
-    1.0,
-)
-"""What is tried. int8 scores end at 255/256, so that 1 silences a label."""
-DURATIONS_MS = (100.0, 300.0, 600.0)
-HYSTERESES = (0.05, 0.1, 0.2, 0.3)
-_MOST_ALARMS = 2000
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a label's rule gives on the recordings."""
-
-    rule: Rule
-    alarms: int
-    true: int
-    noticed: int
-    onset_f1: float
-
-    @property
-    def recall(self) -> float | None:
-        """Share of the true events noticed; None without truth."""
-        return self.noticed / self.true if self.true else None
-
-
-Outcomes = Mapping[str, Sequence[Outcome]]
-
-
-def outcomes(hearer: Hearer, heard: Sequence[Heard], rules: Mapping[str, Rule]) -> dict[str, Outcome]:
-    """What every label's rule gives; the rules do not see each other, so that all are tried in one replay."""
-    tally = Tally(hearer.labels)
-    alarms, noticed = dict.fromkeys(hearer.labels, 0), dict.fromkeys(hearer.labels, 0)
-    for item in heard:
-        reported = hearer.decide(item.hearing, rules)
-        tally.add_events(item.truth, reported, offsets=False)
-        for event in scoring.false_alarms(item.truth, reported):
-            alarms[event.label] += 1
-        for true in scoring.noticed(item.truth, reported):
-            noticed[true.label] += 1
-    return {
-        label: Outcome(rules[label], alarms[label], counts.true, noticed[label], counts.f1 if counts.true else math.nan)
-        for label, counts in tally.per_label.items()
-    }
-
-
-def sweep(
-    hearer: Hearer,
-    heard: Sequence[Heard],
-    progress: Progress | None = None,
-    *,
-    durations_ms: Sequence[float] = DURATIONS_MS,
-) -> dict[str, list[Outcome]]:
-    """Every threshold with every minimum duration, for every label, at the hysteresis in force."""
-    durations = [round(ms * hearer.rate / 1000) for ms in durations_ms]
-    found: dict[str, list[Outcome]] = {label: [] for label in hearer.labels}
-    tried = [(threshold, duration) for threshold in THRESHOLDS for duration in durations]
-    for i, (threshold, duration) in enumerate(tried, start=1):
-        rules = {
-            label: dataclasses.replace(
-                rule,
-                threshold=threshold,
-                hysteresis=min(rule.hysteresis, threshold / 2),
-                min_duration_samples=duration,
-            )
-            for label, rule in hearer.rules.items()
-        }
-        for label, outcome in outcomes(hearer, heard, rules).items():
-            found[label].append(outcome)
-        if progress is not None:
-            progress(i / len(tried))
-    return found
-
-
-def choose(
-    tried: Outcomes, in_force: Mapping[str, Rule], hours: float, per_hour: float, own: Mapping[str, float]
-) -> dict[str, Outcome]:
-    """The outcome of every label that together notice most while the false alarms stay within the budget.
-
-    Of a label whose truth is known the recall counts; of another how low its threshold is, which is never lowered below
-    the one in force: what it would notice, and what it would mistake, nobody has shown.
-
-    Args:
-        hours: heard in all.
-        per_hour: false alarms of all labels together.
-        own: a tighter budget for single labels.
-    """
-    most = min(_allowed(per_hour, hours), _MOST_ALARMS)
-    best: list[tuple[float, dict[str, Outcome]]] = [(0.0, {})] * (most + 1)
-    for label, options in tried.items():
-        limit = min(most, _allowed(own[label], hours)) if label in own else most
-        steps = _frontier(options, in_force[label], limit)
-        # The knapsack, exactly: best[k] holds the labels so far with at most k alarms.
-        grown: list[tuple[float, dict[str, Outcome]]] = []
-        for k in range(most + 1):
-            value, step = max(
-                ((best[k - o.alarms][0] + worth, o) for worth, o in steps if o.alarms <= k), key=lambda pair: pair[0]
-            )
-            grown.append((value, {**best[k - step.alarms][1], label: step}))
-        best = grown
-    return best[most][1]
-
-
-def _allowed(per_hour: float, hours: float) -> int:
-    # A hair more, so that 0.5 an hour in 2 h is one in spite of rounding.
-    return math.floor(per_hour * hours + 1e-9)
-
-
-def _frontier(options: Sequence[Outcome], now: Rule, limit: int) -> list[tuple[float, Outcome]]:
-    """For every number of alarms the best outcome, with its worth; none that more alarms do not improve."""
-
-    def worth(o: Outcome) -> float:
-        return 1 - o.rule.threshold if o.recall is None else o.recall
-
-    def better(o: Outcome) -> tuple[float, ...]:
-        # Of equals: the better onsets, then the rule nearest to the usual duration, then the higher threshold.
-        onset = 0.0 if math.isnan(o.onset_f1) else round(o.onset_f1, 3)
-        return worth(o), onset, -o.rule.min_duration_samples, o.rule.threshold
-
-    allowed = [
-        o
-        for o in options
-        if o.alarms <= limit and (o.true or o.rule.threshold >= now.threshold or o.rule.threshold == 1)
-    ]
-    found: list[tuple[float, Outcome]] = []
-    for alarms in sorted({o.alarms for o in allowed}):
-        top = max((o for o in allowed if o.alarms == alarms), key=better)
-        if not found or better(top) > better(found[-1][1]):
-            found.append((worth(top), top))
-    return found
-
-
-def settle(hearer: Hearer, heard: Sequence[Heard], chosen: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """Try other hystereses at the chosen thresholds: taken where the onsets get better, and nothing gets worse."""
-    found = dict(chosen)
-    for hysteresis in HYSTERESES:
-        rules = {
-            label: dataclasses.replace(o.rule, hysteresis=min(hysteresis, round(o.rule.threshold / 2, 4)))
-            for label, o in chosen.items()
-        }
-        for label, o in outcomes(hearer, heard, rules).items():
-            now = found[label]
-            if o.true and o.alarms <= now.alarms and o.noticed >= now.noticed and o.onset_f1 > now.onset_f1:
-                found[label] = o
-    return found
 
 
 class LabelTuned(msgspec.Struct):
@@ -195,14 +36,22 @@ class LabelTuned(msgspec.Struct):
 
 
 class Tuned(msgspec.Struct):
-    """What `tune` found. Rates are an hour; ``bound`` is the exact one-sided 95 % bound of the rate."""
+    """What `tune` found.
+
+    ``false_alarms`` is counted on the recordings that the rules were fitted to; ``expected_per_hour`` by rules fitted
+    without the stretch that is counted, and from ``low`` to ``high`` should lie, with 95 % probability, the rate of as
+    many hours again. ``bound_per_hour`` is the exact one-sided 95 % bound of the rate, by the expected count.
+    """
 
     budget_per_hour: float
     hours: float
     false_alarms: int
     false_alarms_before: int
+    expected_per_hour: float
+    low_per_hour: float
+    high_per_hour: float
     bound_per_hour: float
-    hours_needed: float
+    hours_needed: float | None
     promised: bool
     labels: dict[str, LabelTuned]
 
@@ -217,11 +66,11 @@ def tune(
     """Choose the rules for a budget; with them, all that was tried."""
     tried = sweep(hearer, heard, progress)
     hours = hearer.hours([item.hearing for item in heard])
-    chosen = settle(hearer, heard, choose(tried, hearer.rules, hours, per_hour, own or {}))
+    chosen, counts = with_margin(tried, hearer.rules, Stretches(hearer, heard).hours, per_hour, own or {})
+    chosen = settle(hearer, heard, chosen)
     before = outcomes(hearer, heard, hearer.rules)
-    count = sum(o.alarms for o in chosen.values())
-    bound = scoring.poisson_bound(count) / hours
-    needed = scoring.poisson_bound(0) / per_hour if per_hour else math.inf
+    low, high = scoring.prediction_interval(counts)
+    bound = scoring.poisson_bound(sum(counts)) / hours
     labels = {
         label: LabelTuned(
             threshold=round(o.rule.threshold, 4),
@@ -236,28 +85,36 @@ def tune(
         )
         for label, o in chosen.items()
     }
-    return Tuned(
-        per_hour,
-        round(hours, 4),
-        count,
-        sum(o.alarms for o in before.values()),
-        round(bound, 4),
-        round(needed, 2),
-        bound <= per_hour,
-        labels,
-    ), tried
+    tuned = Tuned(
+        budget_per_hour=per_hour,
+        hours=round(hours, 4),
+        false_alarms=sum(o.alarms for o in chosen.values()),
+        false_alarms_before=sum(o.alarms for o in before.values()),
+        expected_per_hour=round(sum(counts) / hours, 4),
+        low_per_hour=round(low / hours, 4),
+        high_per_hour=round(high / hours, 4),
+        bound_per_hour=round(bound, 4),
+        hours_needed=round(scoring.poisson_bound(0) / per_hour, 2) if per_hour else None,
+        promised=bound <= per_hour,
+        labels=labels,
+    )
+    return tuned, tried
 
 
 def remarks(tuned: Tuned) -> list[str]:
     """What the figures mean, and what they cannot say, as lines."""
     lines = [
-        f"{tuned.false_alarms} false alarms in {tuned.hours:.2f} h, {tuned.false_alarms_before} with the rules before; "
-        f"at 95 % confidence at most {tuned.bound_per_hour:.2f} an hour."
+        f"{tuned.false_alarms} false alarms in these {tuned.hours:.2f} h; {tuned.false_alarms_before} before.",
+        f"On new recordings expect {tuned.expected_per_hour:.2f} an hour (95 %: {tuned.low_per_hour:.2f} to "
+        f"{tuned.high_per_hour:.2f} in as many hours again): rules fit best what they were fitted to.",
     ]
     if not tuned.promised:
+        needed = (
+            "no number of hours is enough" if tuned.hours_needed is None else f"{tuned.hours_needed:.1f} h without one"
+        )
         lines.append(
-            f"Too few hours to promise {tuned.budget_per_hour:g} an hour: that takes {tuned.hours_needed:.1f} h "
-            "without a false alarm (no alarm in H hours bounds the rate only at 3/H). Record more, and tune again."
+            f"Too few hours to promise {tuned.budget_per_hour:g} an hour: it may be {tuned.bound_per_hour:.2f} (95 %). "
+            f"No alarm in H hours bounds it only at 3/H: for a promise, {needed}. Record more, and tune again."
         )
     silenced = [label for label, found in tuned.labels.items() if found.threshold >= 1]
     if silenced:

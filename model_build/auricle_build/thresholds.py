@@ -11,16 +11,16 @@ import msgspec
 import numpy as np
 import yaml
 
+from auricle import budget, config, scoring
 from auricle import bundle as bundles
-from auricle import config, scoring, tune
 from auricle import evaluate as evaluates
+from auricle.budget import Outcome
 from auricle.bundle import Bundle
 from auricle.config_sections import DEFAULT_THRESHOLD
 from auricle.decision import Rule
 from auricle.errors import ConfigError
 from auricle.evaluate import Heard
 from auricle.hearing import Hearer
-from auricle.tune import Outcome
 
 LEAST_EVENTS = 5
 """Of a label with fewer events found, the lag of all is taken."""
@@ -74,12 +74,12 @@ def measure_lags(
 
 
 def never_silent(
-    tried: tune.Outcomes, chosen: Mapping[str, Outcome], hours: float, least_recall: float, spare_per_hour: float
+    tried: budget.Outcomes, chosen: Mapping[str, Outcome], hours: float, least_recall: float, spare_per_hour: float
 ) -> dict[str, Outcome]:
     """A label that would notice less than ``least_recall`` of its events is opened, if that costs little enough.
 
-    One clip that sounds like a dog, in an hour or two of foreign sounds, would else silence every dog for ever. Taken is
-    the rule that notices most at no more than ``spare_per_hour`` false alarms of this label; it must reach the least.
+    One clip that sounds like a dog, in an hour or two of foreign sounds, would else silence every dog for ever. Taken
+    is the rule that notices most at no more than ``spare_per_hour`` of its false alarms; it must reach the least.
     """
     found = dict(chosen)
     for label, outcome in chosen.items():
@@ -136,8 +136,8 @@ def choose(
     for fault in faults:
         say(f"skipped: {fault}")
     hours = hearer.hours([item.hearing for item in heard])
-    tried = tune.sweep(hearer, heard, durations_ms=(usual,))
-    strict = tune.choose(tried, hearer.rules, hours, per_hour, {})
+    tried = budget.sweep(hearer, heard, durations_ms=(usual,))
+    strict = budget.choose(tried, hearer.rules, hours, per_hour, {})
     chosen = never_silent(tried, strict, hours, least_recall, spare_per_hour)
     thresholds = {label: o.rule.threshold for label, o in chosen.items()}
     figures: dict[str, Any] = {
@@ -155,13 +155,13 @@ def choose(
         for fault in faults:
             say(f"skipped: {fault}")
         own_hours = own.hours([item.hearing for item in quiet])
-        before = tune.outcomes(own, quiet, own.rules)
-        raised = tune.choose(tune.sweep(own, quiet, durations_ms=(usual,)), own.rules, own_hours, per_hour, {})
+        before = budget.outcomes(own, quiet, own.rules)
+        raised = budget.choose(budget.sweep(own, quiet, durations_ms=(usual,)), own.rules, own_hours, per_hour, {})
         for label, o in raised.items():
             # Raised to silence it would be of no use to anybody: then the scenes' threshold stands, and the card tells.
             if before[label].alarms and o.rule.threshold < 1:
                 thresholds[label] = max(thresholds[label], o.rule.threshold)
-        after = tune.outcomes(
+        after = budget.outcomes(
             own, quiet, {k: dataclasses.replace(r, threshold=thresholds[k]) for k, r in own.rules.items()}
         )
         figures["unseen"] = {"judged_by": "itself", "recordings": len(quiet), "shipped": _summary(after, own_hours)}
