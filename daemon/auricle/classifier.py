@@ -13,7 +13,7 @@ from auricle.streaming import State
 
 _LONG_CALL = 32
 """Frames in a call when many wait: beyond this a frame costs no less."""
-_SOURCES = (16, 4, 1)
+_SOURCES = (16, 8, 4, 2, 1)
 """Sources in a call: few numbers, since every one has a graph of its own in memory."""
 
 

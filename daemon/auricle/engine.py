@@ -20,7 +20,7 @@ HEALTH_INTERVAL_S = 1.0
 IDLE_S = 0.5
 """The longest sleep: a source that becomes ready sooner says so through `due_s`."""
 MANY, TICK_S = 8, 0.01
-"""So many sources wait for each other this long, so that the sound of several is computed at once."""
+"""So many sources are heard on a common beat, so that the sound of several is computed at once, and ever the same."""
 
 
 class Stop:
@@ -143,7 +143,7 @@ def run(
         if attendant.pollable is not None:
             poller.register(attendant.pollable, zmq.POLLIN)
     while not stop.asked and not all(lane.source.done for lane in lanes):
-        now_s = began_s = time.monotonic()
+        now_s = time.monotonic()
         _hear(lanes, now_s)
         meter.tick(time.monotonic())
         for attendant in attendants:
@@ -153,7 +153,7 @@ def run(
         now_s = time.monotonic()
         due_s = min((lane.source.due_s(now_s) for lane in lanes if not lane.source.done), default=now_s)
         if len(lanes) >= MANY and due_s != now_s:  # at full speed a source is due whenever it is asked
-            due_s = max(due_s, began_s + TICK_S)
+            due_s = TICK_S * math.ceil(due_s / TICK_S)
         wait_s = min(due_s - now_s, IDLE_S)
         if wait_s > 0 and poller.poll(math.ceil(wait_s * 1000)):
             stop.slept()

@@ -8,7 +8,10 @@ contender costs when nothing disturbs it, and ratios of best rounds; all in proc
 
 from __future__ import annotations
 
-import own_core  # first: it sets the number of BLAS threads
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import time
 import warnings
@@ -19,6 +22,7 @@ from typing import Any
 import librosa
 import noisereduce
 import numpy as np
+import own_core
 import pytest
 from numpy.typing import NDArray
 from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures

@@ -1,0 +1,206 @@
+"""The daemon as a user has it, from outside: replay of an hour, one source, hundreds of sources, start, memory.
+
+    python tests/bench/bench_live.py [SECONDS]
+
+The daemon gets a core of its own where the system allows it (SCHED_FIFO: run it as root), since a shared core measures
+its neighbours. A deadline is missed when a decision comes later than one decision hop after its sound was delivered;
+the daemon counts these itself, `late` in `health`.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import own_core
+import soundfile
+import soxr
+import zmq
+
+RATE, HOP_MS = 16_000, 40
+GATE = {"AURICLE__GATE__ENABLED": "on", "AURICLE__DECISION__HOP_MS": str(HOP_MS)}
+SOURCES = 200
+BARE_LOOP = """
+import sys, time
+until = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < until:
+    time.sleep(0.04)
+"""
+
+
+def scene(seconds: float, seed: int = 0) -> np.ndarray:
+    """Noise whose level changes: the gate opens and closes, now and then an event begins."""
+    rng = np.random.default_rng(seed)
+    level = np.repeat(10.0 ** rng.uniform(-3, -1, int(seconds * 5) + 1), RATE // 5)[: int(seconds * RATE)]
+    return (level * rng.standard_normal(len(level))).astype(np.float32)
+
+
+def replay(folder: Path) -> dict[str, float]:
+    """Times real time of `auricle replay` of an hour, start-up taken off, by processor time."""
+    minute = scene(60.0)
+    kinds = {
+        "16 kHz mono WAV": (RATE, "WAV", minute),
+        "48 kHz mono FLAC": (48_000, "FLAC", soxr.resample(minute, RATE, 48_000)),
+    }
+    speeds = {}
+    for name, (rate, container, sound) in kinds.items():
+        short, long = folder / f"minute.{container}", folder / f"hour.{container}"
+        soundfile.write(short, sound, rate, subtype="PCM_16", format=container)
+        with soundfile.SoundFile(long, "w", rate, 1, "PCM_16", format=container) as file:
+            for _ in range(60):
+                file.write(sound)
+        costs = {}
+        for path in (short, long):
+            arguments = ("replay", "--speed", "max", "--no-publish", path)
+            own_core.cost(arguments, GATE)  # into the page cache
+            costs[path] = min(own_core.cost(arguments, GATE).cpu_s for _ in range(3))
+        speeds[name] = 59 * 60 / (costs[long] - costs[short])
+    return speeds
+
+
+@contextmanager
+def daemon(folder: Path, n_sources: int, seconds: float, score_interval_ms: float) -> Iterator[tuple[Any, Any]]:
+    """A daemon that hears so many recordings at speed 1, and a subscriber to it."""
+    sources = []
+    for i in range(n_sources):
+        path = folder / f"{i}.wav"
+        soundfile.write(path, scene(seconds, i), RATE, subtype="PCM_16")
+        sources.append({"name": f"s{i}", "recording": {"path": str(path), "speed": 1}})
+    endpoint = f"ipc://{folder}/events"
+    config = {
+        "sources": sources,
+        "gate": {"enabled": "on"},
+        "decision": {"hop_ms": HOP_MS},
+        "publish": {"endpoint": endpoint, "query": f"ipc://{folder}/q", "score_interval_ms": score_interval_ms},
+        "log": {"level": "error"},
+    }
+    (folder / "auricle.yaml").write_text(json.dumps(config))
+    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+        socket.setsockopt(zmq.RECONNECT_IVL, 5)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.LINGER, 0)
+        for topic in (b"score.", b"health.", b"status."):
+            socket.subscribe(topic)
+        socket.connect(endpoint)
+        state = {"XDG_STATE_HOME": str(folder), "STATE_DIRECTORY": str(folder)}
+        process = own_core.auricle("run", "--config", folder / "auricle.yaml", environ=state)
+        try:
+            yield process, socket
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def hear(n_sources: int, seconds: float, score_interval_ms: float) -> dict[str, float]:
+    """Processor share, memory and lateness of a daemon of so many sources, past its first four seconds."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        daemon(Path(name), n_sources, seconds, score_interval_ms) as (process, socket),
+    ):
+        latencies: list[float] = []
+        marks: list[tuple[float, float, int, int]] = []
+        memory = 0.0
+        stopped = 0
+        began = time.monotonic()
+        while stopped < n_sources:
+            topic, payload = socket.recv_multipart()
+            message = json.loads(payload)
+            if topic.startswith(b"score."):
+                latencies.append(message["latency_ms"])
+            elif topic.startswith(b"status."):
+                stopped += message["source"] is not None and message["state"] == "stopped"
+            elif time.monotonic() - began > 4:
+                heard = message["sources"].values()
+                memory = own_core.pss_mb(process.pid)
+                marks.append(
+                    (
+                        time.monotonic(),
+                        own_core.cpu_s(process.pid),
+                        sum(each["late"] for each in heard),
+                        sum(each["decisions"] for each in heard),
+                    )
+                )
+    (t0, c0, late0, n0), (t1, c1, late1, n1) = marks[0], marks[-1]
+    latencies.sort()
+    return {
+        "cpu_percent": 100 * (c1 - c0) / (t1 - t0),
+        "pss_mb": memory,
+        "late": late1 - late0,
+        "decisions": n1 - n0,
+        "p50_ms": statistics.median(latencies),
+        "p99_ms": latencies[int(0.99 * (len(latencies) - 1))],
+        "worst_ms": latencies[-1],
+    }
+
+
+def bare_loop(seconds: float) -> float:
+    """Processor share of a loop that wakes every 40 ms and does nothing."""
+    process = subprocess.Popen([sys.executable, "-c", BARE_LOOP, str(seconds + 1)])
+    time.sleep(1.0)
+    before = own_core.cpu_s(process.pid)
+    time.sleep(seconds - 1)
+    used = own_core.cpu_s(process.pid) - before
+    process.wait()
+    return 100 * used / (seconds - 1)
+
+
+def start(folder: Path) -> tuple[float, float]:
+    """Seconds from the start of the process to its `status running` and to its first second heard, best of five."""
+    running, first = [], []
+    for _ in range(5):
+        with daemon(folder, 1, 6.0, 0) as (_, socket):
+            began = time.monotonic()
+            while True:
+                topic, payload = socket.recv_multipart()
+                message = json.loads(payload)
+                if topic.startswith(b"status.") and message["state"] == "running" and message["source"] is not None:
+                    running.append(time.monotonic() - began)
+                elif topic.startswith(b"score.") and len(running) > len(first):
+                    # The first decision is about the first window: what came before it was its sound at live pace.
+                    heard_s = message["sample"] / RATE
+                    first.append(time.monotonic() - began - heard_s + HOP_MS / 1000)
+                    break
+    return min(running), min(first)
+
+
+def measure(seconds: float) -> list[str]:
+    """The table as lines of Markdown."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        speeds = replay(folder)
+        running_s, first_s = start(folder)
+    loop = bare_loop(10.0)
+    one = hear(1, seconds, 0)
+    many = hear(SOURCES, seconds, 1000)
+    wav, flac = speeds.values()
+    further_mb = (many["pss_mb"] - one["pss_mb"]) / (SOURCES - 1)
+    return [
+        "| | aim | here |",
+        "|-|-|-|",
+        f"| `auricle replay --speed max --no-publish`, marginal, 16 kHz WAV | >= 1000 x | {wav:.0f} x real time |",
+        f"| the same, 48 kHz FLAC | | {flac:.0f} x real time |",
+        f"| one live source, decisions every 40 ms, all published | <= 2 % of a core | {one['cpu_percent']:.2f} % "
+        f"(a bare loop of that pace {loop:.2f} %) |",
+        f"| sample to message at live pace, p50, p99, worst | p99 <= 45 ms | {one['p50_ms']:.1f}, "
+        f"{one['p99_ms']:.1f}, {one['worst_ms']:.1f} ms |",
+        f"| {SOURCES} recordings at speed 1 on one core for {seconds:.0f} s | no deadline of 40 ms missed | "
+        f"{many['late']:.0f} of {many['decisions']:.0f} missed, {many['cpu_percent']:.0f} % of the core |",
+        f"| the same, sample to message, p99, worst | | {many['p99_ms']:.1f}, {many['worst_ms']:.1f} ms |",
+        f"| process start to `status running`; to the first hop processed | < 0.5 s | {running_s:.2f}; {first_s:.2f} s "
+        "|",
+        f"| memory (PSS), one source | <= 80 MB | {one['pss_mb']:.0f} MB |",
+        f"| memory of a further source | <= 2 MB | {further_mb:.2f} MB |",
+    ]
+
+
+if __name__ == "__main__":
+    print("\n".join(measure(float(sys.argv[1]) if len(sys.argv) > 1 else 20.0)))
