@@ -170,7 +170,7 @@ def evaluate(hearer: Hearer, heard: Sequence[Heard]) -> Report:
         recordings=len(heard),
         hours=round(hours, 4),
         hours_without_events=round(hearer.hours([item.hearing for item in heard if item.negative]), 4),
-        unknown_labels=truth.check_labels({item.hearing.path: item.truth for item in heard}, labels),
+        unknown_labels=truth.unknown_labels((event for item in heard for event in item.truth), labels),
         overall=Figures(
             total.true,
             total.reported,

@@ -69,9 +69,9 @@ class Hearer:
         self._stages = Pipeline([scorer.stages, pipeline.smoother(bundle, decision)])
         self._cache = cache
         self._settings = f"{bundle.hash} {decision.hop_ms} {decision.smoothing_ms} {gate}"
-        self.detector = pipeline.detector(
-            bundle, decision, span=self._stages.span, hop=self._stages.hop, update_interval_s=3600.0
-        )
+        self.span, self.hop = self._stages.span, self._stages.hop
+        """Samples before the first decision, and from one to the next."""
+        self.detector = pipeline.detector(bundle, decision, span=self.span, hop=self.hop, update_interval_s=3600.0)
 
     @property
     def labels(self) -> tuple[str, ...]:

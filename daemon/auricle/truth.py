@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,9 +123,9 @@ def find(truth: Path, recordings: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def check_labels(events: Mapping[str, Sequence[Event]], labels: Sequence[str]) -> list[str]:
-    """Labels in truth files that the model does not have, each once: they cannot be judged."""
-    return sorted({event.label for found in events.values() for event in found} - set(labels))
+def unknown_labels(events: Iterable[Event], labels: Sequence[str]) -> list[str]:
+    """Labels of events that the model does not have, each once: they cannot be judged."""
+    return sorted({event.label for event in events} - set(labels))
 
 
 def write(path: Path, events: Sequence[Event]) -> None:
