@@ -13,6 +13,8 @@ STEADY_PPM, HURRY = 500e-6, 0.5
 FAR_NS = 250_000_000
 FIT_S, FIT_POINTS, FIT_MIN_S = 10, 360, 60
 """Drift is fitted through the earliest delivery of every 10 s of the last hour, once there is a minute of it."""
+STRAIGHT_S = 0.03
+"""Deliveries that lie further from their line than this tell of hiccups, not of drift."""
 STEP_NS = 20_000_000
 """The system clock is slewed together with the monotonic one; a difference beyond this is a step."""
 
@@ -145,4 +147,5 @@ class CaptureClock:
         y = [(ns - ns0) / 1e9 - t for t, (_, ns) in zip(x, self._points, strict=True)]
         mean_x, mean_y = sum(x) / n, sum(y) / n
         slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
-        self.drift_ppm = -slope / (1 + slope) * 1e6
+        if max(abs(b - mean_y - slope * (a - mean_x)) for a, b in zip(x, y, strict=True)) < STRAIGHT_S:
+            self.drift_ppm = -slope / (1 + slope) * 1e6

@@ -21,8 +21,10 @@ log = logging.getLogger("auricle")
 READ_BYTES = 65_536
 PACE_NS = 10_000_000_000
 """Over spans of this length the sound is compared with the clock."""
-SPLICE_NS = 300_000_000
-"""Sound that falls behind the clock by more than this, and stays there, was lost without a word."""
+DRIFT_NS = PACE_NS // 2000
+"""By how much a card's own clock may fall behind in a span: 500 ppm, several times what real ones do."""
+SPLICE_NS = 200_000_000
+"""Sound that falls behind by more than this and by more than drift, and stays there, was lost without a word."""
 
 
 class Broken(Exception):
@@ -147,7 +149,7 @@ class Feed:
         self._index += n
 
     def _spliced(self, late_ns: int, now_ns: int) -> int:
-        """Samples by which the sound has fallen behind the clock for good since the span before.
+        """Samples by which the sound has fallen behind the clock for good.
 
         The least lateness of a span forgives every delay that is made up for later.
         """
@@ -155,12 +157,15 @@ class Feed:
         self._pace_late_ns = least
         if now_ns - self._pace_ns < PACE_NS:
             return 0
-        before, self._pace_before_ns = self._pace_before_ns, least
         self._pace_ns, self._pace_late_ns = now_ns, None
-        if before is None or least - before < SPLICE_NS:
+        if self._pace_before_ns is None:
+            self._pace_before_ns = least
             return 0
-        self._pace_before_ns = before
-        return (least - before) * self.rate // 1_000_000_000
+        drifted = min(least, self._pace_before_ns + DRIFT_NS)
+        if least - drifted < SPLICE_NS:
+            self._pace_before_ns = drifted
+            return 0
+        return (least - self._pace_before_ns) * self.rate // 1_000_000_000
 
 
 class Poller:

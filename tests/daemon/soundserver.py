@@ -13,6 +13,7 @@ import subprocess
 import time
 import wave
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ class SoundServer:
             "channel_map=mono",
         )  # fmt: skip
         self._must("pw-metadata", "-n", "settings", "0", "clock.force-rate", str(self.rate))
-        self._must("pw-metadata", "-n", "settings", "0", "clock.force-quantum", str(self.rate // 100))
+        self._must("pw-metadata", "-n", "settings", "0", "clock.force-quantum", str(self.rate // 25))
         wait_for(lambda: b"mic.monitor" in self._tell("pactl", "list", "short", "sources").stdout, "the null sink")
         # It may be the only one there is, and then cannot be chosen.
         self._tell("pactl", "set-default-source", "mic.monitor")
@@ -105,11 +106,13 @@ class SoundServer:
 
     def _spawn(self, *command: str) -> None:
         with open(self.folder / f"{command[-1]}.log", "ab") as log:
-            self._groups.append(
-                subprocess.Popen(
-                    command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
+            process = subprocess.Popen(
+                command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        self._groups.append(process)
+        # A sound card does not wait for a processor, so neither should the one that stands for it.
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, -10)
 
     def _tell(self, *command: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(command, env=self.env, capture_output=True, timeout=10, check=False)

@@ -46,6 +46,16 @@ def test_drift_is_not_claimed_before_it_can_be_known() -> None:
     assert heard.drift_ppm is None
 
 
+def test_hiccups_are_no_drift() -> None:
+    """A card that skips a tenth of a second is not slow: no drift is claimed from it."""
+    heard = CaptureClock(16000)
+    samples, _, delivered = deliveries(np.random.default_rng(6), 16000, 120, 20, 10.0)
+    heard.begin(0, START_NS)
+    for sample, delivered_ns in zip(samples, delivered, strict=True):
+        heard.hear(sample, delivered_ns + (100_000_000 if sample > 30 * 16000 else 0))
+    assert heard.drift_ppm is None
+
+
 def test_time_never_goes_back_and_never_changes_its_mind() -> None:
     """Wild jitter, bursts and losses: told times only rise, and a sample asked for again later has the same time."""
     rng = np.random.default_rng(5)

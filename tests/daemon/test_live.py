@@ -423,6 +423,26 @@ def test_a_splice_without_a_word_is_found_by_the_clock(script: Script) -> None:
     assert [(gap.samples, gap.cause, gap.estimated) for gap in gaps] == [(1000, "lost", True)]
 
 
+def test_small_splices_add_up_and_drift_does_not(script: Script) -> None:
+    """Hiccups of 30 ms are a loss as soon as they come to 0.2 s; a card that is 300 ppm slow loses nothing."""
+    script.polls()
+    for i in range(6000):
+        script.sounds(100)
+        script.now_ns += 30_000  # 300 ppm
+        if i % 4 == 0:
+            script.polls()
+    assert [piece for piece in script.pieces if isinstance(piece, Gap)] == []
+    for i in range(1000):
+        script.sounds(100)
+        script.polls()
+        if i % 100 == 0:
+            script.passes(0.03)
+    gaps = [piece for piece in script.pieces if isinstance(piece, Gap)]
+    assert {(gap.cause, gap.estimated) for gap in gaps} == {("lost", True)}
+    assert 0.2 * RATE <= sum(gap.samples for gap in gaps) <= 0.3 * RATE
+    held(script.pieces, 700_000, sum(gap.samples for gap in gaps))
+
+
 def test_sound_knows_when_it_was_delivered(script: Script) -> None:
     """The clock of the record that brought a block's last sample, not that of the poll."""
     script.polls()
