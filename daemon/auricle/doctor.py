@@ -18,11 +18,11 @@ import numpy as np
 import zmq
 
 from auricle import bundle, config
-from auricle.endpoint import bind
-from auricle.errors import EXIT_SKIPPED, AuricleError, EndpointError, NoDaemonError
+from auricle.endpoint import bind, ipc_path
+from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, EndpointError, NoDaemonError
 from auricle.lane import Lane
 from auricle.publisher import Publisher
-from auricle.recording import Recordings
+from auricle.recording import Reader, Recordings, find
 from auricle.source import NominalClock, Segment, Sound
 from auricle.state import state_dir
 
@@ -106,11 +106,20 @@ def sources(cfg: config.Config) -> Iterator[Finding]:
         yield Finding("ffmpeg", at is not None, at or "not installed", "apt-get install ffmpeg, or your system's like")
     for source in cfg.sources:
         if source.recording is not None:
-            from auricle.recording import find
+            yield recordings(source.name, source.recording.path)
 
-            files, faults = find(source.recording.path)
-            found = faults[0] if faults else f"{len(files)} file(s)"
-            yield Finding(f"recordings of {source.name}", not faults, found, "correct sources[].recording.path")
+
+def recordings(name: str, paths: Sequence[str]) -> Finding:
+    """Whether every recording of a source can be opened."""
+    files, faults = find(paths)
+    for file in files:
+        try:
+            Reader(file).close()
+        except AudioError as e:
+            faults.append(str(e))
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    found = f"{faults[0]}{more}" if faults else f"{len(files)} file(s)"
+    return Finding(f"recordings of {name}", not faults, found, "correct sources[].recording.path, or the files")
 
 
 def microphones(wanted: Sequence[config.Microphone], folder: Path = Path("/dev/snd")) -> Iterator[Finding]:
@@ -174,6 +183,8 @@ def socket(key: str, endpoint: str, cfg: config.Config) -> Finding:
             text, _, remedy = str(e).partition("; ")
             return Finding(key, False, text, remedy or f"set another {key}")
         probe.close()
+    if (path := ipc_path(endpoint)) is not None:
+        path.unlink(missing_ok=True)
     return Finding(key, True, f"{endpoint} is free")
 
 
