@@ -21,7 +21,7 @@ help:
 	@echo "make demo          hear a synthesised scene through the daemon and a subscriber"
 	@echo "make test          run the tests"
 	@echo "make lint          ruff and mypy --strict"
-	@echo "make bench         measure, side by side"
+	@echo "make bench         measure, side by side, and write BENCHMARKS.md"
 	@echo "make soak          the tests that run for minutes or hours"
 	@echo "make test-tflite   the runtime on tflite-runtime, for boards without LiteRT"
 	@echo "make clean         remove the environments"
@@ -44,7 +44,9 @@ format: $(VENV)/.stamp-dev
 	$(BIN)/ruff format
 
 bench: $(VENV)/.stamp-bench
-	set -e; for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench; done
+	$(BIN)/python tests/bench/bench_features.py
+	$(BIN)/python tests/bench/bench_daemon.py
+	$(BIN)/python tests/bench/write_benchmarks.py
 
 soak: $(VENV)/.stamp-dev $(VENV)/.stamp-build
 	$(BIN)/python -m pytest -m soak -s --timeout 0

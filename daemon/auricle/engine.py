@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import signal
@@ -136,6 +137,8 @@ def run(
         progress: called after every round, for a progress bar; may add lanes and take some away.
         attendants: served after every round, and at once when their sockets can be read.
     """
+    # What is here now stays: searching all of it for garbage takes longer than a tick may.
+    gc.freeze()
     meter = Meter(publisher, lanes)
     poller = zmq.Poller()
     poller.register(stop.fileno(), zmq.POLLIN)
