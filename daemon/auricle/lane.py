@@ -181,6 +181,11 @@ class Lane:
         return self._ear
 
     @property
+    def coming(self) -> Ear:
+        """What will hear from the next decision on."""
+        return self._ear if self._next_ear is None else self._next_ear
+
+    @property
     def bundle(self) -> Bundle:
         """The model that hears."""
         return self._ear.bundle
@@ -193,6 +198,8 @@ class Lane:
     def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
         """Other rules from the next sample on, within the segment."""
         self._ear.configure(decision, gate, publish)
+        if self._next_ear is not None:
+            self._next_ear.configure(decision, gate, publish)
         self._next_score = 0
 
     def replace(self, ear: Ear) -> None:

@@ -111,7 +111,7 @@ class Reload:
                 lanes[wanted.name] = self._roster.make(wanted, new, model)
                 continue
             effects = _effects(was.gate, wanted.gate) | _effects(was.decision, wanted.decision)
-            if "segment" in effects or self._roster.lane(wanted.name).bundle.hash != model.hash:
+            if "segment" in effects or self._roster.lane(wanted.name).coming.bundle.hash != model.hash:
                 ears[wanted.name] = Ear(model, wanted.decision, wanted.gate, new.publish)
                 ears[wanted.name].warm()
         return lanes, ears

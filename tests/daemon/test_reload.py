@@ -250,6 +250,25 @@ def test_a_model_is_swapped_at_a_decision(
     assert after - last == here.lane().ear.stages.span
 
 
+def test_of_two_reloads_in_a_row_the_last_one_holds(
+    daemon: Callable[[dict[str, Any]], Daemon], recording: Path, tmp_path: Path
+) -> None:
+    """A second reload before the first one's ear has heard anything: what it says is in force."""
+    model_beside(tmp_path / "models" / "other", name="other")
+    wanted = configuration(recording, models_dir=str(tmp_path / "models"))
+    here = daemon(wanted)
+    here.listen(seconds(2))
+    here.change({**wanted, "model": "other"})
+    here.change(wanted)
+    here.listen(seconds(2))
+    assert {message["model"]["name"] for message in here.of("score.porch.")} == {"esc10"}
+    here.change({**wanted, "model": "other"})
+    here.change({**wanted, "model": "other", "decision": {"threshold": 0.75}})
+    here.listen(seconds(2))
+    assert here.lane().bundle.card.name == "other"
+    assert rule(here).threshold == 0.75
+
+
 def test_a_model_that_does_not_hold_is_kept_out(
     daemon: Callable[[dict[str, Any]], Daemon], recording: Path, tmp_path: Path
 ) -> None:
