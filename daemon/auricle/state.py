@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import threading
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,6 +74,7 @@ class Learned:
         self._learning: dict[str, bool] = {}
         self._complained = False
         self._again_s = 0.0
+        self._writer: threading.Thread | None = None
 
     def restore(self, name: str, gate: NoiseGate) -> None:
         """Give the gate what it had learned in this room, unless it knows already (from a noise profile)."""
@@ -89,18 +91,24 @@ class Learned:
 
     def tick(self, name: str, gate: NoiseGate, now_s: float) -> None:
         """Save once learning is done, and from time to time while the floor goes on following the room."""
-        if now_s < self._again_s:
+        if now_s < self._again_s or (self._writer is not None and self._writer.is_alive()):
             return
         finished = self._learning.get(name, True) and not gate.learning
         self._learning[name] = gate.learning
         if finished or (gate.adaptation_s and now_s >= self._next_s.get(name, 0.0)):
             self._next_s[name] = now_s + SAVE_INTERVAL_S
             self._again_s = now_s + PAUSE_S
-            self.save(name, gate)
+            # A disk may take longer for a file than there is time until the next sound.
+            self._writer = threading.Thread(target=self._write, args=(name, dict(gate.learned)), daemon=True)
+            self._writer.start()
 
     def save(self, name: str, gate: NoiseGate) -> None:
-        """Write what the gate knows of this room, if it knows anything."""
-        arrays: dict[str, Any] = dict(gate.learned)
+        """Write what the gate knows of this room, if it knows anything; it is on the disk when this returns."""
+        if self._writer is not None:
+            self._writer.join()
+        self._write(name, dict(gate.learned))
+
+    def _write(self, name: str, arrays: dict[str, Any]) -> None:
         if not arrays:
             return
         content = io.BytesIO()
