@@ -24,6 +24,8 @@ STEADY_S = 1.0
 FLAPS, FLAPPING_RETRY_S = 5, 30.0
 """... and after so many times in a row each retry waits twice as long, up to this."""
 
+MOST_S = 1.0
+"""Sound given at a poll, at the most: a consumer that cannot keep up comes back to itself between two polls."""
 LATE_S = 0.5
 """When the consumer itself was held up for longer, so was the poller: old sound says nothing of the other side yet."""
 
@@ -82,6 +84,8 @@ class Live:
         self._model_rate = model_rate
         self._ring_s = ring_s
         self.block_s = block_s
+        self.stretch = 1.0
+        """How many times as long as ``block_s`` to wait; settable while it runs."""
         self._counters = Counters(ring_s=ring_s)
         self._next = 0
         self._rate = 0
@@ -134,7 +138,7 @@ class Live:
 
     def due_s(self, now_s: float) -> float:
         """One block after the last poll."""
-        return self._polled_s + self.block_s
+        return self._polled_s + self.stretch * self.block_s
 
     def poll(self, now_s: float) -> Iterator[Piece]:
         """The pieces that wait; starts, gives up and restarts the other side when it is time."""
@@ -186,6 +190,11 @@ class Live:
         )
 
     @property
+    def ring_s(self) -> float:
+        """Sound that can wait."""
+        return self._ring_s
+
+    @property
     def waiting_s(self) -> float:
         """Sound in the ring that waits for the consumer."""
         feed = self._feed
@@ -220,13 +229,16 @@ class Live:
                 yield from self._found(feed, now_s)
             yield from self._pass_over(lost)
         self._skip_to = 0
-        while (item := ring.read()) is not None:
+        # What comes while this is heard waits for the next poll.
+        left = ring.waiting if feed.ended else min(ring.waiting, round(MOST_S * feed.rate))
+        while left > 0 and (item := ring.read(limit=left)) is not None:
             if self._base is None:
                 yield from self._found(feed, now_s)
             assert self._base is not None
             if isinstance(item, Lost):
                 yield from self._pass_over(item)
                 continue
+            left -= len(item.samples)
             assert self._base + item.start == self._next
             if not self._in_segment:
                 self._in_segment = True
