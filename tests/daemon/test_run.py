@@ -68,10 +68,10 @@ def run(folder: Path, recordings: object, *, speed: object = "max") -> list[dict
 
 def test_a_subscriber_in_another_process_hears_the_daemon(tmp_path: Path) -> None:
     """At real time a synthesised sound becomes an event with onset and offset, on its own topic, in order."""
-    samples, (part,) = scene(["rain"], RATE, sound_s=3.5, pause_s=1.0)
+    samples, (part,) = scene(["baby_cry"], RATE, sound_s=3.5, pause_s=1.0)
     write(tmp_path / "scene.wav", samples)
     heard = run(tmp_path, str(tmp_path / "scene.wav"), speed=1)
-    events = [m for m in heard if m["topic"] == "event.porch.rain."]
+    events = [m for m in heard if m["topic"] == "event.porch.baby_cry."]
     phases = [m["phase"] for m in events]
     assert phases[0] == "onset"
     assert phases[-1] == "offset"
@@ -106,7 +106,7 @@ def test_a_signal_ends_the_daemon_cleanly(tmp_path: Path, signal_name: str) -> N
     import signal
     import time
 
-    samples, _ = scene(["rain"], RATE, sound_s=20.0, pause_s=0.5)
+    samples, _ = scene(["baby_cry"], RATE, sound_s=20.0, pause_s=0.5)
     write(tmp_path / "scene.wav", samples)
     endpoint = f"ipc://{tmp_path}/events"
     config = {
@@ -122,7 +122,7 @@ def test_a_signal_ends_the_daemon_cleanly(tmp_path: Path, signal_name: str) -> N
         heard = []
         for line in process.stdout:
             heard.append(json.loads(line))
-            if heard[-1]["topic"] == "event.porch.rain." and daemon.poll() is None and len(heard) and asked(heard):
+            if heard[-1]["topic"] == "event.porch.baby_cry." and daemon.poll() is None and len(heard) and asked(heard):
                 began_s = time.monotonic()
                 daemon.send_signal(getattr(signal, signal_name))
                 break
@@ -130,7 +130,7 @@ def test_a_signal_ends_the_daemon_cleanly(tmp_path: Path, signal_name: str) -> N
         _, complaints = daemon.communicate(timeout=5)
     assert daemon.returncode == 0, complaints
     assert time.monotonic() - began_s < 2.0
-    (closed,) = [m for m in heard if m["topic"] == "event.porch.rain." and m["phase"] == "offset"]
+    (closed,) = [m for m in heard if m["topic"] == "event.porch.baby_cry." and m["phase"] == "offset"]
     assert closed["cause"] == "stop"
     assert heard[-1]["state"] == "stopped"
 
