@@ -142,7 +142,7 @@ class Live:
 
     def poll(self, now_s: float) -> Iterator[Piece]:
         """The pieces that wait; starts, gives up and restarts the other side when it is time."""
-        if now_s - self._polled_s > LATE_S:
+        if now_s - self._polled_s > max(LATE_S, 2 * self.stretch * self.block_s):
             self._lenient_until_s = now_s + LATE_S
         self._polled_s = now_s
         self._bury()
@@ -231,7 +231,7 @@ class Live:
         self._skip_to = 0
         # What comes while this is heard waits for the next poll.
         left = ring.waiting if feed.ended else min(ring.waiting, round(MOST_S * feed.rate))
-        while left > 0 and (item := ring.read(limit=left)) is not None:
+        while (left > 0 or feed.ended) and (item := ring.read(limit=max(left, 1))) is not None:
             if self._base is None:
                 yield from self._found(feed, now_s)
             assert self._base is not None

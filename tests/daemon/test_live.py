@@ -267,6 +267,43 @@ def test_a_consumer_that_is_too_slow_loses_what_it_is_told(script: Script) -> No
     held(script.pieces, 520, 1500)
 
 
+def test_a_poll_ends_though_the_sound_does_not(script: Script) -> None:
+    """A consumer so slow that new sound comes while it hears the old: each poll gives what waited at its start."""
+    script.polls()
+    script.sounds(100)
+    for piece in script.poll(script.now_ns / 1e9):
+        if isinstance(piece, Sound):
+            assert len(piece.samples) == 100
+            script.sounds(100)
+    assert script.waiting_s == pytest.approx(0.1)
+
+
+def test_a_consumer_that_asks_rarely_still_finds_a_stall(script: Script) -> None:
+    """Under load the daemon asks less often than twice a second: a child that hangs is given up all the same."""
+    script.stretch = 20.0
+    script.polls()
+    script.sounds(100)
+    script.polls()
+    for _ in range(4):
+        script.passes(0.8)
+        script.polls()
+    assert script.states() == ["lost"]
+
+
+def test_losses_at_the_very_end_are_told(script: Script) -> None:
+    """A ring that overran, an overflow after it, and then the child is dead: both are counted."""
+    script.polls()
+    script.sounds(100)
+    script.polls()
+    assert script._feed is not None
+    assert script._feed.ring is not None
+    script._feed.ring.lose(70, "overrun")
+    script._feed.ring.lose(30, "overflow", estimated=True)
+    script.dies()
+    assert [(p.samples, p.cause) for p in script.polls() if isinstance(p, Gap)] == [(70, "overrun"), (30, "overflow")]
+    assert script.counters().lost == 100
+
+
 def test_the_consumer_may_drop_the_oldest(script: Script) -> None:
     """Under load the reader gives up the oldest sound: a gap by load, and the newest is kept."""
     script.polls()
