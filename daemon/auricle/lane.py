@@ -39,6 +39,7 @@ class Counters:
     """Decisions more than one decision hop after their sound was delivered."""
     events: int = 0
     skipped: int = 0
+    overloads: int = 0
 
 
 class Ear:
@@ -141,6 +142,8 @@ class Lane:
         self._next_score = 0
         self._delivered_s: float | None = None
         self._waiting: Sound | None = None
+        self.score_interval_s = 0.0
+        """At most one score message in this time, however often the configuration wants one."""
 
     def offer(self, piece: Piece) -> bool:
         """As `take`, but sound may wait for `hear_together`; whether it does."""
@@ -243,6 +246,7 @@ class Lane:
             level_dbfs=None if self._level_dbfs is None else round(self._level_dbfs, 2),
             age_s=None if self.processed_s is None else round(now_s - self.processed_s, 3),
             late=counters.late,
+            overloads=counters.overloads,
             capture=self.source.health() if isinstance(self.source, Live) else None,
         )
 
@@ -318,7 +322,8 @@ class Lane:
         for row in range(len(scores)):
             at = self._ear.stages.span + (first + row) * self._ear.stages.hop
             if at >= self._next_score:
-                self._next_score = at + self._ear.score_interval
+                least = round(self.score_interval_s * self._model_rate)
+                self._next_score = at + max(self._ear.score_interval, least)
                 self.reporter.scores(at, scores[row], float(levels[row]), self._delivered_s)
             while told < len(changes) and changes[told].at == at:
                 self._tell_change(changes[told])

@@ -14,6 +14,7 @@ import zmq
 from auricle import config, engine, logs
 from auricle.errors import EXIT_SKIPPED
 from auricle.journal import Journal
+from auricle.load import Load
 from auricle.notify import Notifier
 from auricle.poller import Poller
 from auricle.publisher import Publisher, Socket
@@ -92,6 +93,8 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         stack.callback(signal.signal, signal.SIGHUP, before)
         watchdog = Watchdog(roster.lanes, notifier, time.monotonic())
 
+        load_ladder = Load(roster.lanes)
+
         def between() -> None:
             if reload.asked:
                 notifier.reloading()
@@ -100,6 +103,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
                 if watchdog.ready:
                     notifier.tell(READY=1)
             now_s = time.monotonic()
+            load_ladder.tick(now_s)
             roster.tick(now_s)
             watchdog.tick(now_s)
 
