@@ -111,8 +111,8 @@ class Composer:
                 if at:
                     piece[:ramp] *= np.sqrt(np.linspace(0, 1, ramp, dtype=np.float32))
                 piece[len(piece) - ramp :] *= np.sqrt(np.linspace(1, 0, ramp, dtype=np.float32))
-                piece = piece[: len(self.sound) - at]
-                self.sound[at : at + len(piece)] += piece
+                heard = piece[: len(self.sound) - at]
+                self.sound[at : at + len(heard)] += heard
                 at += max(1, len(piece) - ramp)
         self._background = self.sound.copy()
 

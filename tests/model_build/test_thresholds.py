@@ -1,0 +1,103 @@
+"""What a bundle ships with: lags measured on its decisions, thresholds under a budget, both written into its card."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auricle import bundle, config
+from auricle.budget import Outcome
+from auricle.decision import Rule
+from auricle.errors import ConfigError
+from auricle.evaluate import Heard
+from auricle.hearing import Hearer, Hearing
+from auricle.truth import Event
+from auricle_build import thresholds
+
+RULE = Rule(0.5, 0.1, 1600, 8000)
+
+
+@pytest.fixture
+def esc10(tmp_path: Path) -> bundle.Bundle:
+    """A copy of the default model."""
+    shutil.copytree(bundle.find("esc10"), tmp_path / "esc10")
+    return bundle.load(str(tmp_path / "esc10"))
+
+
+def late(hearer: Hearer, label: str, onset_lag_s: float, offset_lag_s: float, n: int) -> Heard:
+    """Events every 20 s, 4 s long, whose scores speak late by so much."""
+    seconds = 20.0 * n + 20
+    rows = (round(seconds * hearer.rate) - hearer.span) // hearer.hop + 1
+    at = (hearer.span + np.arange(rows) * hearer.hop) / hearer.rate
+    scores = np.zeros((rows, len(hearer.bundle.labels)), np.float32)
+    true = [Event(20.0 * (i + 1), 20.0 * (i + 1) + 4.0, label) for i in range(n)]
+    for event in true:
+        over = (at >= event.onset_s + onset_lag_s) & (at < event.offset_s + offset_lag_s)
+        scores[over, hearer.bundle.labels.index(label)] = 0.9
+    return Heard(Hearing("made", scores, round(seconds * hearer.rate)), true)
+
+
+def test_lags_are_what_makes_onsets_unbiased(esc10: bundle.Bundle) -> None:
+    """Measured to one decision hop; with them in the card, the same decisions are dated right; rare labels get none."""
+    cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.5})
+    bare = Hearer(thresholds.with_timing(esc10, 0, 0), cfg.decision, cfg.gate)
+    heard = [late(bare, "rain", 1.5, 0.5, 8), late(bare, "dog_bark", 0.9, 1.3, 8), late(bare, "sneeze", 0.4, 0.4, 3)]
+    onset, offset, lags = thresholds.measure_lags(bare, heard, bare.rules)
+    assert set(lags) == {"rain", "dog_bark"}
+    hop_s = bare.hop / bare.rate
+    for label, wanted in (("rain", (1.5, 0.5)), ("dog_bark", (0.9, 1.3))):
+        assert np.array(lags[label]) / bare.rate == pytest.approx(np.array(wanted), abs=hop_s)
+    assert (onset / bare.rate, offset / bare.rate) == pytest.approx((1.2, 0.9), abs=hop_s)
+    dated = Hearer(thresholds.with_timing(esc10, onset, offset, lags), cfg.decision, cfg.gate)
+    for item in heard[:2]:
+        errors = [
+            said.onset_s - true.onset_s for said, true in zip(dated.decide(item.hearing), item.truth, strict=True)
+        ]
+        assert abs(np.median(errors)) <= hop_s / 2 + 1e-3
+    with pytest.raises(ConfigError, match="no lag can be measured"):
+        thresholds.measure_lags(bare, heard[2:], bare.rules)
+
+
+def test_a_label_is_silenced_only_where_it_must(esc10: bundle.Bundle) -> None:
+    """One false alarm in an hour may open a label that else notices nothing; many may not."""
+
+    def outcome(threshold: float, alarms: int, noticed: int) -> Outcome:
+        return Outcome(dataclasses.replace(RULE, threshold=threshold), (alarms,), 20, noticed, 0.5)
+
+    tried = {
+        "dog_bark": [outcome(0.5, 30, 20), outcome(0.9, 1, 15), outcome(0.95, 1, 14), outcome(1.0, 0, 0)],
+        "rain": [outcome(0.5, 40, 20), outcome(0.9, 9, 15), outcome(1.0, 0, 0)],
+        "rooster": [outcome(0.5, 1, 20), outcome(0.9, 0, 9), outcome(1.0, 0, 0)],
+    }
+    chosen = {"dog_bark": tried["dog_bark"][-1], "rain": tried["rain"][-1], "rooster": tried["rooster"][1]}
+    found = thresholds.never_silent(tried, chosen, 1.0, 0.25, 0.5)
+    assert {label: o.rule.threshold for label, o in found.items()} == {"dog_bark": 0.9, "rain": 1.0, "rooster": 0.9}
+
+
+def test_the_card_is_written_and_holds(esc10: bundle.Bundle) -> None:
+    """Thresholds, lags and figures are in the card that the daemon loads; the network's files are as they were."""
+    lags = (20000, 9000, {"rain": (24000, 8000)})
+    shipped = thresholds.Shipped({"rain": 0.9, "dog_bark": 0.85}, lags, {"hours": 1.5})
+    written = thresholds.write(esc10, shipped)
+    assert written.card.thresholds == {"rain": 0.9, "dog_bark": 0.85}
+    timing = written.card.timing
+    assert (timing.onset_lag_samples, timing.offset_lag_samples, timing.lags) == (20000, 9000, {"rain": (24000, 8000)})
+    assert written.raw["figures"]["detector"] == {"hours": 1.5}
+    assert written.card.files == esc10.card.files
+    assert written.hash != esc10.hash
+    assert thresholds.write(written, shipped).hash == written.hash, "written again, it is the same"
+
+
+def test_models_of_other_labels_cannot_judge(esc10: bundle.Bundle, tmp_path: Path) -> None:
+    """A judge with other labels is refused before anything is heard."""
+    import msgspec
+
+    other = dataclasses.replace(esc10, card=msgspec.structs.replace(esc10.card, labels=["a", "b"]))
+    with pytest.raises(ConfigError, match="other labels"):
+        thresholds.choose(
+            esc10, other, tmp_path, (), (), per_hour=0.1, least_recall=0.2, spare_per_hour=1.0, cache=None, say=print
+        )
