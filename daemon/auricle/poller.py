@@ -193,7 +193,7 @@ class Poller:
     def add(self, feed: Feed) -> None:
         """Move what comes through this feed from now on."""
         self._ask(lambda: self._add(feed))
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="auricle-capture", daemon=True)
             self._thread.start()
 
