@@ -39,6 +39,8 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         ConfigError, ModelError, EndpointError: something cannot be as configured; nothing was heard.
     """
     with ExitStack() as stack:
+        # Until there is something to reload the configuration has just been read.
+        stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         stack.callback(faulthandler.unregister, signal.SIGUSR1)
         notifier = Notifier()
@@ -89,8 +91,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
                 store.max_mb, store.max_days = new.store.max_mb, new.store.max_days
 
         reload = Reload(cfg, load, roster, publisher, wake=stop.wake, also=[take_over])
-        before = signal.signal(signal.SIGHUP, reload.ask)
-        stack.callback(signal.signal, signal.SIGHUP, before)
+        signal.signal(signal.SIGHUP, reload.ask)
         watchdog = Watchdog(roster.lanes, notifier, time.monotonic())
 
         load_ladder = Load(roster.lanes)

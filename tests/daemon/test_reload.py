@@ -505,3 +505,39 @@ def test_every_key_takes_effect_as_the_docs_say(
         assert "at the next start" not in told
     if effect == "live":
         assert LIVE[path](here) == OTHER[path]
+
+
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "microphone": ({}, {"device": "USB", "channel": 1, "sample_rate": 48000}),
+    "recording": (
+        {"path": "scene.wav"},
+        {"path": "other.wav", "speed": 2, "loop": True, "start_time": "2026-03-01T06:30:00Z"},
+    ),
+    "ffmpeg": (
+        {"url": "rtsp://camera.invalid/a"},
+        {"url": "rtsp://camera.invalid/b", "options": "-vn", "stall_s": 9},
+    ),
+    "stdin": ({"rate": 16000}, {"rate": 8000, "format": "f32le", "channels": 2}),
+}
+"""Of every kind of source, what it needs, and another value for each of its keys."""
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_key_of_a_source_opens_it_anew(daemon: Callable[[dict[str, Any]], Daemon], kind: str) -> None:
+    """A source that is another one ends with its lane; a reload that changes nothing leaves it alone."""
+    needs, others = KINDS[kind]
+    section = {about.section for name, about in keys_of(config.Source).items() if name == kind}.pop()
+    assert section is not None
+    assert set(others) == set(keys_of(section)), "a key that is added must be added here"
+    assert {about.effect for about in keys_of(section).values()} == {"segment"}
+    for name, value in others.items():
+        wanted = {"sources": [{"name": "porch", kind: needs}]}
+        here = daemon(wanted)
+        lane = here.lane()
+        assert here.change(wanted) == []
+        assert here.lane() is lane
+        assert here.change({"sources": [{"name": "porch", kind: {**needs, name: value}}]}) == []
+        assert here.lane() is not lane, name
+        assert lane.source.done
+        assert f"sources[porch].{kind}.{name}" in here.of("status.")[-1]["detail"]
+        here.close()
