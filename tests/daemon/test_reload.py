@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,123 +13,15 @@ import numpy as np
 import pytest
 import yaml
 
-from auricle import bundle, config, logs, pipeline
-from auricle.config_keys import keys_of
+from auricle import pipeline
 from auricle.errors import AuricleError
-from auricle.lane import Lane
-from auricle.noise import save_profile
-from auricle.poller import Poller
-from auricle.publisher import Publisher
 from auricle.recording import Reader
-from auricle.reload import Reload, load_models
-from auricle.roster import Roster
-from auricle.state import Learned
-from auricle.synth import scene
+from reloading import Daemon, configuration, daemon, model_beside, recording, rule, seconds
 from sounds import RATE, varied, write
 
+__all__ = ["daemon", "recording"]
+
 HOP = RATE * 80 // 1000
-
-
-class Daemon:
-    """All of the daemon but its sockets and its loop: the tests turn the crank, and read every message.
-
-    Args:
-        folder: holds the configuration, the state and the recordings.
-        wanted: the configuration, over this test's own.
-    """
-
-    def __init__(self, folder: Path, wanted: dict[str, Any]) -> None:
-        self.path = folder / "auricle.yaml"
-        self.heard: list[dict[str, Any]] = []
-        self.closed = False
-        self.write(wanted)
-        publisher = Publisher("node", [self._hear])
-        self._poller = Poller()
-        self.roster = Roster(publisher, self._poller, Learned(folder / "noise"))
-        cfg, lanes = self.start()
-        for lane, source in zip(lanes, cfg.sources, strict=True):
-            self.roster.enter(lane, source)
-        self.reload = Reload(cfg, self.load, self.roster, publisher, also=[lambda new: logs.set_level(new.log)])
-
-    def start(self) -> tuple[config.Config, list[Lane]]:
-        """What a start does before anything is heard."""
-        cfg = self.load()
-        models = load_models(cfg)
-        return cfg, [self.roster.make(source, cfg, models[source.model]) for source in cfg.sources]
-
-    def load(self) -> config.Config:
-        return config.load(self.path, environ={})
-
-    def write(self, wanted: dict[str, Any]) -> None:
-        self.path.write_text(json.dumps(wanted))
-
-    def change(self, wanted: dict[str, Any]) -> list[str]:
-        """Write another configuration and reload; the problems."""
-        self.write(wanted)
-        return self.reload.now()
-
-    def listen(self, samples: int) -> None:
-        """Hear at least so many samples more of every source."""
-        for lane in self.roster.lanes:
-            wanted = lane.health(0.0).heard_samples + samples
-            while lane.health(0.0).heard_samples < wanted and not lane.source.done:
-                for piece in lane.source.poll(time.monotonic()):
-                    lane.take(piece)
-
-    def lane(self, name: str = "porch") -> Lane:
-        return self.roster.lane(name)
-
-    def of(self, topic: str) -> list[dict[str, Any]]:
-        """All messages whose topic begins so."""
-        return [message for message in self.heard if message["topic"].startswith(topic)]
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            with self._poller:
-                self.roster.__exit__(None, None, None)
-
-    def _hear(self, topic: str, payload: bytes) -> None:
-        self.heard.append({"topic": topic, **json.loads(payload)})
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sounds that the model knows, between noise, at the model's rate."""
-    samples, _ = scene(["rain", "clock_tick", "rain"], RATE, sound_s=6.0, pause_s=1.0)
-    path = tmp_path_factory.mktemp("sound") / "scene.wav"
-    write(path, np.concatenate((samples, varied(4.0))))
-    return path
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Daemon]]:
-    """Makes daemons, and closes them."""
-    made: list[Daemon] = []
-    handlers, level = logging.getLogger("auricle").handlers[:], logging.getLogger("auricle").level
-
-    def make(wanted: dict[str, Any]) -> Daemon:
-        made.append(Daemon(tmp_path, wanted))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-    logging.getLogger("auricle").handlers[:] = handlers
-    logging.getLogger("auricle").setLevel(level)
-
-
-def configuration(recording: Path, **more: Any) -> dict[str, Any]:
-    """One source, at full speed: every turn of the crank is one block."""
-    return {
-        "sources": [{"name": "porch", "recording": {"path": str(recording), "speed": "max"}}],
-        "gate": {"enabled": "off"},
-        **more,
-    }
-
-
-def seconds(s: float) -> int:
-    return round(s * RATE)
 
 
 def scores(messages: list[dict[str, Any]]) -> list[tuple[int, dict[str, float]]]:
@@ -222,14 +112,6 @@ def test_sources_come_and_go(daemon: Callable[[dict[str, Any]], Daemon], recordi
     here.listen(seconds(2))
     assert len(here.of("score.porch.")) == heard
     assert [m["seq"] for m in here.of("score.garden.")] == [*range(1, len(here.of("score.garden.")) + 1)]
-
-
-def model_beside(folder: Path, **changes: Any) -> Path:
-    """A copy of the default model, with another card."""
-    shutil.copytree(bundle.find("esc10"), folder)
-    card = yaml.safe_load((folder / "card.yaml").read_text())
-    (folder / "card.yaml").write_text(yaml.safe_dump({**card, **changes}))
-    return folder
 
 
 def test_a_model_is_swapped_at_a_decision(
@@ -388,156 +270,3 @@ def test_broken_state_is_learned_anew(
         again.listen(seconds(3))
         again.close()
         np.load(kept, allow_pickle=False).close()
-
-
-OTHER: dict[str, Any] = {
-    "node": "elsewhere",
-    "models_dir": "models",
-    "gate.enabled": "off",
-    "gate.sensitivity": 2.5,
-    "gate.reduction": 0.5,
-    "gate.frequency_smoothing_hz": 0,
-    "gate.time_smoothing_ms": 0,
-    "gate.lookahead_frames": 1,
-    "gate.noise_profile": "profile.npz",
-    "gate.start_up_s": 3,
-    "gate.adaptation_s": 60,
-    "decision.hop_ms": 160,
-    "decision.smoothing_ms": 400,
-    "decision.threshold": 0.75,
-    "decision.hysteresis": 0.2,
-    "decision.min_duration_ms": 320,
-    "decision.refractory_ms": 900,
-    "decision.labels": {"rain": {"threshold": 0.9}},
-    "publish.endpoint": "tcp://127.0.0.1:6001",
-    "publish.query": "tcp://127.0.0.1:6002",
-    "publish.score_interval_ms": 500,
-    "publish.update_interval_s": 5,
-    "publish.allow_plaintext": True,
-    "publish.ipc_group": "root",
-    "capture.ring_s": 20,
-    "capture.silence_alarm_s": 60,
-    "capture.stall_s": 4,
-    "store.enabled": False,
-    "store.path": "events.db",
-    "store.max_mb": 10,
-    "store.max_days": 3,
-    "clips.enabled": True,
-    "log.level": "error",
-    "log.format": "json",
-    "model": "other",
-}
-"""Another value for every key; those of sources are in the tests above."""
-
-LIVE: dict[str, Callable[[Daemon], Any]] = {
-    "gate.sensitivity": lambda d: d.lane().gate.sensitivity,  # type: ignore[union-attr]
-    "gate.reduction": lambda d: d.lane().gate.reduction,  # type: ignore[union-attr]
-    "gate.adaptation_s": lambda d: d.lane().gate.adaptation_s,  # type: ignore[union-attr]
-    "decision.threshold": lambda d: rule(d).threshold,
-    "decision.hysteresis": lambda d: rule(d).hysteresis,
-    "decision.min_duration_ms": lambda d: rule(d).min_duration_samples / RATE * 1000,
-    "decision.refractory_ms": lambda d: rule(d).refractory_samples / RATE * 1000,
-    "decision.labels": lambda d: {"rain": {"threshold": rule(d).threshold}},
-    "publish.score_interval_ms": lambda d: d.lane().ear.score_interval / RATE * 1000,
-    "publish.update_interval_s": lambda d: d.lane().ear.detector.update_samples / RATE,
-    "capture.silence_alarm_s": lambda d: d.lane("mic").source.silence_alarm_s,  # type: ignore[attr-defined]
-    "capture.stall_s": lambda d: d.lane("mic").source.stall_s,  # type: ignore[attr-defined]
-    "store.max_mb": lambda d: d.reload.cfg.store.max_mb,
-    "store.max_days": lambda d: d.reload.cfg.store.max_days,
-    "log.level": lambda d: logging.getLevelName(logging.getLogger("auricle").level).lower(),
-}
-"""Where each live key shows itself in the running daemon."""
-
-
-def rule(here: Daemon) -> Any:
-    ear = here.lane().ear
-    return ear.detector._rules[ear.bundle.labels.index("rain")]
-
-
-def all_keys() -> dict[str, str]:
-    """Key path -> effect, of all keys outside the list of sources."""
-    found = {}
-    for name, about in keys_of(config.Config).items():
-        if about.section is None:
-            found[name] = about.effect
-        elif about.many != "list":
-            for inner, deep in keys_of(about.section).items():
-                found[f"{name}.{inner}"] = "live" if deep.many == "labels" else deep.effect
-    return found
-
-
-def test_every_key_is_covered() -> None:
-    """A key that is added to the configuration must be added here."""
-    assert set(OTHER) == set(all_keys())
-    assert set(LIVE) == {path for path, effect in all_keys().items() if effect == "live"}
-
-
-@pytest.mark.parametrize("path", sorted(OTHER))
-def test_every_key_takes_effect_as_the_docs_say(
-    daemon: Callable[[dict[str, Any]], Daemon], recording: Path, tmp_path: Path, path: str
-) -> None:
-    """live: in force at once within the segment; segment: another ear or another source; restart: nothing, and said."""
-    model_beside(tmp_path / "other", name="other")
-    model_beside(tmp_path / "models" / "esc10", description="one of my own")
-    save_profile(tmp_path / "profile.npz", varied(2.0), RATE)
-    wanted = configuration(recording, gate={"enabled": "on"})
-    wanted["sources"].append({"name": "mic", "microphone": {}})
-    here = daemon(wanted)
-    lane, mic = here.lane(), here.lane("mic")
-    for piece in lane.source.poll(time.monotonic()):
-        lane.take(piece)
-    ear, cfg = lane.ear, here.reload.cfg
-    section, _, name = path.partition(".")
-    value = {"model": "./other"}.get(path, OTHER[path])
-    changed = {**wanted, section: {**wanted.get(section, {}), name: value} if name else value}
-    assert here.change(changed) == []
-    for piece in lane.source.poll(time.monotonic()):
-        lane.take(piece)
-    effect = all_keys()[path]
-    same = here.lane() is lane and here.lane("mic") is mic and lane.ear is ear
-    told = [message for message in here.of("status.") if message["source"] is None][-1]["detail"]
-    assert same == (effect != "segment")
-    if effect == "restart":
-        assert f"at the next start: {path}" in told
-        assert here.reload.cfg == cfg
-    else:
-        assert path in told
-        assert "at the next start" not in told
-    if effect == "live":
-        assert LIVE[path](here) == OTHER[path]
-
-
-KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "microphone": ({}, {"device": "USB", "channel": 1, "sample_rate": 48000}),
-    "recording": (
-        {"path": "scene.wav"},
-        {"path": "other.wav", "speed": 2, "loop": True, "start_time": "2026-03-01T06:30:00Z"},
-    ),
-    "ffmpeg": (
-        {"url": "rtsp://camera.invalid/a"},
-        {"url": "rtsp://camera.invalid/b", "options": "-vn", "stall_s": 9},
-    ),
-    "stdin": ({"rate": 16000}, {"rate": 8000, "format": "f32le", "channels": 2}),
-}
-"""Of every kind of source, what it needs, and another value for each of its keys."""
-
-
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_key_of_a_source_opens_it_anew(daemon: Callable[[dict[str, Any]], Daemon], kind: str) -> None:
-    """A source that is another one ends with its lane; a reload that changes nothing leaves it alone."""
-    needs, others = KINDS[kind]
-    section = {about.section for name, about in keys_of(config.Source).items() if name == kind}.pop()
-    assert section is not None
-    assert set(others) == set(keys_of(section)), "a key that is added must be added here"
-    assert {about.effect for about in keys_of(section).values()} == {"segment"}
-    for name, value in others.items():
-        wanted = {"sources": [{"name": "porch", kind: needs}]}
-        here = daemon(wanted)
-        lane = here.lane()
-        assert here.change(wanted) == []
-        assert here.lane() is lane
-        assert here.change({"sources": [{"name": "porch", kind: {**needs, name: value}}]}) == []
-        assert here.lane() is not lane, name
-        assert lane.source.done
-        assert f"sources[porch].{kind}.{name}" in here.of("status.")[-1]["detail"]
-        here.close()
