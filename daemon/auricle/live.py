@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,16 +12,11 @@ from auricle.clock import CaptureClock
 from auricle.conditioning import Resampler, clean
 from auricle.messages import SourceCapture
 from auricle.poller import Feed, Poller
+from auricle.retry import Retry
 from auricle.ring import Lost, Ring, Run
 from auricle.source import End, Gap, Piece, Segment, Sound, Status
 
 log = logging.getLogger("auricle")
-
-FIRST_RETRY_S, RETRY_GROWS, LAST_RETRY_S = 0.5, 1.5, 1.5
-STEADY_S = 1.0
-"""A source that was heard for less before it was lost again is flapping, ..."""
-FLAPS, FLAPPING_RETRY_S = 5, 30.0
-"""... and after so many times in a row each retry waits twice as long, up to this."""
 
 MOST_S = 1.0
 """Sound given at a poll, at the most: a consumer that cannot keep up comes back to itself between two polls."""
@@ -103,9 +97,9 @@ class Live:
         self._dying: list[subprocess.Popen[bytes]] = []
         self._base: int | None = None  # index of the ring's first sample; None before it is known
         self._lost_ns: int | None = None  # since when there is no sound
-        self._started_s = self._retry_s = self._heard_since_s = 0.0
-        self._hangs = self._flaps = 0
-        self._delay_s = FIRST_RETRY_S
+        self._started_s = self._heard_since_s = 0.0
+        self._hangs = 0
+        self._retry = Retry()
 
     # What a kind of source says of itself
 
@@ -134,7 +128,7 @@ class Live:
 
     def open(self) -> None:
         """Begin to hear; whatever is missing comes as a loss by `poll`."""
-        self._retry_s = time.monotonic()
+        self._retry.due_s = time.monotonic()
 
     def due_s(self, now_s: float) -> float:
         """One block after the last poll."""
@@ -149,7 +143,7 @@ class Live:
         if self._clock is not None and (step_s := self._clock.stepped()) is not None:
             yield Status("clock", f"the system clock stepped by {step_s:+.3f} s")
         if self._feed is None:
-            if self.done or now_s < self._retry_s or (self._before is not None and not self._before.ended):
+            if self.done or now_s < self._retry.due_s or (self._before is not None and not self._before.ended):
                 return
             if (fault := self._start(now_s)) is not None:
                 yield from self._lose(now_s, fault)
@@ -324,10 +318,7 @@ class Live:
         if self._base is not None:
             assert self._clock is not None
             self._lost_ns = self._clock.monotonic_ns(self._next)
-            self._delay_s = FIRST_RETRY_S
-            self._flaps = self._flaps + 1 if now_s - self._heard_since_s < STEADY_S else 0
-            if self._flaps >= FLAPS:
-                self._delay_s = min(FLAPPING_RETRY_S, 2.0 ** (self._flaps - FLAPS + 1))
+            self._retry.worked(now_s - self._heard_since_s)
             yield Status("lost", reason)
         elif self._lost_ns is None:
             self._lost_ns = round(now_s * 1e9)
@@ -338,8 +329,7 @@ class Live:
         self._reason = reason
         self._zeros = 0
         self._silent = False
-        self._retry_s = now_s + self._delay_s * random.uniform(0.8, 1.2)
-        self._delay_s = max(self._delay_s, min(self._delay_s * RETRY_GROWS, LAST_RETRY_S))
+        self._retry.failed(now_s)
 
     def _gone(self, now_s: float, reason: str) -> Iterator[Piece]:
         """The other side has ended by itself."""

@@ -119,7 +119,7 @@ def test_an_address_is_shown_without_its_secrets(text: str, safe: str) -> None:
 def test_without_ffmpeg_the_error_says_what_to_install(hears: Callable[..., Hearing]) -> None:
     """Its absence is a loss with a remedy, told once, not the end of the daemon."""
     hearing = hears("rtsp://127.0.0.1/x", program="no-such-ffmpeg")
-    hearing.until(lambda: hearing.source._delay_s > 1.0)
+    hearing.until(lambda: hearing.source._retry._delay_s > 1.0)
     (status,) = hearing.all(Status)
     assert (status.state, status.detail) == (
         "lost",

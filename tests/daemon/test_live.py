@@ -119,7 +119,7 @@ class Script(Live):
 @pytest.fixture
 def script() -> Iterator[Script]:
     source = Script()
-    source._retry_s = START_S
+    source._retry.due_s = START_S
     yield source
     source.finish()
 
@@ -181,7 +181,7 @@ steps = st.one_of(
 def test_heard_and_lost_are_all_that_has_elapsed(script_steps: list[tuple[Any, ...]]) -> None:
     """Any interleaving of sound, full pipes, overflows, deaths, silences and returns: heard + lost = elapsed."""
     source = Script()
-    source._retry_s = START_S
+    source._retry.due_s = START_S
     source.polls()
     for what, *arguments in script_steps:
         if what == "sounds":
@@ -494,7 +494,7 @@ def test_sound_knows_when_it_was_delivered(script: Script) -> None:
 def test_resampled_sound_keeps_its_count_and_its_tail() -> None:
     """At twice the rate a segment gives twice the samples, tail included, and indices stay the source's."""
     source = Script(model_rate=2 * RATE, ring_s=5.0)
-    source._retry_s = START_S
+    source._retry.due_s = START_S
     source.polls()
     source.sounds(700)
     source.sounds(300)
