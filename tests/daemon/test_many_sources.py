@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from auricle import batch, bundle, config, engine, pipeline
 from auricle.lane import Lane
 from auricle.level import Level
 from auricle.publisher import Publisher
+from auricle.recording import Recordings
 from auricle.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
 from auricle.stage import Block, Pipeline, Slices, Stage
 from sounds import RATE, varied
@@ -234,3 +236,17 @@ def test_in_the_steady_state_no_stage_is_asked_alone(esc10: bundle.Bundle, monke
                 if hasattr(stage, "together"):
                     monkeypatch.setattr(type(stage), "process", None)
         batch.process(chains, np.stack([signal[at : at + 640]] * 4))
+
+
+def test_recordings_that_begin_at_once_are_not_due_at_once() -> None:
+    """Fifty recordings opened together are due spread over a block, each at most a block late."""
+    sources = [Recordings(f"s{i}", ["none.wav"], model_rate=RATE, speed=1.0, block_samples=640) for i in range(50)]
+    began_s = time.monotonic()
+    for source in sources:
+        source.open()
+    took_s = time.monotonic() - began_s
+    due_s = np.sort([source.due_s(began_s) - began_s for source in sources])
+    assert due_s[0] >= 0.04
+    assert due_s[-1] <= 0.08 + took_s
+    # Fifty at random over 40 ms: in every 10 ms of them about a quarter.
+    assert np.histogram(due_s - 0.04, bins=4, range=(0, 0.04 + took_s))[0].min() >= 5
