@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,8 @@ def demo() -> int:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            # What is learned of a scene is not to be kept.
+            env={**os.environ, "STATE_DIRECTORY": folder},
         )
         try:
             heard = _watch(endpoint, parts, daemon, LIMIT_S - (time.monotonic() - began_s))

@@ -93,8 +93,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         reload = Reload(cfg, load, roster, publisher, wake=stop.wake, also=[take_over])
         signal.signal(signal.SIGHUP, reload.ask)
         watchdog = Watchdog(roster.lanes, notifier, time.monotonic())
-
-        load_ladder = Load(roster.lanes)
+        ladder = Load(roster.lanes)
 
         def between() -> None:
             if reload.asked:
@@ -104,7 +103,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
                 if watchdog.ready:
                     notifier.tell(READY=1)
             now_s = time.monotonic()
-            load_ladder.tick(now_s)
+            ladder.tick(now_s)
             roster.tick(now_s)
             watchdog.tick(now_s)
 
