@@ -24,7 +24,7 @@ Outlet = Callable[[str, bytes], None]
 WELCOME = b"welcome."
 QUEUE = 10_000
 HEARTBEAT_S, GIVEN_UP_S = 5, 15
-"""A subscriber that does not answer for so long (gone, or stuck behind a full queue) is disconnected."""
+"""A subscriber that does not answer for so long (gone, or stuck) is disconnected."""
 LONGEST_PREFIX = 1024
 SERVED = 256
 
@@ -98,8 +98,8 @@ class Socket:
         self._socket.sndhwm = queue
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # who comes back is welcomed again
         self._socket.setsockopt(zmq.MAXMSGSIZE, LONGEST_PREFIX)
-        self._socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_S * 1000)
-        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, GIVEN_UP_S * 1000)
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, int(HEARTBEAT_S * 1000))
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(GIVEN_UP_S * 1000))
         self._welcome: bytes | None = None
         self.endpoint = endpoints.bind(self._socket, endpoint, group=group)
         self.pollable = self._socket
