@@ -182,7 +182,7 @@ def decisive(sounds: Iterator[tuple[str, np.ndarray]], folder: Path) -> np.ndarr
             continue
         trial = [*chosen, samples, np.zeros(2 * RATE, np.float32)]
         files = []
-        for phase in range(6):
+        for phase in range(4):
             lead = np.zeros(round(LEAD_S * RATE) + 213 * phase, np.float32)
             whole = np.clip(np.concatenate([lead, *trial]), -1, 1)
             files.append(write_wav(folder / f"{n}-{phase}.wav", np.round(whole * 32767).astype(np.int16), RATE))
