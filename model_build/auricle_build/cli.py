@@ -123,8 +123,7 @@ def train(
         judged = crossvalidation.measured(rec, crossvalidation.folds_of(rec, _root(rec, data)), runs)
         heard = crossvalidation.false_alarms(rec, judged, runs)
         stated = {} if hold_out else crossvalidation.stated(judged, heard)
-        thresholds = {} if hold_out else heard.get("thresholds", {})
-        opened = build.ship(made, out or folder / "bundle", stated=stated, thresholds=thresholds)
+        opened = build.ship(made, out or folder / "bundle", stated=stated)
     live.say(f"{opened.path}: {opened.card.name} {opened.hash}, model.tflite {len(opened.whole) / 1000:.0f} KB")
 
 
@@ -231,7 +230,7 @@ def thresholds(
     ] = 0.25,
     spare_per_hour: Annotated[
         float, typer.Option("--spare-per-hour", help="So many an hour, for each such label.")
-    ] = 0.5,
+    ] = 1.2,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder to keep scores in.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written.")] = False,
 ) -> None:

@@ -79,7 +79,7 @@ def never_silent(
     """A label that would notice less than ``least_recall`` of its events is opened, if that costs little enough.
 
     One clip that sounds like a dog, in an hour or two of foreign sounds, would else silence every dog for ever. Taken
-    is the rule that notices most at no more than ``spare_per_hour`` of its false alarms; it must reach the least.
+    is what notices most at no more than ``spare_per_hour`` of its false alarms, but at one in any case.
     """
     found = dict(chosen)
     for label, outcome in chosen.items():
@@ -87,8 +87,7 @@ def never_silent(
             continue
         within = [o for o in tried[label] if o.alarms <= max(1.0, spare_per_hour * hours)]
         best = max(within, key=lambda o: (o.recall or 0.0, -o.alarms, o.rule.threshold))
-        if (best.recall or 0.0) >= least_recall:
-            found[label] = best
+        found[label] = best
     return found
 
 

@@ -63,7 +63,7 @@ def test_lags_are_what_makes_onsets_unbiased(esc10: bundle.Bundle) -> None:
 
 
 def test_a_label_is_silenced_only_where_it_must(esc10: bundle.Bundle) -> None:
-    """One false alarm in an hour may open a label that else notices nothing; many may not."""
+    """One false alarm may open a label that else notices nothing; many may not, and what notices enough stays."""
 
     def outcome(threshold: float, alarms: int, noticed: int) -> Outcome:
         return Outcome(dataclasses.replace(RULE, threshold=threshold), (alarms,), 20, noticed, 0.5)
