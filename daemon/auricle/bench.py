@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from auricle import config, pipeline
 from auricle.bundle import Bundle
-from auricle.lane import Ear, Lane, hear_together
+from auricle.ear import Ear
+from auricle.lane import Lane, hear_together
 from auricle.publisher import Publisher
 from auricle.recording import Recordings
 from auricle.source import NominalClock, Segment, Sound

@@ -13,8 +13,9 @@ from auricle.bundle import Bundle
 from auricle.config_diff import diff
 from auricle.config_keys import Effect, keys_of
 from auricle.config_read import check_labels
+from auricle.ear import Ear
 from auricle.errors import AuricleError
-from auricle.lane import Ear, Lane
+from auricle.lane import Lane
 from auricle.publisher import Publisher
 from auricle.roster import Roster
 from auricle.sources import retune

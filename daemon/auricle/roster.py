@@ -6,7 +6,8 @@ from types import TracebackType
 
 from auricle import config
 from auricle.bundle import Bundle
-from auricle.lane import Ear, Lane
+from auricle.ear import Ear
+from auricle.lane import Lane
 from auricle.poller import Poller
 from auricle.publisher import Publisher
 from auricle.sources import source_of
