@@ -100,8 +100,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
                 notifier.reloading()
                 refused = reload.now()
                 watchdog.trouble = f"changed configuration refused: {refused[0]}" if refused else ""
-                if watchdog.ready:
-                    notifier.tell(READY=1)
+                watchdog.ready = False
             now_s = time.monotonic()
             ladder.tick(now_s)
             roster.tick(now_s)

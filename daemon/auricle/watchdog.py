@@ -38,6 +38,7 @@ class Watchdog:
         self._events: dict[int, int] = {}
         self._status = ""
         self.ready = False
+        """Whether that was told; set it to False and it is told again, when it is so."""
         self.trouble = ""
         """What a person should know for the time being, as that a changed configuration was refused."""
 
@@ -50,7 +51,7 @@ class Watchdog:
             return
         self._next_s = now_s + self._every_s
         self._look(now_s)
-        if self.ready and not any(self._stale_s(lane, now_s) for lane in self._lanes):
+        if not any(self._stale_s(lane, now_s) for lane in self._lanes):
             self._notifier.tell(WATCHDOG=1)
         if (status := self.status(now_s)) != self._status and self._notifier.tell(STATUS=status):
             self._status = status

@@ -119,15 +119,15 @@ def test_ready_waits_for_every_source(supervised: Callable[..., Supervised]) -> 
     porch, garden = here.lanes
     assert "READY=1" not in here.tick(0.0)
     porch.state, porch.processed_s = "running", 0.5
-    fields = here.tick(1.0)
-    assert "READY=1" not in fields
-    assert "WATCHDOG=1" not in fields
+    assert "READY=1" not in here.tick(1.0)
     garden.state = "lost"
     fields = here.tick(2.0)
     assert "READY=1" in fields
     assert "WATCHDOG=1" in fields
     porch.processed_s = 2.9
     assert "READY=1" not in here.tick(3.0)
+    here.watchdog.ready = False
+    assert "READY=1" in here.tick(3.1), "after a reload it is told again, at once"
 
 
 def test_one_silent_source_starves_the_watchdog(supervised: Callable[..., Supervised]) -> None:
