@@ -225,12 +225,12 @@ class Store:
             self._lock = self._take_lock()
         db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
         try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            db.execute("PRAGMA wal_autocheckpoint=0")  # it syncs, so it is done by the thread
             (found,) = db.execute("PRAGMA user_version").fetchone()
             if found > FORMAT:
                 raise sqlite3.OperationalError(f"was written by a newer auricle (format {found}); move it away")
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute("PRAGMA wal_autocheckpoint=0")  # it syncs, so it is done by the thread
             if found == 0:
                 db.executescript(f"BEGIN; {_TABLE} PRAGMA user_version={FORMAT}; COMMIT;")
             db.execute("SELECT count(*) FROM events WHERE going_on").fetchone()
