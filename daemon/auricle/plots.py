@@ -83,7 +83,7 @@ def tuning(
             right.plot([t for t, _ in recall], [r for _, r in recall], color=color, linewidth=1.1)
             after = min(recall, key=lambda pair: abs(pair[0] - chosen[label][1]))
             right.plot(*after, "o", color=color, markersize=5)
-    left.set(xlabel="threshold", ylabel="false alarms an hour, before the budget", xlim=(0, 1))
+    left.set(xlabel="threshold", ylabel="false alarms an hour", xlim=(0, 1))
     left.set_yscale("symlog", linthresh=0.5)
     left.set_ylim(bottom=0)
     left.legend(fontsize=7)
