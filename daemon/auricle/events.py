@@ -63,7 +63,7 @@ def history(
     newest: dict[str, Event | Mark] = {}
     after: str | None = None
     while True:
-        page = ask(query, AskEvents(since=since, after=after, label=label, source=source), History, timeout_s=10.0)
+        page = ask(query, AskEvents(since=since, after=after, label=label, source=source), History)
         newest.update((m.id, m) for m in page.messages if isinstance(m, Event | Mark))
         if not isinstance(page.next, str):
             return sorted(newest.values(), key=_begin)
