@@ -1,0 +1,174 @@
+"""What messages cost: to publish a decision, to keep an event, to reach a hundred subscribers.
+
+Run it with `make bench`, or alone: python tests/bench/bench_messages.py
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from auricle import bundle
+from auricle.decision import Change
+from auricle.journal import Journal
+from auricle.publisher import Outlet, Publisher, Socket
+from auricle.reporter import Reporter
+from auricle.source import NominalClock, Segment
+from auricle.store import Store
+
+ROUNDS, EACH = 7, 2000
+SUBSCRIBERS, PROCESSES, SENT, PACE_S = 100, 4, 400, 0.01
+
+_SUBSCRIBER = """
+import sys, time, zmq
+endpoint, each, sent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+context, poller = zmq.Context(), zmq.Poller()
+for n in range(each):
+    socket = context.socket(zmq.SUB)
+    socket.subscribe("bench.")
+    socket.connect(endpoint)
+    poller.register(socket, zmq.POLLIN)
+print("ready", flush=True)
+took, left = [], each * sent
+while left:
+    for socket, _ in poller.poll(20000) or sys.exit("messages are missing"):
+        while True:
+            try:
+                payload = socket.recv_multipart(zmq.DONTWAIT)[1]
+            except zmq.Again:
+                break
+            if payload:
+                took.append(time.monotonic() - float(payload))
+                left -= 1
+print(*took)
+"""
+
+
+def _best_us(do: Callable[[], None], n: int = EACH) -> float:
+    """Microseconds a call, the best of some rounds: the others were disturbed."""
+    found = []
+    for _ in range(ROUNDS):
+        began_s = time.perf_counter()
+        for _ in range(n):
+            do()
+        found.append((time.perf_counter() - began_s) / n * 1e6)
+    return min(found)
+
+
+def decision_us(*outlets: Outlet) -> float:
+    """To tell the scores of one decision."""
+    model = bundle.load("esc10")
+    reporter = Reporter("bench", model, Publisher("bench", outlets))
+    reporter.begin(Segment(0, 16_000, NominalClock(16_000)))
+    scores = np.linspace(0, 1, len(model.labels), dtype=np.float32)
+    return _best_us(lambda: reporter.scores(16_000, scores, -30.0, time.monotonic()))
+
+
+def event_us(*outlets: Outlet) -> float:
+    """To tell an onset and its offset, half of it each."""
+    model = bundle.load("esc10")
+    reporter = Reporter("bench", model, Publisher("bench", outlets))
+    reporter.begin(Segment(0, 16_000, NominalClock(16_000)))
+    label = model.labels[0]
+
+    def event() -> None:
+        reporter.change(Change("onset", label, 1600, 800, None, 0.9, 0.9), None)
+        reporter.change(Change("offset", label, 3200, 800, 3000, 0.1, 0.9, "score"), None)
+
+    return _best_us(event, 300) / 2
+
+
+def latency_ms(folder: Path) -> tuple[float, float, float]:
+    """From the send to the receipt, p50, p99 and the worst over all of a hundred subscribers."""
+    with zmq.Context() as context:
+        socket = Socket(context, f"ipc://{folder}/latency")
+        command = [sys.executable, "-c", _SUBSCRIBER, socket.endpoint, str(SUBSCRIBERS // PROCESSES), str(SENT)]
+        watching = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+        seen = 0
+        deadline_s = time.monotonic() + 30
+        for each in watching:
+            assert each.stdout is not None
+            assert each.stdout.readline() == "ready\n"
+        while seen < SUBSCRIBERS:  # every subscription is in force
+            assert time.monotonic() < deadline_s
+            if socket.pollable.poll(100):
+                seen += socket.pollable.recv() == b"\x01bench."
+        for _ in range(SENT):
+            time.sleep(PACE_S)
+            socket("bench.", repr(time.monotonic()).encode())
+        took = np.concatenate([np.array(each.communicate()[0].split(), float) for each in watching])
+        socket.close(0)
+    assert len(took) == SUBSCRIBERS * SENT
+    p50, p99 = np.percentile(took, [50, 99])
+    return float(p50) * 1000, float(p99) * 1000, float(took.max()) * 1000
+
+
+def measure() -> list[str]:
+    """The table as lines of Markdown."""
+    with tempfile.TemporaryDirectory() as name, zmq.Context() as context:
+        folder = Path(name)
+        alone, hundred = Socket(context, f"ipc://{folder}/alone"), Socket(context, f"ipc://{folder}/hundred")
+        idle = []
+        for _ in range(SUBSCRIBERS):
+            # They take nothing but `event.`: what is measured is the look through their subscriptions.
+            socket = context.socket(zmq.SUB)
+            socket.subscribe("event.")
+            socket.connect(hundred.endpoint)
+            idle.append(socket)
+        for _ in range(SUBSCRIBERS):
+            assert hundred.pollable.poll(10_000)
+            hundred.pollable.recv()
+        store = Store(folder / "events.db", max_mb=200, max_days=90)
+        store.open()
+        none, one, all_ = decision_us(), decision_us(Journal(), alone), decision_us(Journal(), hundred)
+        told, kept = event_us(Journal(), alone), event_us(store, Journal(), alone)
+        # The worst single commit, which an fsync in its way would show.
+        worst = 0.0
+        publisher = Publisher("bench", [store])
+        reporter = Reporter("bench", bundle.load("esc10"), publisher)
+        reporter.begin(Segment(0, 16_000, NominalClock(16_000)))
+        for n in range(2000):
+            began_s = time.perf_counter()
+            phase = "offset" if n % 2 else "onset"
+            offset = 3000 if n % 2 else None
+            reporter.change(Change(phase, "rain", 1600, 800, offset, 0.9, 0.9, "score"), None)
+            worst = max(worst, time.perf_counter() - began_s)
+        store.close()
+        for each in (alone, hundred):
+            each.close(0)
+        for socket in idle:
+            socket.close(0)
+        p50, p99, most = latency_ms(folder)
+    return [
+        "| messages | |",
+        "|-|-:|",
+        f"| a decision told: number, encode (no outlet) | {none:.1f} us |",
+        f"| the same through the socket, nobody there; {SUBSCRIBERS} subscribers to events | {one:.1f}; {all_:.1f} us |",
+        f"| messages a second, one thread | {1e6 / one:,.0f} |",
+        f"| an event's message told; kept in the history first | {told:.1f}; {kept:.1f} us ({kept / told:.1f} x) |",
+        f"| the slowest of 2,000 commits | {1000 * worst:.2f} ms |",
+        f"| send to receipt, {SUBSCRIBERS} subscribers in {PROCESSES} processes, p50, p99, worst | "
+        f"{p50:.2f}, {p99:.2f}, {most:.2f} ms |",
+    ]
+
+
+@pytest.mark.bench
+def test_messages_cost_little(capsys: pytest.CaptureFixture[str]) -> None:
+    """A decision told costs less than a hundredth of its 80 ms hop; the table is printed."""
+    lines = measure()
+    with capsys.disabled():
+        print("", *lines, sep="\n")
+    assert decision_us(Journal()) < 800
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=1) if "--json" in sys.argv else "\n".join(measure()))
