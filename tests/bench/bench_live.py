@@ -29,6 +29,8 @@ import zmq
 RATE, HOP_MS = 16_000, 40
 GATE = {"AURICLE__GATE__ENABLED": "on", "AURICLE__DECISION__HOP_MS": str(HOP_MS)}
 SOURCES = 200
+SETTLED_S = 5.0
+"""Nothing is counted before: files are opened, gates learn."""
 BARE_LOOP = """
 import sys, time
 until = time.monotonic() + float(sys.argv[1])
@@ -101,7 +103,7 @@ def daemon(folder: Path, n_sources: int, seconds: float, score_interval_ms: floa
 
 
 def hear(n_sources: int, seconds: float, score_interval_ms: float) -> dict[str, float]:
-    """Processor share, memory and lateness of a daemon of so many sources, past its first four seconds."""
+    """Processor share, memory and lateness of a daemon of so many sources, past its first seconds."""
     with (
         tempfile.TemporaryDirectory() as name,
         daemon(Path(name), n_sources, seconds, score_interval_ms) as (process, socket),
@@ -114,11 +116,13 @@ def hear(n_sources: int, seconds: float, score_interval_ms: float) -> dict[str, 
         while stopped < n_sources:
             topic, payload = socket.recv_multipart()
             message = json.loads(payload)
+            settled = time.monotonic() - began > SETTLED_S
             if topic.startswith(b"score."):
-                latencies.append(message["latency_ms"])
+                if settled:
+                    latencies.append(message["latency_ms"])
             elif topic.startswith(b"status."):
                 stopped += message["source"] is not None and message["state"] == "stopped"
-            elif time.monotonic() - began > 4:
+            elif settled:
                 heard = message["sources"].values()
                 memory = own_core.pss_mb(process.pid)
                 marks.append(

@@ -40,7 +40,7 @@ HELPERS = {
     "packaging",
     "shellingham",
     "typing_extensions",
-    # typer looks for pydantic and takes it where somebody else has installed it.
+    # typer's, of late: a seventh of the start, which only another command line could save.
     *("annotated_types", "pydantic", "pydantic_core", "typing_inspection"),
 }
 
