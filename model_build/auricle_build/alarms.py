@@ -12,10 +12,7 @@ import numpy as np
 
 from auricle import config, pipeline
 from auricle.bundle import Bundle
-from auricle.config_sections import DEFAULT_THRESHOLD
 from auricle_build.evaluate import Scores
-
-HIGHEST = 0.8  # no threshold is raised above this: what needs more is not told apart, and would only be missed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,32 +85,3 @@ def count(
         }
         for origin, found in events.items()
     }
-
-
-def suggest(bundle: Bundle, quiet: Quiet, per_hour: float = 0.5) -> dict[str, float]:
-    """Thresholds above the default for those labels that would raise more than ``per_hour`` false events an hour.
-
-    A threshold fires in a recording when the smoothed score stays at or over it for the minimum duration.
-    """
-    decision = config.Decision()
-    hop_ms = decision.hop_ms
-    rows = int(np.ceil(decision.min_duration_ms / hop_ms)) + 1
-    smoother = pipeline.smoother(bundle, decision)
-    fires = []
-    for scores in quiet.windows:
-        smoother.reset()
-        smooth = smoother.process(scores)
-        if len(smooth) >= rows:
-            held = np.lib.stride_tricks.sliding_window_view(smooth, rows, axis=0).min(axis=-1)
-            fires.append(held.max(axis=0))
-    hours = sum(quiet.seconds) / 3600
-    out = {}
-    for i, label in enumerate(bundle.labels):
-        if label == bundle.card.background or not fires:
-            continue
-        levels = np.asarray([f[i] for f in fires])
-        grid = [round(float(t), 2) for t in np.arange(DEFAULT_THRESHOLD, HIGHEST + 0.01, 0.05)]
-        chosen = next((t for t in grid if np.sum(levels >= t) <= per_hour * hours), HIGHEST)
-        if chosen > DEFAULT_THRESHOLD:
-            out[label] = chosen
-    return out

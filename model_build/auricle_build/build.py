@@ -76,15 +76,14 @@ def make(
         f"frames, a column sees {shape.receptive_frames}"
     )
     labels, head = list(rec["labels"]), str(rec.get("head", "softmax"))
-    batches = Batches(
-        loaded.train,
-        rec["batch"],
-        window_frames=shape.window_frames,
-        n_labels=len(labels),
-        seed=int(rec["seed"]),
-        background=rec.get("background") is not None,
-        multi_label=head == "sigmoid",
-    )
+    common: dict[str, Any] = {
+        "window_frames": shape.window_frames,
+        "n_labels": len(labels),
+        "seed": int(rec["seed"]),
+        "background": rec.get("background") is not None,
+        "multi_label": head == "sigmoid",
+    }
+    batches = Batches(loaded.train, rec["batch"], **common)
     heads = [len(labels), batches.n_original, loaded.train.taught.shape[1]]
     network = Network(ops, shape.columns, heads, float(rec["network"].get("dropout", 0.0)), int(rec["seed"]))
     hop = default_hop_frames(rec["front_end"])
@@ -107,7 +106,9 @@ def make(
     else:
         input_db = rec["network"].get("input_db", INPUT_DB)
         model = quantise.calibrate(network, batches, head, (float(input_db[0]), float(input_db[1])))
-        model = quantise.settle(model, network, batches, rec, lambda s, loss: say(f"int8: step {s}, loss {loss:.3f}"))
+        # Towards the end the sounds may come as they are heard later, less mixed and less changed.
+        late = Batches(loaded.train, {**rec["batch"], **rec["schedule"].get("quantised_batch", {})}, **common)
+        model = quantise.settle(model, late, rec, lambda s, loss: say(f"int8: step {s}, loss {loss:.3f}"))
         model.save(kept_grids)
     if not loaded.kept:
         return Made(rec, loaded, shape, network, model, steps, None, None)

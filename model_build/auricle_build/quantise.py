@@ -152,7 +152,6 @@ def calibrate(
 
 def settle(
     quantised: Quantised,
-    network: Network,
     batches: Batches,
     recipe: Mapping[str, Any],
     report: Callable[[int, float], None] | None = None,

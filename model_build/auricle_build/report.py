@@ -77,14 +77,12 @@ def pictures(judgement: Judgement, path: Path) -> None:
 
 
 def alarms_table(heard: Mapping[str, Any]) -> list[str]:
-    """False alarms by set, at the default threshold and at the card's."""
+    """False alarms by set."""
     rows = []
-    for origin, default in sorted(heard["at_default"].items()):
-        chosen = heard["at_thresholds"][origin]
-        which = ", ".join(f"{label} {n}" for label, n in chosen["labels"].items())
-        figures = (default["hours"], default["events"], default["per_hour"], chosen["events"], chosen["per_hour"])
-        rows.append([origin, *(f"{f:g}" for f in figures), which or "none"])
-    return _table(["set", "hours", "events at 0.5", "an hour", "events at the card's", "an hour", "which"], rows)
+    for origin, found in sorted(heard.items()):
+        which = ", ".join(f"{label} {n}" for label, n in found["labels"].items())
+        rows.append([origin, *(f"{found[k]:g}" for k in ("hours", "events", "per_hour")), which or "none"])
+    return _table(["set", "hours", "events", "an hour", "which"], rows)
 
 
 def write(
@@ -173,13 +171,12 @@ def write(
         "```",
         "",
     ]
-    if heard.get("at_default"):
-        raised = ", ".join(f"`{label}` {t:g}" for label, t in heard["thresholds"].items())
+    if heard:
         lines += [
             "## False alarms",
             "",
-            "Events at the default configuration on sound kept aside that holds none of the labels. Thresholds the "
-            f"card raises above 0.5, chosen on this very sound: {raised or 'none'}.",
+            "Events at a threshold of 0.5 and the default configuration, on sound kept aside without any label. "
+            "`auricle-build thresholds` sets a bundle's own thresholds against them.",
             "",
             *alarms_table(heard),
             "",
