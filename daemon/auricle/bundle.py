@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -282,6 +283,10 @@ def _check_card(bundle: Bundle) -> None:
     card, where = bundle.card, f"{bundle.path}/card.yaml"
     problems = [
         (len(set(card.labels)) != len(card.labels) or not card.labels, "labels: each must be named once"),
+        *(
+            (re.fullmatch("[a-z0-9_]+", label) is None, f"labels: {label!r} is no slug; use a-z, 0-9 and _")
+            for label in card.labels
+        ),
         (
             card.background is not None and card.background not in card.labels,
             f"background: {card.background!r} is none of the labels",

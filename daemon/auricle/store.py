@@ -223,6 +223,8 @@ class Store:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self._lock is None:
             self._lock = self._take_lock()
+        # What was heard at home is not for every user of the machine; SQLite's other files take over the mode.
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
         db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
         try:
             (found,) = db.execute("PRAGMA user_version").fetchone()

@@ -152,7 +152,7 @@ def measure() -> list[str]:
         "| messages | |",
         "|-|-:|",
         f"| a decision told: number, encode (no outlet) | {none:.1f} us |",
-        f"| the same through the socket, nobody there; {SUBSCRIBERS} subscribers to events | {one:.1f}; {all_:.1f} us |",
+        f"| the same to the socket, nobody there; {SUBSCRIBERS} subscribers to events | {one:.1f}; {all_:.1f} us |",
         f"| messages a second, one thread | {1e6 / one:,.0f} |",
         f"| an event's message told; kept in the history first | {told:.1f}; {kept:.1f} us ({kept / told:.1f} x) |",
         f"| the slowest of 2,000 commits | {1000 * worst:.2f} ms |",

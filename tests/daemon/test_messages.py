@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from auricle import bundle, config, messages, questions, topics
 from auricle.decision import Change, Detector, Rule
+from auricle.errors import ModelError
 from auricle.journal import Journal
 from auricle.publisher import Publisher
 from auricle.reporter import Reporter
@@ -115,6 +116,16 @@ def test_times_have_all_their_digits(us: int) -> None:
     assert messages.microseconds(text) == us
     with pytest.raises(ValueError, match="no time zone"):
         messages.microseconds(text[:-1])
+
+
+def test_a_label_that_is_no_slug_is_refused(tmp_path: Path) -> None:
+    """A model whose labels could not stand in a topic as they are does not get as far as the first message."""
+    folder = tmp_path / "model"
+    shutil.copytree(bundle.PACKAGED / "esc10", folder)
+    card = (folder / "card.yaml").read_text()
+    (folder / "card.yaml").write_text(card.replace("dog_bark", "dog bark"))
+    with pytest.raises(ModelError, match="labels: 'dog bark' is no slug"):
+        bundle.load(str(folder))
 
 
 # Random lives of a daemon: scores, gaps, reloads, stops and crashes.
