@@ -28,13 +28,13 @@ def refuse(whole: Judgement, quantised: Judgement, *, margin: float = 0.02, marg
 
     Args:
         margin: how much of the accuracy over all event clips may be lost.
-        margin_per_label: how much of one label's recall may be lost; a single clip always may.
+        margin_per_label: how much of one label's recall may be lost. A single clip always may, in both.
 
     Raises:
         ModelError: it lost more.
     """
     lost = whole.accuracy() - quantised.accuracy()
-    if lost > margin:
+    if lost > max(margin, 1.01 / max(1, int(whole.of_events().sum()))):
         raise ModelError(
             f"export: int8 accuracy {quantised.accuracy():.3f} is {lost:.3f} behind float; at most {margin} may be, "
             "give schedule.quantised_steps more"
