@@ -263,13 +263,18 @@ def garbage(folder: Path, n: int) -> None:
     rng = random.Random(n)
     ends = [f"{folder}/events", f"{folder}/query"]
     with zmq.Context() as context:
-        zeromq = [context.socket(kind) for kind in (zmq.DEALER, zmq.XSUB, zmq.REQ)]
-        for socket, end in zip(zeromq, (ends[1], ends[0], ends[1]), strict=True):
+
+        def opened(kind: int) -> zmq.Socket[bytes]:
+            socket = context.socket(kind)
             socket.linger = 0
-            socket.sndtimeo = 20_000
-            if socket.type == zmq.REQ:
+            socket.sndtimeo = 1000
+            if kind == zmq.REQ:
                 socket.setsockopt(zmq.REQ_RELAXED, 1)
-            socket.connect(f"ipc://{end}")
+            socket.connect(f"ipc://{ends[kind != zmq.XSUB]}")
+            return socket
+
+        kinds = (zmq.DEALER, zmq.XSUB, zmq.REQ)
+        zeromq = [opened(kind) for kind in kinds]
         for i in range(n):
             size = rng.choice([0, 1, 7, 64, 1000]) if i % 500 else rng.choice([300_000, 2_000_000])
             frame = rng.randbytes(size)
@@ -288,8 +293,15 @@ def garbage(folder: Path, n: int) -> None:
             if rng.random() < 0.3:
                 verb = rng.choice(["snapshot", "status", "events", "mark"])
                 frame = json.dumps({"ask": verb, rng.choice(["v", "since", "after", "topics"]): size}).encode()
-            # A send waits where the daemon is slower than we are: every one of the frames goes out.
-            socket.send(frame, zmq.SNDMORE if rng.random() < 0.1 and kind != 3 else 0)
+            # A send waits where the daemon is slower than we are: every one of the frames goes out. These askers never
+            # read, so in the end they are stuck behind their own answers: then another one comes.
+            flags = zmq.SNDMORE if rng.random() < 0.1 and kind != 3 else 0
+            try:
+                socket.send(frame, flags)
+            except zmq.Again:
+                socket.close(0)
+                zeromq[kind - 1] = socket = opened(kinds[kind - 1])
+                socket.send(frame, flags)
         for socket in zeromq:
             socket.close(0)
 
