@@ -30,7 +30,7 @@ def sound(kind: str, seed: int, seconds: float = 1.2) -> Any:
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * RATE)) / RATE
     if kind == "beep":
-        wave = np.sin(2 * np.pi * rng.uniform(700, 2500) * t)
+        wave = np.sin(2 * np.pi * rng.uniform(2500, 5000) * t)
     elif kind == "clicks":
         wave = (np.sin(2 * np.pi * rng.uniform(6, 12) * t) > 0.97) * rng.standard_normal(len(t))
     elif kind == "siren":
@@ -72,7 +72,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
             - [separable, [3, 3], [2, 1], 16]
             - [separable, [5, 3], [1, 1], 16]
             - [conv, [1, 5], [1, 1], 24]
-        schedule: {steps: 120, learning_rate: 0.01, warmup: 10, weight_decay: 0.01, average: 0.95, check_every: 60,
+        schedule: {steps: 160, learning_rate: 0.01, warmup: 10, weight_decay: 0.01, average: 0.95, check_every: 80,
                    distil: 0.0, auxiliary: 0.0, quantised_steps: 30, quantised_learning_rate: 0.001}
         """
     )
