@@ -111,9 +111,7 @@ def main(seconds: float = 20.0) -> None:
     print(f"memory (RSS)                {figures['rss_mb']:6.1f} MB  (aim <= 120 MB)")
     print(f"CPU at real time            {figures['cpu_percent']:6.2f} %   (aim <= 5 % of a core)")
     print(f"sample to message, p50      {figures['latency_p50_ms']:6.2f} ms")
-    print(
-        f"sample to message, p99      {figures['latency_p99_ms']:6.2f} ms  (aim <= one decision hop + 20 ms = 100 ms)"
-    )
+    print(f"sample to message, p99      {figures['latency_p99_ms']:6.2f} ms  (aim <= decision hop + 20 ms = 100 ms)")
     print(f"                            over {figures['decisions']:.0f} decisions of 80 ms")
 
 
