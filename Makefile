@@ -32,7 +32,8 @@ demo: $(VENV)/.stamp-runtime
 	$(BIN)/auricle demo
 
 test: $(VENV)/.stamp-dev $(VENV)/.stamp-build
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not soak and not bench and not alone"
+	$(BIN)/python -m pytest -m "alone and not soak"
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check

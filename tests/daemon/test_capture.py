@@ -21,6 +21,8 @@ from auricle.poller import Poller
 from auricle.source import Gap, Segment, Sound, Status
 from listener import Hearing, listen, scripted
 
+pytestmark = pytest.mark.alone
+
 RATE = 16000
 
 

@@ -19,6 +19,8 @@ from listener import Hearing
 from rtspserver import RtspServer
 from soundserver import write_wav
 
+pytestmark = pytest.mark.alone
+
 RATE = 16000
 NOISE = np.random.default_rng(2).integers(-20000, 20000, 60 * RATE).astype(np.int16)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -25,6 +26,8 @@ from auricle.poller import Poller
 from auricle.source import End, Gap, Segment, Sound, Status
 from listener import Hearing, listen
 from soundserver import SoundServer, write_wav
+
+pytestmark = pytest.mark.alone
 
 RATE = 16000
 
@@ -111,7 +114,8 @@ def test_time_of_day_is_the_time_of_hearing(server: SoundServer, hears: Callable
 
 
 def figures() -> tuple[int, int, int]:
-    """Descriptors, threads and resident kB of this process."""
+    """Descriptors, threads and resident kB of this process, what earlier tests left to the collector not counted."""
+    gc.collect()
     with open("/proc/self/status") as status:
         fields = dict(line.split(":", 1) for line in status)
     return len(os.listdir("/proc/self/fd")), int(fields["Threads"]), int(fields["VmRSS"].split()[0])
@@ -171,7 +175,8 @@ def rounds_of_losses(server: SoundServer, hearing: Hearing, rounds: int) -> None
         f"back after {max(returns):.2f} s at most; descriptors, threads, kB: {descriptors, threads, rss_kb} -> {after}"
     )
     assert max(returns) < 3.0
-    assert after[:2] == (descriptors, threads)
+    assert after[0] <= descriptors
+    assert after[1] <= threads
     assert after[2] - rss_kb < 1000
     assert len(children()) == 1
     assert hearing.states() == ["lost", "found"] * (2 * rounds)

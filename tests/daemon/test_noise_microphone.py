@@ -16,6 +16,8 @@ from auricle.noise import load_profile
 from auricle.noise_command import noise_of_microphone
 from soundserver import SoundServer, write_wav
 
+pytestmark = pytest.mark.alone
+
 RATE = 48_000
 
 

@@ -22,7 +22,7 @@ from sounds import RATE, varied, write
 from systemd_machine import Machine, wait_for
 
 # An installation, a boot and every start of the daemon are waited for.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.alone]
 
 ROOT = Path(__file__).resolve().parents[2]
 HOP = RATE * 80 // 1000
