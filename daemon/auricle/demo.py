@@ -46,7 +46,7 @@ def demo() -> int:
             "model": "esc10",
             "sources": [{"name": SOURCE, "recording": {"path": f"{folder}/scene.wav", "speed": 1}}],
             # What is played is synthesised: the model's own thresholds are for rooms full of foreign sounds.
-            "decision": {"threshold": 0.6},
+            "decision": {"threshold": 0.75},
             "publish": {"endpoint": endpoint, "query": f"ipc://{folder}/query"},
             "store": {"enabled": False},
         }
