@@ -92,9 +92,15 @@ class Service:
         self._reader: threading.Thread | None = None
 
     def configure(self, wanted: dict[str, Any]) -> None:
-        """Write the configuration; the sources play the rain unless told otherwise."""
-        rain = {"name": "porch", "recording": {"path": "/srv/rain.wav", "speed": 1, "loop": True}}
-        cfg = {"node": "machine", "sources": [rain], "gate": {"enabled": "off"}, **wanted}
+        """Write the configuration; the sources play a crying baby unless told otherwise."""
+        crying = {"name": "porch", "recording": {"path": "/srv/crying.wav", "speed": 1, "loop": True}}
+        cfg = {
+            "node": "machine",
+            "sources": [crying],
+            "gate": {"enabled": "off"},
+            "decision": {"threshold": 0.5},
+            **wanted,
+        }
         self.machine.write("/etc/auricle/auricle.yaml", json.dumps(cfg))
 
     def dropin(self, *lines: str) -> None:

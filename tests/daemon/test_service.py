@@ -48,8 +48,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory, require: Callable[[bool,
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a sound to be played over and over."""
     folder = tmp_path_factory.mktemp("sounds")
-    samples, _ = scene(["rain"], RATE, sound_s=20.0, pause_s=1.5)
-    write(folder / "rain.wav", samples)
+    samples, _ = scene(["baby_cry"], RATE, sound_s=20.0, pause_s=1.5)
+    write(folder / "crying.wav", samples)
     write(folder / "room.wav", np.tile(varied(3.0), 40) * np.float32(0.1))
     (folder / "broken.py").write_text(BROKEN)
     (folder / "probe.py").write_text(PROBE)
@@ -134,7 +134,7 @@ def test_start_returns_when_it_hears(service: Service) -> None:
     assert service.show("ActiveState") == "active"
     assert re.fullmatch(r"1 source, (no|1) events? in the last hour", service.show("StatusText"))
     service.listen()
-    event = wait_for(lambda: next(iter(service.of("event.porch.rain.")), None), 10, "an event is heard")
+    event = wait_for(lambda: next(iter(service.of("event.porch.baby_cry.")), None), 10, "an event is heard")
     assert event["node"] == "machine"
     health = wait_for(lambda: next(iter(service.of("health.")), None), 5, "health is told")
     assert health["sources"]["porch"]["lost_samples"] == 0
@@ -150,13 +150,13 @@ def test_stop_is_clean_and_fast(service: Service) -> None:
     service.configure({})
     service.start()
     service.listen()
-    wait_for(lambda: service.of("event.porch.rain."), 10, "an event is open")
+    wait_for(lambda: service.of("event.porch.baby_cry."), 10, "an event is open")
     service.machine.run("systemctl", "stop", UNIT)
     begin, end = (int(service.show(f"{name}TimestampMonotonic")) for name in ("ActiveExit", "InactiveEnter"))
     assert (end - begin) / 1e6 < 2.0
     assert service.show("Result") == "success"
     wait_for(lambda: service.of("status.porch.")[-1]["state"] == "stopped", 5, "the last word was heard")
-    last = service.of("event.porch.rain.")[-1]
+    last = service.of("event.porch.baby_cry.")[-1]
     assert (last["phase"], last["cause"]) == ("offset", "stop")
 
 
@@ -227,8 +227,8 @@ def test_a_typo_fails_once(service: Service) -> None:
 @pytest.mark.parametrize("fault", ["hang", "stall"])
 def test_the_watchdog_ends_what_does_not_hear(service: Service, fault: str) -> None:
     """A pipeline that hangs, and a source that stalls undeclared while another goes on: killed and started anew."""
-    rain = {"path": "/srv/rain.wav", "speed": 1, "loop": True}
-    service.configure({"sources": [{"name": name, "recording": rain} for name in ("porch", "garden")]})
+    crying = {"path": "/srv/crying.wav", "speed": 1, "loop": True}
+    service.configure({"sources": [{"name": name, "recording": crying} for name in ("porch", "garden")]})
     service.dropin(
         "ExecStart=", "ExecStart=/opt/auricle/bin/python -I /srv/broken.py run", "WatchdogSec=2", "LimitCORE=0"
     )
@@ -246,8 +246,8 @@ def test_the_watchdog_ends_what_does_not_hear(service: Service, fault: str) -> N
 
 def test_a_declared_loss_is_no_fault(service: Service) -> None:
     """A microphone that is missing does not fail the start, is named in STATUS, and does not trip the watchdog."""
-    rain = {"name": "porch", "recording": {"path": "/srv/rain.wav", "speed": 1, "loop": True}}
-    service.configure({"sources": [rain, {"name": "desk", "microphone": {"device": "not there"}}]})
+    crying = {"name": "porch", "recording": {"path": "/srv/crying.wav", "speed": 1, "loop": True}}
+    service.configure({"sources": [crying, {"name": "desk", "microphone": {"device": "not there"}}]})
     service.dropin("WatchdogSec=2")
     service.start()
     wait_for(lambda: "desk lost for 5 s" in service.show("StatusText"), 15, "STATUS counts the seconds of the loss")
@@ -259,12 +259,12 @@ def test_a_declared_loss_is_no_fault(service: Service) -> None:
 
 def test_what_was_learned_outlives_a_kill(service: Service) -> None:
     """SIGKILL in the middle of an event: it starts again by itself, knows the noise at once, and closes the event."""
-    rain = {"name": "porch", "recording": {"path": "/srv/rain.wav", "speed": 1, "loop": True}}
+    crying = {"name": "porch", "recording": {"path": "/srv/crying.wav", "speed": 1, "loop": True}}
     gate = {"enabled": "on", "start_up_s": 1.0, "reduction": 0.0}
-    service.configure({"gate": gate, "sources": [rain]})
+    service.configure({"gate": gate, "sources": [crying]})
     service.start()
     service.listen()
-    onset = wait_for(lambda: next(iter(service.of("event.porch.rain.")), None), 15, "an event is open")
+    onset = wait_for(lambda: next(iter(service.of("event.porch.baby_cry.")), None), 15, "an event is open")
     kept = "/var/lib/private/auricle/noise"
     wait_for(lambda: service.machine.run("ls", kept, check=False).stdout, 10, "the noise is kept")
     service.machine.run("systemctl", "kill", "--signal=KILL", UNIT)
@@ -323,8 +323,8 @@ def test_a_microphone_is_heard_in_the_sandbox(
         service.start()
         assert service.machine.show(UNIT, "MemoryDenyWriteExecute")["MemoryDenyWriteExecute"] == "yes"
         service.listen()
-        server.play(sounds / "rain.wav")
-        wait_for(lambda: service.of("event.desk.rain."), 15, "the rain that is played is heard")
+        server.play(sounds / "crying.wav")
+        wait_for(lambda: service.of("event.desk.baby_cry."), 15, "the crying that is played is heard")
         assert "lost" not in {message["state"] for message in service.of("status.desk.")}
     finally:
         server.kill()
@@ -349,9 +349,9 @@ def test_the_journal_is_well_kept(service: Service) -> None:
 
 def test_an_instance_has_its_own_configuration(service: Service) -> None:
     """auricle@NAME runs with /etc/auricle/NAME.yaml beside the other, with a state of its own."""
-    rain = {"name": "night", "recording": {"path": "/srv/rain.wav", "speed": 1, "loop": True}}
+    crying = {"name": "night", "recording": {"path": "/srv/crying.wav", "speed": 1, "loop": True}}
     publish = {"endpoint": "ipc:///run/auricle-night/events", "query": "ipc:///run/auricle-night/query"}
-    service.machine.write("/etc/auricle/night.yaml", json.dumps({"sources": [rain], "publish": publish}))
+    service.machine.write("/etc/auricle/night.yaml", json.dumps({"sources": [crying], "publish": publish}))
     service.configure({})
     service.start()
     service.machine.run("systemctl", "start", "auricle@night.service")
