@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle_build.rows import Rows
+from auricle_build.teacher import Taught
 
 FLOOR_DB = -100.0  # the front end's own floor
+NO_PLACES = np.empty((0, 2), np.int64)
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Material:
         original: the index of each clip's own label, for the auxiliary head.
         origin: name of each clip's set.
         white: rows of white noise, as :func:`coloured_noise` wants them.
-        taught: what the teacher hears in each clip, ``(n_clips, n_scores)``.
+        taught: what the teacher hears along each clip, or None where there is no teacher.
     """
 
     rows: Sequence[Sequence[Rows]]
@@ -32,7 +34,7 @@ class Material:
     original: NDArray[np.int64]
     origin: Sequence[str]
     white: Rows
-    taught: NDArray[np.float32]
+    taught: Sequence[Taught] | None
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,36 @@ def gated(x: Rows, rng: np.random.Generator) -> Rows:
     return np.asarray(x + 2.0 * _db((mask * (1.0 - depth) + depth).astype(np.float32)), np.float32)
 
 
+def warped(x: Rows, rng: np.random.Generator, time: float, bands: float) -> Rows:
+    """Each window stretched or shortened about a place in it, and its spectrum moved, as another voice has it.
+
+    The bands of a mel scale stand about evenly in log frequency where formants are: a shift of them is another length
+    of the vocal tract (Jaitly and Hinton 2013).
+
+    Args:
+        time: by up to this share longer or shorter.
+        bands: by up to so many bands.
+    """
+    n, frames, width = x.shape
+    rate = 1.0 + rng.uniform(-time, time, (n, 1))
+    about = rng.uniform(0.0, frames - 1.0, (n, 1))
+    at = np.clip(about + (np.arange(frames) - about) * rate, 0.0, frames - 1.0)
+    # The move dies out towards the upper edge, which the recording's own bandwidth sets.
+    move = rng.uniform(-bands, bands, (n, 1)) * np.minimum(1.0, (width - 1 - np.arange(width)) / (width / 4))
+    over = np.clip(np.arange(width) + move, 0.0, width - 1.0)
+    for axis, place in ((1, at[:, :, None]), (2, over[:, None, :])):
+        low = np.minimum(place.astype(np.int64), x.shape[axis] - 2)
+        part = (place - low).astype(np.float32)
+        one, other = (np.take_along_axis(x, i, axis=axis) for i in (low, low + 1))
+        x = one + part * (other - one)
+    return x
+
+
 class Batches:
     """Batches by step: ``batches(step)`` is the same whenever and in whatever order it is asked.
+
+    What :attr:`mistaken` holds, places ``(clip, first row)`` of shape ``(n, 2)`` that the network takes for a label
+    though they are none, comes back as ``options["mistaken"]`` of all windows.
 
     Args:
         material: the clips.
@@ -141,6 +171,13 @@ class Batches:
         self.loudest = [float(np.max(np.mean(variants[0], axis=1, dtype=np.float32))) for variants in material.rows]
         shares = dict(options.get("origins", {}))
         self.origin_share = np.asarray([float(shares.get(o, 1.0)) for o in origins], np.float64)
+        self.n_taught = material.taught[0].scores.shape[1] if material.taught else 1
+        self.mistaken = NO_PLACES
+
+    @property
+    def background_clips(self) -> NDArray[np.int64]:
+        """Clips that hold none of the labels."""
+        return self.by_label[-1]
 
     def _choose(self, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
         filled = [c for c in self.by_label[:-1] if len(c)]
@@ -153,18 +190,26 @@ class Batches:
                 out[i] = rng.choice(groups[rng.integers(len(groups))])
         return out
 
-    def _cut(self, rng: np.random.Generator, clip: int) -> tuple[Rows, float]:
-        """A window of a clip, and how much of it (0 to 1) is what the clip is about, by level."""
+    def _cut(self, rng: np.random.Generator, clip: int) -> tuple[Rows, float, float]:
+        """A window of a clip, how much of it (0 to 1) is what the clip is about, by level, and its place (0 to 1)."""
         variants = self.material.rows[clip]
         rows = variants[0 if rng.random() < 0.4 else int(rng.integers(len(variants)))]
         frames = self.window_frames
         if len(rows) < frames:
-            return self._short(rng, rows.astype(np.float32)), 1.0
+            return self._short(rng, rows.astype(np.float32)), 1.0, 0.5
         start = int(rng.integers(len(rows) - frames + 1))
         window = rows[start : start + frames].astype(np.float32)
         level, loudest = np.max(np.mean(window, axis=1)), self.loudest[clip]
         # Where a clip is quiet, what it is about is not to be heard: 15 dB below its loudest frame still is, 30 is not.
-        return window, float(np.clip((30.0 - (loudest - level)) / 15.0, 0.0, 1.0))
+        heard = float(np.clip((30.0 - (loudest - level)) / 15.0, 0.0, 1.0))
+        return window, heard, (start + frames / 2) / len(rows)
+
+    def _mistake(self, rng: np.random.Generator) -> tuple[int, Rows, float]:
+        """Clip, window and place of a sound that the network lately took for one of the labels."""
+        clip, start = self.mistaken[int(rng.integers(len(self.mistaken)))]
+        rows, frames = self.material.rows[clip][0], self.window_frames
+        start = int(np.clip(start + rng.integers(-frames // 4, frames // 4 + 1), 0, len(rows) - frames))
+        return int(clip), rows[start : start + frames].astype(np.float32), (start + frames / 2) / len(rows)
 
     def _short(self, rng: np.random.Generator, rows: Rows) -> Rows:
         """A sound shorter than the window: repeated, as `classify` does, or once, somewhere, in quiet noise."""
@@ -179,14 +224,46 @@ class Batches:
         return np.asarray(hush, np.float32)
 
     def _sounds(self, rng: np.random.Generator, chosen: NDArray[np.int64]) -> Batch:
-        material = self.material
-        cuts = [self._cut(rng, int(i)) for i in chosen]
-        x = np.stack([window for window, _ in cuts])
-        heard = np.asarray([h for _, h in cuts], np.float32)
+        material, n = self.material, len(chosen)
+        chosen = chosen.copy()
+        x = np.empty((n, self.window_frames, material.white.shape[1]), np.float32)
+        heard, taught = np.ones(n, np.float32), np.zeros((n, self.n_taught), np.float32)
+        hard = rng.random(n) < float(self.options.get("mistaken", 0.0))
+        for i in range(n):
+            if hard[i] and len(self.mistaken):
+                chosen[i], x[i], place = self._mistake(rng)
+            else:
+                x[i], heard[i], place = self._cut(rng, int(chosen[i]))
+            if material.taught:
+                taught[i] = material.taught[chosen[i]].at(place)
         y = np.eye(self.n_labels, dtype=np.float32)[material.label[chosen]] * heard[:, None]
         y[:, -1] += 1.0 - heard
         z = np.eye(self.n_original, dtype=np.float32)[material.original[chosen]] * heard[:, None]
-        return Batch(x, y, z, material.taught[chosen])
+        return self._partly(rng, Batch(x, y, z, taught))
+
+    def _partly(self, rng: np.random.Generator, batch: Batch) -> Batch:
+        """Some sounds begin or end inside the window: before or after them there is only a quiet floor.
+
+        More begin than end, and some have only just begun: a daemon has to speak before the window is full.
+        """
+        o, (n, frames, _) = self.options, batch.x.shape
+        x, y, z = batch.x, batch.y, batch.z
+        least, most = o.get("partial_share", (0.3, 0.9))
+        chosen = np.flatnonzero(rng.random(n) < float(o.get("partial", 0.0)))
+        level = loudness(x)
+        for i, hush in zip(chosen, coloured_noise(rng, self.material.white, len(chosen), frames), strict=True):
+            length = int(frames * rng.uniform(least, most))
+            kept = np.maximum(hush + level[i] - rng.uniform(20.0, 60.0), FLOOR_DB).astype(np.float32)
+            before = np.max(np.mean(x[i], axis=1))
+            if rng.random() < 0.7:
+                kept[frames - length :] = add_db(x[i, :length], kept[:length])
+            else:
+                kept[:length] = add_db(x[i, frames - length :], kept[:length])
+            lost = float(np.clip((before - np.max(np.mean(kept, axis=1)) - 15.0) / 15.0, 0.0, 1.0))
+            x[i], z[i] = kept, z[i] * (1.0 - lost)
+            y[i] *= 1.0 - lost
+            y[i, -1] += lost
+        return batch
 
     def _mixed(self, rng: np.random.Generator, a: Batch) -> Batch:
         """Two sounds at once, as in between-class learning (Tokozume, Ushiku and Harada 2018), but in powers."""
@@ -221,28 +298,15 @@ class Batches:
             ]
             batch = Batch(*pick)
         x, y, z, taught = batch.x.copy(), batch.y.copy(), batch.z.copy(), batch.taught.copy()
+        if "warp" in o:
+            x = warped(x, rng, *o["warp"])
         frames, bands = x.shape[1:]
         white, level = self.material.white, loudness(x)
-        partly = np.flatnonzero(rng.random(n) < float(o.get("partial", 0.0)))
         noisy = np.flatnonzero(rng.random(n) < float(o.get("noise", 0.0)))
         # Nothing but noise, and nothing at all: background.
         nothing = rng.random(n)
         alone = np.flatnonzero(nothing < float(o.get("noise_alone", 0.05)))
         silent = np.flatnonzero(nothing > 1.0 - float(o.get("silence", 0.015)))
-
-        # The sound begins or ends inside the window: before or after it only a quiet floor.
-        for i, hush in zip(partly, coloured_noise(rng, white, len(partly), frames), strict=True):
-            length = int(frames * rng.uniform(0.3, 0.9))
-            kept = np.maximum(hush + level[i] - rng.uniform(20.0, 60.0), FLOOR_DB).astype(np.float32)
-            before = np.max(np.mean(x[i], axis=1))
-            if rng.random() < 0.5:
-                kept[frames - length :] = add_db(x[i, :length], kept[:length])
-            else:
-                kept[:length] = add_db(x[i, frames - length :], kept[:length])
-            lost = float(np.clip((before - np.max(np.mean(kept, axis=1)) - 15.0) / 15.0, 0.0, 1.0))
-            x[i], z[i] = kept, z[i] * (1.0 - lost)
-            y[i] *= 1.0 - lost
-            y[i, -1] += lost
 
         if len(noisy):
             below = level[noisy] - rng.uniform(8.0, 45.0, len(noisy)).astype(np.float32)

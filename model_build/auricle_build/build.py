@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from auricle import bundle as bundles
 from auricle import config
@@ -84,7 +85,7 @@ def make(
         "multi_label": head == "sigmoid",
     }
     batches = Batches(loaded.train, rec["batch"], **common)
-    heads = [len(labels), batches.n_original, loaded.train.taught.shape[1]]
+    heads = [len(labels), batches.n_original, batches.n_taught]
     network = Network(ops, shape.columns, heads, float(rec["network"].get("dropout", 0.0)), int(rec["seed"]))
     hop = default_hop_frames(rec["front_end"])
     scorer = evaluate.float_scorer(
@@ -97,7 +98,22 @@ def make(
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(dict(rec), sort_keys=False), encoding="utf-8")
-    steps = training.train(network, batches, rec, folder, judge=judge if loaded.kept else None, report=report)
+    n_events = len(labels) - (background is not None)
+
+    def mistakes(_: Network) -> NDArray[np.int64]:
+        return evaluate.mistakes(
+            scorer, loaded.train.rows, batches.background_clips, n_events, shape.window_frames, hop
+        )
+
+    steps = training.train(
+        network,
+        batches,
+        rec,
+        folder,
+        judge=judge if loaded.kept else None,
+        mistakes=mistakes if rec["batch"].get("mistaken") else None,
+        report=report,
+    )
     training.curves(folder / "log.csv", folder / "curves.png")
 
     kept_grids = folder / f"quantised-{steps}.npz"

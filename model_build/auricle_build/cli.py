@@ -73,6 +73,7 @@ class _Live:
         self.say(
             f"step {now.step} of {now.steps}: loss {now.loss:.3f}, accuracy {now.accuracy:.3f}"
             + (f"; kept aside: {judged}" if judged else "")
+            + (f"; {now.mistaken} mistaken" if now.mistaken else "")
             + f"; {now.left_s / 60:.0f} min left"
         )
 

@@ -139,6 +139,38 @@ def judge(
     return Judgement(labels, background, truth, np.stack([w.mean(axis=0) for w in windows]), windows)
 
 
+def mistakes(
+    scorer: Scorer,
+    rows: Sequence[Sequence[Rows]],
+    clips: NDArray[np.int64],
+    n_events: int,
+    window_frames: int,
+    hop_frames: int,
+    *,
+    above: float = 0.2,
+    per_clip: int = 12,
+) -> NDArray[np.int64]:
+    """Where a network hears one of its labels in clips that hold none: hard negatives to train on.
+
+    Args:
+        rows: the clips' rows, unchanged ones first; ``clips`` says which of them hold none of the labels.
+        n_events: the labels other than background, which stand first.
+        above: the score from which a window counts.
+        per_clip: at most so many places of a clip, evenly spread over it.
+
+    Shape:
+        ``(n, 2)``: clip, and the first row of the window.
+    """
+    found: list[tuple[int, int]] = []
+    for clip in clips.tolist():
+        if len(rows[clip][0]) < window_frames:
+            continue
+        score = scorer(np.asarray(rows[clip][0], np.float32))[:, :n_events].max(axis=1)
+        windows = np.flatnonzero(score > above)
+        found.extend((clip, i * hop_frames) for i in windows[:: max(1, -(-len(windows) // per_clip))].tolist())
+    return np.asarray(found, np.int64).reshape(-1, 2)
+
+
 def summary(judgement: Judgement) -> Mapping[str, float]:
     """The figures that a card and a log hold."""
     mine = judgement.of_events()

@@ -20,6 +20,7 @@ Array = NDArray[np.float32]
 
 # dB to about unit scale, inside the first convolution: folded into its weights, so that no padding may come before it.
 CENTRE_DB, SPREAD_DB = -40.0, 25.0
+EPSILON = 1e-3  # of the normalisations
 
 
 @dataclass(frozen=True)
@@ -186,13 +187,15 @@ class Network:
         for i, op in enumerate(self.ops):
             y = convolve(outputs[-1] if outputs else x, self.kernel(i), op)
             if training:
-                mean, variance = tf.nn.moments(y, [0, 1, 2])
+                # One fused kernel, forward and back: written out, the normalisations cost more than the convolutions.
+                y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+                    y, self.gammas[i], self.betas[i], epsilon=EPSILON, is_training=True
+                )
                 self.means[i].assign(0.99 * self.means[i] + 0.01 * mean)
                 self.variances[i].assign(0.99 * self.variances[i] + 0.01 * variance)
             else:
-                mean, variance = self.means[i], self.variances[i]
-            scale = self.gammas[i] * tf.math.rsqrt(variance + 1e-3)
-            y = y * scale + (self.betas[i] - mean * scale)
+                scale = self.gammas[i] * tf.math.rsqrt(self.variances[i] + EPSILON)
+                y = y * scale + (self.betas[i] - self.means[i] * scale)
             if op.skip is not None:
                 y += crop(outputs[op.skip] if op.skip >= 0 else x, op, y)
             outputs.append(tf.nn.relu(y))
@@ -211,7 +214,7 @@ class Network:
         folded = []
         for i, op in enumerate(self.ops):
             w = self.kernel(i).numpy().astype(np.float64)
-            scale = self.gammas[i].numpy().astype(np.float64) / np.sqrt(self.variances[i].numpy() + 1e-3)
+            scale = self.gammas[i].numpy().astype(np.float64) / np.sqrt(self.variances[i].numpy() + EPSILON)
             b = self.betas[i].numpy() - self.means[i].numpy() * scale
             w = w * (scale[:, None] if op.kind == "depthwise" else scale)
             if i == 0:

@@ -123,7 +123,7 @@ def prepare(
         failed += bad
         columns.append(rows)
     teacher = data.get("teacher")
-    taught = taught_by(root / teacher, good, cache, progress) if teacher else np.zeros((len(good), 1), np.float32)
+    taught = taught_by(root / teacher, good, cache, progress) if teacher else None
     originals = sorted({c.label for c in good})
     other = len(labels) - 1
     material = Material(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ class Features:
         """Rows of a clip, in half precision.
 
         Args:
-            variant: changes to the sound, as :func:`sound.vary` takes them.
+            variant: changes to the sound, as :func:`sound.vary` takes them; with ``gate`` it is heard through the
+                daemon's noise gate.
             trim: drop the digital silence at its ends.
             once: leave a clip that is shorter than a window as it is.
 
@@ -89,10 +91,12 @@ class Features:
             samples = samples[start:end]
         if variant:
             samples = sounds.vary(samples, dict(variant), int(source[:8], 16), self.sample_rate)
-        rows = self.of(samples, once=once)
+        # The gate is no property of the sound: it is the daemon's own stage, put before the features.
+        gated = {**self.params, "gate": {}} if variant and variant.get("gate") else self.params
+        rows = replace(self, params=gated).of(samples, once=once)
         if stored is not None:
             stored.parent.mkdir(parents=True, exist_ok=True)
-            part = stored.with_suffix(".part")
+            part = stored.with_suffix(f".{os.getpid()}.part")
             with part.open("wb") as file:
                 np.save(file, rows.astype(np.float16))
             part.replace(stored)

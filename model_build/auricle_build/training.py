@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from auricle_build.batches import Batch, Batches
 from auricle_build.network import Network
@@ -114,28 +115,33 @@ def prefetched(batches: Batches, start: int, stop: int) -> Iterator[tuple[int, B
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: ``loss`` and ``accuracy`` since the last check, ``judged`` on what is kept aside."""
+    """Where a training stands: ``loss`` and ``accuracy`` since the last check, ``judged`` on what is kept aside.
+
+    ``mistaken`` counts the windows of background that are taken for a label.
+    """
 
     step: int
     steps: int
     loss: float
     accuracy: float
     judged: Mapping[str, float]
+    mistaken: int
     left_s: float
 
 
-def save(path: Path, optimizer: AdamW, step: int, best: tuple[int, float]) -> None:
+def save(path: Path, optimizer: AdamW, step: int, best: tuple[int, float], batches: Batches) -> None:
     """A checkpoint, complete or not there."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         arrays = {f"v{i}": v.numpy() for i, v in enumerate(optimizer.state)}
-        np.savez(file, step=step, best_step=best[0], best=best[1], **arrays)
+        np.savez(file, step=step, best_step=best[0], best=best[1], mistaken=batches.mistaken, **arrays)
     os.replace(part, path)
 
 
-def restore(path: Path, optimizer: AdamW) -> tuple[int, tuple[int, float]]:
+def restore(path: Path, optimizer: AdamW, batches: Batches) -> tuple[int, tuple[int, float]]:
     """Take up a checkpoint: the next step, and the best check so far."""
     with np.load(path) as stored:
+        batches.mistaken = stored["mistaken"]
         for i, v in enumerate(optimizer.state):
             v.assign(stored[f"v{i}"])
         return int(stored["step"]), (int(stored["best_step"]), float(stored["best"]))
@@ -148,6 +154,7 @@ def train(
     folder: Path,
     *,
     judge: Callable[[Network], Mapping[str, float]] | None = None,
+    mistakes: Callable[[Network], NDArray[np.int64]] | None = None,
     report: Callable[[Progress], None] | None = None,
     stop_at: int | None = None,
 ) -> int:
@@ -155,6 +162,7 @@ def train(
 
     Args:
         judge: figures on clips kept aside, ``loss`` among them; asked every ``check_every`` steps.
+        mistakes: what ``Batches.mistaken`` becomes, asked at each check: hard negatives.
         report: told after each check.
         stop_at: leave after this step, to be resumed later.
 
@@ -182,37 +190,37 @@ def train(
     checkpoint, log = folder / "checkpoint.npz", folder / "log.csv"
     start, best = 0, (0, float("inf"))
     if checkpoint.exists():
-        start, best = restore(checkpoint, optimizer)
+        start, best = restore(checkpoint, optimizer, batches)
     elif log.exists():
         log.unlink()
-    recent: list[Any] = []
     began = time.monotonic()
     last = min(steps, stop_at or steps)
     step = start
-    for at, batch in prefetched(batches, start, last):
-        rate = tf.constant(learning_rate(at, schedule), tf.float32)
-        arrays = tuple(tf.constant(a) for a in (batch.x, batch.y, batch.z, batch.taught))
-        recent.append(update(arrays, tf.constant(at), rate))
-        step = at + 1
-        if step % every and step != last:
-            continue
+    while step < last:
+        recent: list[Any] = []
+        for at, batch in prefetched(batches, step, min(last, step + every - step % every)):
+            rate = tf.constant(learning_rate(at, schedule), tf.float32)
+            arrays = tuple(tf.constant(a) for a in (batch.x, batch.y, batch.z, batch.taught))
+            recent.append(update(arrays, tf.constant(at), rate))
+            step = at + 1
         loss, accuracy = np.mean([r.numpy() for r in recent], axis=0)
-        recent.clear()
         optimizer.swap()
         judged = dict(judge(network)) if judge else {}
+        if mistakes and step % every == 0:
+            batches.mistaken = mistakes(network)
         optimizer.swap()
         if judged.get("loss", float("inf")) < best[1]:
             best = (step, judged["loss"])
             if patience:
-                save(folder / "best.npz", optimizer, step, best)
-        save(checkpoint, optimizer, step, best)
+                save(folder / "best.npz", optimizer, step, best, batches)
+        save(checkpoint, optimizer, step, best, batches)
         left = (time.monotonic() - began) / (step - start) * (steps - step)
-        now = Progress(step, steps, float(loss), float(accuracy), judged, left)
+        now = Progress(step, steps, float(loss), float(accuracy), judged, len(batches.mistaken), left)
         _append(log, now)
         if report:
             report(now)
         if patience and judged and step - best[0] >= patience * every:
-            step, _ = restore(folder / "best.npz", optimizer)
+            step, _ = restore(folder / "best.npz", optimizer, batches)
             break
     optimizer.swap()
     return step
@@ -220,6 +228,7 @@ def train(
 
 def _append(log: Path, now: Progress) -> None:
     row = {"step": now.step, "loss": f"{now.loss:.5f}", "accuracy": f"{now.accuracy:.4f}"}
+    row["mistaken"] = str(now.mistaken)
     row |= {f"judged_{k}": f"{v:.5f}" for k, v in now.judged.items()}
     new = not log.exists()
     with log.open("a", newline="") as file:

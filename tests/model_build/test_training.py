@@ -14,13 +14,17 @@ import soundfile
 import yaml
 
 from auricle.errors import ConfigError, ModelError
+from auricle.features import front_end
 
 pytest.importorskip("tensorflow", reason="missing here: the build extra")
 
 from auricle_build import build, evaluate, export, recipe, training
-from auricle_build.batches import Batches
+from auricle_build.batches import Batches, warped
+from auricle_build.clips import Clip
 from auricle_build.evaluate import Judgement
 from auricle_build.network import Network
+from auricle_build.rows import Features
+from auricle_build.teacher import Taught
 
 RATE = 16000
 
@@ -120,17 +124,110 @@ def weights_after(rec: dict[str, Any], root: Path, folder: Path, stops: list[int
     loaded = recipe.prepare(rec, [], root=root)
     ops, shape = recipe.shape(rec)
     batches = Batches(loaded.train, rec["batch"], window_frames=shape.window_frames, n_labels=4, seed=int(rec["seed"]))
+
+    def mistakes(network: Network) -> Any:
+        # Depends on the weights, so that what a checkpoint forgets would show.
+        first = float(network.weights[0].numpy().sum() * 1e6) % 7
+        return np.asarray([[int(batches.background_clips[int(first)]), 3]])
+
     for stop in stops:
+        batches.mistaken = batches.mistaken[:0]
         training.repeatable(int(rec["seed"]), 1)
         network = Network(ops, shape.columns, [4, batches.n_original, 1], 0.1, int(rec["seed"]))
-        training.train(network, batches, rec, folder, stop_at=stop)
+        training.train(network, batches, rec, folder, mistakes=mistakes, stop_at=stop)
     return [v.numpy() for v in (*network.trained, *network.moments)]
+
+
+def test_a_model_of_two_labels_at_once_ships_and_hears_both(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    """With sigmoid outputs and no background, the exported bundle gives each label a score of its own."""
+    rec, root = tiny
+    rec = {**rec, "labels": rec["labels"][:3], "background": None, "head": "sigmoid"}
+    rec["schedule"] = {**rec["schedule"], "steps": 120, "check_every": 60}
+    made = build.make(rec, [held_fold(rec, root)], tmp_path / "run", root=root, cache=None, say=lambda _: None)
+    opened = build.ship(made, tmp_path / "bundle")
+    scorer = evaluate.int8_scorer(
+        opened.whole, window_frames=made.geometry.window_frames, hop_frames=build.default_hop_frames(rec["front_end"])
+    )
+    features = Features(rec["front_end"], made.geometry.window_frames)
+    both = sound("beep", 7001) + sound("clicks", 7101)
+    beep, clicks, siren = scorer(features.of(both.clip(-1, 1).astype(np.float32))).mean(axis=0)
+    assert beep > 0.5
+    assert clicks > 0.5
+    assert siren < 0.5
+    nothing = scorer(features.of(np.zeros(2 * RATE, np.float32))).mean(axis=0)
+    assert (nothing < 0.5).all()
+
+
+def test_what_is_mistaken_comes_back(tiny: tuple[dict[str, Any], Path]) -> None:
+    """Places that a scorer takes for a label are found, and batches then draw from them."""
+    rec, root = tiny
+    loaded = recipe.prepare(rec, [], root=root)
+    _, shape = recipe.shape(rec)
+    options = {**rec["batch"], "mix": 0.0, "partial": 0.0, "noise_alone": 0.0, "silence": 0.0}
+
+    def batches(share: float) -> Batches:
+        made = Batches(
+            loaded.train,
+            {**options, "mistaken": share, "positives": 1.0},
+            window_frames=shape.window_frames,
+            n_labels=4,
+            seed=1,
+        )
+        first = int(made.background_clips[0])
+
+        def scorer(rows: Any) -> Any:
+            mine = len(rows) == len(loaded.train.rows[first][0]) and np.array_equal(rows, loaded.train.rows[first][0])
+            windows = np.zeros(((len(rows) - shape.window_frames) // 8 + 1, 4), np.float32)
+            windows[1:3, 0] = 0.9 if mine else 0.0
+            return windows
+
+        made.mistaken = evaluate.mistakes(
+            scorer, loaded.train.rows, made.background_clips, 3, shape.window_frames, 8, above=0.2
+        )
+        assert made.mistaken.tolist() == [[first, 8], [first, 16]]
+        return made
+
+    assert batches(0.0)(0).y[:, -1].sum() == 0.0
+    assert batches(1.0)(0).y[:, -1].sum() == options["size"]
+
+
+def test_a_teacher_is_heard_where_it_spoke() -> None:
+    """Between two of its windows a teacher's scores are in proportion, beyond them those of the nearest."""
+    taught = Taught(np.asarray([[0.0], [2.0], [4.0]], np.float16), np.asarray([0.25, 0.5, 0.75]))
+    assert [float(taught.at(share)[0]) for share in (0.0, 0.25, 0.3125, 0.5, 0.9)] == [0.0, 0.0, 0.5, 2.0, 4.0]
+
+
+def test_warping_moves_what_is_heard_and_no_further_than_told() -> None:
+    """A click and a tone move by at most what was asked for; asked for nothing, nothing changes."""
+    x = np.zeros((200, 60, 40), np.float32)
+    x[:, 30, :] = 10.0
+    x[:, :, 20] = 20.0
+    np.testing.assert_array_equal(warped(x, np.random.default_rng(1), 0.0, 0.0), x)
+    other = warped(x, np.random.default_rng(1), 0.2, 3.0)
+    bands = other[:, 5].argmax(axis=1)
+    assert bands.min() == 17
+    assert bands.max() == 23
+    frames = other[:, :, 0].argmax(axis=1)
+    assert frames.min() >= 30 - 0.2 * 60
+    assert frames.max() <= 30 + 0.25 * 60
+    assert len(set(frames.tolist())) > 5
+
+
+def test_a_gated_variant_is_the_daemons_own_gate(tmp_path: Path) -> None:
+    """Rows of `gate: true` are bit for bit those of the front end with the gate in it."""
+    noise = np.random.default_rng(2).standard_normal(3 * RATE).astype(np.float32) * 0.01
+    soundfile.write(tmp_path / "noise.wav", noise, RATE, subtype="FLOAT")
+    params = {"sample_rate": RATE, "n_fft": 512, "hop_length": 160, "features": [{"kind": "log_mel", "n_mels": 20}]}
+    rows = Features(params, 40).load(Clip(tmp_path / "noise.wav", "noise", "noise", 1), {"gate": True})
+    np.testing.assert_array_equal(rows, front_end(**params, gate={}).process(noise).astype(np.float16))
+    assert rows.mean() < Features(params, 40).of(noise).mean() - 3.0
 
 
 def test_resumed_training_is_training_that_never_stopped(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     """Interrupted twice or not at all, the weights are the same to the bit."""
     rec, root = tiny
     rec = {**rec, "schedule": {**rec["schedule"], "steps": 24, "check_every": 8}}
+    rec["batch"] = {**rec["batch"], "mistaken": 0.2}
     whole = weights_after(rec, root, tmp_path / "whole", [24])
     parts = weights_after(rec, root, tmp_path / "parts", [8, 16, 24])
     for one, other in zip(whole, parts, strict=True):
