@@ -141,8 +141,12 @@ def _recording(annotation: Path) -> Path:
 def read_annotated(path: Path) -> list[Clip]:
     """Parts of a recording named by a truth file, as `auricle.truth` reads them; the recording lies beside it.
 
-    Such are Audacity's exported labels, Raven's selection tables, and onset, offset and label parted by tabs.
+    Such are Audacity's exported labels, Raven's selection tables, and onset, offset and label parted by tabs. Of a
+    folder, `auricle-build scenes` writes such, every truth file in it and below.
     """
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in truth.SUFFIXES)
+        return [clip for file in files for clip in read_annotated(file)]
     recording = _recording(path)
     group = recording.stem
     return [
@@ -156,8 +160,7 @@ READERS: dict[str, Callable[..., list[Clip]]] = {
     "esc10": read_esc10,
     "fsdd": read_fsdd,
     "folders": read_folders,
-    "audacity": read_annotated,
-    "raven": read_annotated,
+    "annotated": read_annotated,
 }
 
 

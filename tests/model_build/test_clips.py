@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.errors import AudioError, ConfigError
-from auricle_build import clips, rows, sound
+from auricle_build import clips, rows, scenes, sound
 from auricle_build.clips import Clip
 
 
@@ -101,6 +101,23 @@ def test_audacity_labels(tmp_path: Path) -> None:
     labels.write_text("0.5 1.25 owl\n")
     with pytest.raises(ConfigError, match=r"night\.txt:1"):
         clips.read_annotated(labels)
+
+
+def test_a_folder_of_scenes_is_material_to_train_on(tmp_path: Path) -> None:
+    """What `auricle-build scenes` writes, negatives among it, is read again: every event of every recording."""
+    rng = np.random.default_rng(1)
+    for name, seconds in (("bark", 2.0), ("wind", 9.0), ("gull", 1.0)):
+        soundfile.write(tmp_path / f"{name}.wav", 0.1 * rng.standard_normal(int(16000 * seconds)), 16000)
+    clip = {name: Clip(tmp_path / f"{name}.wav", name, name, 1) for name in ("bark", "wind", "gull")}
+    chosen = scenes.Material({"bark": [clip["bark"]]}, [clip["wind"]], [clip["gull"]])
+    plan = scenes.Plan(20.0, every_s=8.0)
+    scenes.write(tmp_path / "made", chosen, plan, seed=1, number=2, negatives=True, say=lambda _: None)
+    found = clips.read([{"name": "scenes", "reader": "annotated", "path": "made"}], tmp_path)
+    assert [c.path.name for c in found if c.label == "bark"] == ["scene-001.flac"] * 2 + ["scene-002.flac"] * 2
+    assert [c.path.name for c in found if c.label.startswith("gull")] == ["foreign.flac"]
+    for c in found:
+        assert c.offset_s is not None
+        assert len(sound.load(c.path, 16000, c.onset_s, c.offset_s)) == round((c.offset_s - c.onset_s) * 16000)
 
 
 def test_raven_selection_table(tmp_path: Path) -> None:
