@@ -10,13 +10,15 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import wave
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 PROGRAMS = ("pipewire", "wireplumber", "pipewire-pulse", "pw-metadata", "pactl", "paplay", "dbus-run-session")
@@ -137,3 +139,15 @@ def write_wav(path: Path, samples: NDArray[np.int16], rate: int) -> Path:
         file.setframerate(rate)
         file.writeframes(samples.astype("<i2").tobytes())
     return path
+
+
+@contextmanager
+def running(monkeypatch: pytest.MonkeyPatch, rate: int) -> Iterator[SoundServer]:
+    """A sound server of the caller's own, up, and killed at the end; this process and its children talk to it."""
+    with tempfile.TemporaryDirectory() as folder:
+        own = SoundServer(Path(folder) / "run", rate)
+        for key, value in own.env.items():
+            monkeypatch.setenv(key, value)
+        own.start()
+        yield own
+        own.kill()

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,13 +35,8 @@ RATE = 16000
 def server(monkeypatch: pytest.MonkeyPatch, require: Callable[[bool, str], None]) -> Iterator[SoundServer]:
     """A sound server of the test's own, up and running; this process and its children talk to it."""
     require(not soundserver.missing(), soundserver.missing())
-    with tempfile.TemporaryDirectory() as folder:
-        own = SoundServer(Path(folder) / "run", RATE)
-        for key, value in own.env.items():
-            monkeypatch.setenv(key, value)
-        own.start()
+    with soundserver.running(monkeypatch, RATE) as own:
         yield own
-        own.kill()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,13 +24,8 @@ RATE = 48_000
 def server(monkeypatch: pytest.MonkeyPatch, require: Callable[[bool, str], None]) -> Iterator[SoundServer]:
     """A sound server of the test's own, up and running."""
     require(not soundserver.missing(), soundserver.missing())
-    with tempfile.TemporaryDirectory() as folder:
-        own = SoundServer(Path(folder) / "run", RATE)
-        for key, value in own.env.items():
-            monkeypatch.setenv(key, value)
-        own.start()
+    with soundserver.running(monkeypatch, RATE) as own:
         yield own
-        own.kill()
 
 
 def test_a_rooms_noise_is_recorded(server: SoundServer, tmp_path: Path) -> None:
