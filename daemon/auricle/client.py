@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from types import TracebackType
 from typing import TypeVar
@@ -22,6 +21,7 @@ from typing import TypeVar
 import msgspec
 import zmq
 
+from auricle.backlog import Backlog
 from auricle.errors import EndpointError, NoDaemonError, UsageError
 from auricle.follow import Follower, Item, Missed
 from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Status
@@ -63,8 +63,7 @@ __all__ = [
 
 ENDPOINT = "tcp://127.0.0.1:5557"
 QUEUE = 10_000
-PUMPED = 1000
-TICK_S = 0.25
+TICK_S, PUMP_S = 0.25, 0.05
 
 _A = TypeVar("_A", History, Marked, Report, Snapshot)
 
@@ -80,7 +79,8 @@ class Client:
         endpoints: where daemons publish; one on this machine unless told.
         topics: prefixes; everything unless told.
         query: where a daemon is to be asked, if not where it says itself (behind a forwarded port); one endpoint only.
-        queue: messages that wait here for a slow reader; more are lost, asked for again, and if need be reported.
+        queue: messages that wait here for a slow reader, in the socket and once more behind it. Of more the oldest
+            scores and `health` are dropped and reported; all else is asked for again.
 
     Raises:
         EndpointError: it is no endpoint.
@@ -94,7 +94,8 @@ class Client:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._links: list[_Link] = []
-        self._items: deque[Item] = deque()
+        self._backlog = Backlog(queue)
+        self._pump_s = 0.0
         try:
             for endpoint in endpoints or (ENDPOINT,):
                 self._links.append(_Link(self._context, self._poller, endpoint, topics, query, queue))
@@ -106,13 +107,15 @@ class Client:
         """The next item; ``None`` if none has come in that time."""
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            if self._items:
-                return self._items.popleft()
+            if time.monotonic() >= self._pump_s:
+                self._pump()
+            if (item := self._backlog.take()) is not None:
+                return item
             left_s = TICK_S if until_s is None else min(TICK_S, until_s - time.monotonic())
             self._poller.poll(max(0, int(left_s * 1000)))
             self._pump()
-            if not self._items and until_s is not None and time.monotonic() >= until_s:
-                return None
+            if until_s is not None and time.monotonic() >= until_s:
+                return self._backlog.take()
 
     def silent_s(self, endpoint: str) -> float:
         """For how long nothing at all, not even `health`, has come from there."""
@@ -131,12 +134,17 @@ class Client:
                 yield item
 
     async def __aiter__(self) -> AsyncIterator[Item]:
+        import asyncio
+
         import zmq.asyncio
 
         known: list[zmq.Socket[bytes]] = []
         while True:
-            while self._items:
-                yield self._items.popleft()
+            while (item := self._backlog.take()) is not None:
+                yield item
+                if time.monotonic() >= self._pump_s:
+                    await asyncio.sleep(0)  # others have their turn, however much waits here
+                    self._pump()
             sockets = [socket for link in self._links for socket in link.sockets]
             if sockets != known:
                 known, poller = sockets, zmq.asyncio.Poller()
@@ -162,10 +170,13 @@ class Client:
         self.close()
 
     def _pump(self) -> None:
+        """Empty the sockets, for a slow reader too: left alone they keep the oldest and lose the newest."""
         for link in self._links:
-            link.pump()
+            if not self._backlog.full:
+                link.pump()
             while link.follower.items:
-                self._items.append(link.follower.items.popleft())
+                self._backlog.put(link.endpoint, link.follower.items.popleft())
+        self._pump_s = time.monotonic() + PUMP_S
 
 
 class _Link:
@@ -184,7 +195,7 @@ class _Link:
         self.heard_s = time.monotonic()
         self.follower = Follower(endpoint, topics, secrets.token_hex(8))
         self._context, self._poller = context, poller
-        self._query = query
+        self._query, self._queue = query, queue
         self._asked: str | None = None
         self._subscriber = context.socket(zmq.SUB)
         self._subscriber.rcvhwm = queue
@@ -200,7 +211,7 @@ class _Link:
 
     def pump(self) -> None:
         """Take what has come, ask what must be asked; does not block."""
-        for _ in range(PUMPED):
+        for _ in range(self._queue):
             try:
                 frames = self._subscriber.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:

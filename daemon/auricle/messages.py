@@ -134,7 +134,7 @@ class Status(Message, kw_only=True, tag="status", tag_field="type"):
         Meta(
             description="of a source: `starting`, `running`, `lost`, `found`, `silent`, `overloaded`, `relieved`, "
             "`clock`, `stopped`; of the daemon: `store` (its history has a trouble, or has it no more), `reloaded`, "
-            "`reload_refused`"
+            "`reload_refused`, `slow` (a subscriber's queue ran full)"
         ),
     ]
     detail: Annotated[str, Meta(description="for people; may be empty")]

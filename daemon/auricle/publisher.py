@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,9 +15,12 @@ import zmq
 from auricle import endpoint as endpoints
 from auricle import messages
 from auricle.questions import Welcome
+from auricle.slow import Slow
 from auricle.topics import part, topic
 
 __all__ = ["Lines", "Outlet", "Publisher", "Socket", "part"]
+
+log = logging.getLogger("auricle")
 
 Outlet = Callable[[str, bytes], None]
 """Takes a topic and its JSON."""
@@ -77,9 +81,9 @@ class Socket:
     Args:
         context: of ZeroMQ.
         endpoint: where to bind.
-        queue: messages that wait for each subscriber. Once it is full ZeroMQ drops the newest for that subscriber;
-            one that takes nothing at all for `GIVEN_UP_S` is disconnected and its queue dropped: it reconnects by
-            itself and hears what is new.
+        queue: messages that wait for each subscriber. Whoever has let it run full and does not catch up is cut off
+            (`Slow`): the old messages go, it reconnects by itself and hears what is new. So it is with one that does
+            not answer for `GIVEN_UP_S`.
         group: of an ipc socket.
 
     Raises:
@@ -100,31 +104,68 @@ class Socket:
         self._socket.setsockopt(zmq.MAXMSGSIZE, LONGEST_PREFIX)
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, int(HEARTBEAT_S * 1000))
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(GIVEN_UP_S * 1000))
+        self._socket.setsockopt(zmq.XPUB_NODROP, 1)  # a full queue is an error, so that it is known of
         self._welcome: bytes | None = None
+        self._publisher: Publisher | None = None
+        self._queue = queue
+        self._overflowed = False
+        self.cut = 0
+        """Subscribers cut off so far."""
         self.endpoint = endpoints.bind(self._socket, endpoint, group=group)
+        self._slow = Slow(self.endpoint)
         self.pollable = self._socket
 
     def __call__(self, topic: str, payload: bytes) -> None:
         """Send; what a slow subscriber's queue cannot take is lost to that subscriber alone, and `seq` shows it."""
-        self._socket.send_multipart((topic.encode(), payload), zmq.DONTWAIT)
+        self._send((topic.encode(), payload))
 
     def greet(self, publisher: Publisher, query: str | None) -> None:
-        """Welcome subscribers that ask for it, from now on, and tell them where to ask questions."""
+        """Welcome subscribers that ask for it, from now on, and tell them where to ask questions; tell of slow ones."""
+        self._publisher = publisher
         self._welcome = msgspec.json.encode(Welcome(node=publisher.node, instance=publisher.instance, query=query))
 
     def serve(self) -> None:
-        """Take note of new subscriptions; does not block."""
+        """Take note of new subscriptions, and of slow subscribers; does not block."""
+        if self._overflowed:
+            self._judge()
         for _ in range(SERVED):
             try:
                 frame = self._socket.recv(zmq.DONTWAIT)
             except zmq.Again:
                 return
             if frame.startswith(b"\x01" + WELCOME) and self._welcome is not None:
-                self._socket.send_multipart((frame[1:], self._welcome), zmq.DONTWAIT)
+                self._send((frame[1:], self._welcome))
 
     def close(self, linger_ms: int = 500) -> None:
         """Give subscribers a moment to take what is queued."""
+        self._slow.close()
         self._socket.close(linger_ms)
+
+    def _send(self, frames: tuple[bytes, bytes]) -> None:
+        try:
+            self._socket.send_multipart(frames, zmq.DONTWAIT)
+        except zmq.Again:  # at the first frame, before anything of it was sent
+            # To everybody but those whose queues are full. They lose the newest until they are judged, which costs them
+            # nothing more: who is cut loses all that.
+            self._socket.setsockopt(zmq.XPUB_NODROP, 0)
+            self._socket.send_multipart(frames, zmq.DONTWAIT)
+            self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+            if not self._overflowed:
+                self._overflowed = True
+                self._slow.begin(time.monotonic())
+
+    def _judge(self) -> None:
+        """Cut whoever is stuck, and say so once it is done."""
+        cut = self._slow.look(time.monotonic())
+        if cut is None:
+            return
+        self._overflowed = False
+        self.cut += cut
+        lost = f"cut off {cut} with all that waited" if cut else "it took more meanwhile: its newest were dropped"
+        detail = f"a subscriber let its queue of {self._queue} messages run full; {lost} ({self.cut} cut so far)"
+        log.warning("%s", detail)
+        if self._publisher is not None:
+            self._publisher.tell("slow", detail)
 
 
 class Lines:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from auricle import client as module
+from auricle.backlog import Backlog
 from auricle.client import (
     AskSnapshot,
     AskStatus,
@@ -237,6 +239,80 @@ def counted(items: list[Item]) -> tuple[int, int]:
     """How many scores came, and how many are told as missed."""
     missed = sum(item.n for item in items if isinstance(item, Missed) and item.topic == "score.porch.")
     return sum(isinstance(item, Scores) for item in items), missed
+
+
+@pytest.mark.parametrize("how", ["for", "async for"])
+def test_a_slow_reader_hears_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Ten scores come while it takes one item: no event is lost, the oldest scores are, and counted in their place."""
+    monkeypatch.setattr(module, "PUMP_S", 0.0)  # it pauses after every item
+    queue, rounds = 100, 300
+
+    async def take_slowly(one: Daemon, client: Client) -> list[Item]:
+        items: list[Item] = []
+        stream = aiter(client)
+        for n in range(rounds):
+            for _ in range(10):
+                one.scores()
+            if n % 10 == 0:
+                one.event("onset", f"label_{n}")
+            one.serve()
+            items += [await anext(stream)] if how == "async for" else [item for item in [client.receive(5)] if item]
+        return items
+
+    with daemon(tmp_path, store=False) as one, Client(one.endpoint, topics=["event.", "score."], queue=queue) as client:
+        pump([one], client, joined)
+        items = asyncio.run(take_slowly(one, client))
+        one.event("onset", "last")
+        rest = pump([one], client, lambda got: any(isinstance(m, Event) and m.label == "last" for m in got))
+        rest += pump(
+            [one], client, lambda got: one.publisher.last_seq["score.porch."] in position([*items, *rest, *got])
+        )
+    items += rest
+    assert len(rest) < rounds * 10 / 3
+    assert [m.label for m in items if isinstance(m, Event)] == [*(f"label_{n}" for n in range(0, rounds, 10)), "last"]
+    assert position(items)[-1] == 10 * rounds
+    heard, missed = counted(items)
+    assert missed > 0
+    assert heard + missed == 10 * rounds
+
+
+def position(items: Iterable[Item]) -> list[int]:
+    """Where the scores have come to after each of these; a loss is told where it is, and whole."""
+    found = [0]
+    for item in items:
+        if isinstance(item, Missed):
+            assert item.topic == "score.porch."
+            found.append(found[-1] + item.n)
+        elif isinstance(item, Scores):
+            assert item.seq == found[-1] + 1
+            found.append(item.seq)
+    return found
+
+
+def test_what_waits_is_bounded_and_in_order(tmp_path: Path) -> None:
+    """Of random items the oldest scores go first, and nothing else; the others come in their order; full is full."""
+    rng = random.Random(3)
+    with daemon(tmp_path, store=False) as one:
+        for _ in range(400):
+            one.random_step(rng)
+    sent = [m for _, m in one.sent]
+    backlog = Backlog(300)
+    for message in sent:
+        backlog.put("here", message)
+    taken = list(iter(backlog.take, None))
+    fleeting = [m for m in sent if isinstance(m, Scores | Health)]
+    kept = [m for m in taken if not isinstance(m, Missed)]
+    assert kept == [m for m in sent if m not in fleeting or m in fleeting[100:]]
+    assert sum(m.n for m in taken if isinstance(m, Missed)) == 100
+    for n, missed in enumerate(taken):
+        if isinstance(missed, Missed):
+            assert (missed.topic, missed.n + 1) == (topic_of(taken[n + 1]), taken[n + 1].seq)
+    for _ in range(300):
+        assert not backlog.full
+        backlog.put("here", Missed("here", "event.", 1))
+    assert backlog.full
+    backlog.put("here", fleeting[0])
+    assert list(iter(backlog.take, None))[-1] == Missed("here", topic_of(fleeting[0]), 1)
 
 
 def test_the_client_alone_is_light() -> None:
