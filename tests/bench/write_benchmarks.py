@@ -62,6 +62,10 @@ def main(seconds: float = 60.0) -> None:
             [sys.executable, "bench_live.py", str(seconds)], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True
         ).stdout.splitlines(),
         _stages(),
+        # Not on one core: a hundred subscribers are processes beside the publisher.
+        subprocess.run(
+            [sys.executable, "bench_messages.py"], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout.splitlines(),
     ]
     figures = "\n\n".join("\n".join(part) for part in parts)
     before, _, rest = PAGE.read_text().partition(BEGIN)
