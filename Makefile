@@ -47,7 +47,6 @@ format: $(VENV)/.stamp-dev
 bench: $(VENV)/.stamp-bench
 	$(BIN)/python tests/bench/bench_features.py
 	$(BIN)/python tests/bench/bench_daemon.py
-	$(BIN)/python tests/bench/bench_messages.py
 	$(BIN)/python tests/bench/write_benchmarks.py
 
 soak: $(VENV)/.stamp-dev $(VENV)/.stamp-build
