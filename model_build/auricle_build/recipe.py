@@ -111,7 +111,8 @@ def prepare(
     background = recipe.get("background")
     everything = clipping.read(data["sets"], root)
     train, kept = clipping.split(everything, {*held_out, *data.get("held_out", ())})
-    clipping.check_counts(train, [label for label in labels if label != background], int(data.get("least_clips", 4)))
+    events = [label for label in labels if label != background]
+    clipping.check_counts(train, events, int(data.get("least_clips", 4)))
     if background is None:
         train, kept = ([c for c in part if c.label in labels] for part in (train, kept))
     features = Features(recipe["front_end"], window_frames(recipe), cache)
@@ -134,6 +135,8 @@ def prepare(
         white=white_noise(features),
         taught=taught,
     )
+    unjudged = {s["name"] for s in data["sets"] if not s.get("judged", True)}
+    kept = [c for c in kept if c.label not in events or c.origin not in unjudged]
     kept_read, kept_rows, bad = load_all(features, kept, progress=progress)
     truth = np.asarray([labels.index(c.label) if c.label in labels else other for c in kept_read], np.int64)
     return Loaded(material, good, kept_read, kept_rows, truth, originals, [*failed, *bad])

@@ -272,6 +272,18 @@ def test_an_int8_model_that_collapses_is_refused() -> None:
         export.refuse(one, Judgement(one.labels, None, one.truth, scores, ()), margin=0.2)
 
 
+def test_a_set_may_be_learnt_from_and_not_judged_by(tiny: tuple[dict[str, Any], Path]) -> None:
+    """Of a set with `judged: false` no event is among what is kept aside; its background still is."""
+    rec, root = tiny
+    fold = held_fold(rec, root)
+    sets = [{**rec["data"]["sets"][0], "judged": False}]
+    whole = recipe.prepare(rec, [fold], root=root)
+    part = recipe.prepare({**rec, "data": {**rec["data"], "sets": sets}}, [fold], root=root)
+    assert {c.label for c in whole.kept_clips} == {"beep", "clicks", "siren", "hum"}
+    assert {c.label for c in part.kept_clips} == {"hum"}
+    assert len(part.train_clips) == len(whole.train_clips)
+
+
 def test_figures_of_a_judgement() -> None:
     """Accuracy among events ignores background; with it, a clip that is called background is wrong."""
     scores = np.asarray([[0.3, 0.1, 0.6], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]], np.float32)
