@@ -288,16 +288,11 @@ class Batches:
         rng = np.random.default_rng((self.seed, step))
         o, n = self.options, int(self.options["size"])
         batch = self._sounds(rng, self._choose(rng, n))
-        if float(o.get("mix", 0.0)):
-            both, mixed = self._mixed(rng, batch), rng.random(n) < float(o["mix"])
-            pick = [
-                np.where(mixed.reshape(-1, *[1] * (m.ndim - 1)), m, s)
-                for m, s in zip(
-                    (both.x, both.y, both.z, both.taught), (batch.x, batch.y, batch.z, batch.taught), strict=True
-                )
-            ]
-            batch = Batch(*pick)
-        x, y, z, taught = batch.x.copy(), batch.y.copy(), batch.z.copy(), batch.taught.copy()
+        x, y, z, taught = batch.x, batch.y, batch.z, batch.taught
+        mixed = np.flatnonzero(rng.random(n) < float(o.get("mix", 0.0)))
+        if len(mixed):
+            both = self._mixed(rng, Batch(x[mixed], y[mixed], z[mixed], taught[mixed]))
+            x[mixed], y[mixed], z[mixed], taught[mixed] = both.x, both.y, both.z, both.taught
         if "warp" in o:
             x = warped(x, rng, *o["warp"])
         frames, bands = x.shape[1:]

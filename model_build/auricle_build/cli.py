@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import typer
 
 from auricle import __version__
-from auricle.errors import AuricleError
+from auricle.errors import AuricleError, ConfigError
 
 if TYPE_CHECKING:
     from auricle_build.training import Progress
@@ -211,16 +211,14 @@ def scenes(
 @app.command()
 def thresholds(
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder; its card is written anew.")],
-    scenes: Annotated[Path, typer.Option("--scenes", help="Scenes with their truth, as auricle-build scenes writes.")],
-    negatives: Annotated[
-        list[str] | None, typer.Option("--negatives", metavar="PATH", help="Recordings without events; repeatable.")
-    ] = None,
-    judged_by: Annotated[
-        Path | None,
-        typer.Option(
-            "--judged-by", help="Hears both: a bundle of the same recipe not trained on them, if BUNDLE itself was."
-        ),
-    ] = None,
+    judges: Annotated[
+        list[Path],
+        typer.Option("--judge", help="A bundle of the same recipe, trained without some folds; repeatable."),
+    ],
+    scenes: Annotated[
+        list[Path],
+        typer.Option("--scenes", help="What auricle-build scenes --negatives made of these folds, for each judge."),
+    ],
     unseen: Annotated[
         list[str] | None,
         typer.Option("--unseen", metavar="PATH", help="Without events, and never seen by BUNDLE itself; repeatable."),
@@ -241,12 +239,12 @@ def thresholds(
     from auricle import bundle as bundles
     from auricle_build import thresholds as tuning
 
+    if len(judges) != len(scenes):
+        raise ConfigError([f"thresholds: {len(judges)} judges and {len(scenes)} folders of scenes; give one for each"])
     opened = bundles.load(str(bundle))
     shipped = tuning.choose(
         opened,
-        bundles.load(str(judged_by)) if judged_by else opened,
-        scenes,
-        negatives or (),
+        [(bundles.load(str(judge)), folder) for judge, folder in zip(judges, scenes, strict=True)],
         unseen or (),
         per_hour=per_hour,
         least_recall=least_recall,

@@ -102,9 +102,7 @@ class Shipped:
 
 def choose(
     bundle: Bundle,
-    judge: Bundle,
-    scenes: Path,
-    negatives: Sequence[str],
+    judges: Sequence[tuple[Bundle, Path]],
     unseen: Sequence[str],
     *,
     per_hour: float,
@@ -117,7 +115,8 @@ def choose(
 
     Args:
         bundle: gets the thresholds.
-        judge: hears the scenes and negatives: a model of the same recipe that was not trained on them.
+        judges: models of the same recipe, each with a folder of scenes and ``negatives`` that it was not trained on:
+            together they stand for the bundle itself, which has heard nearly everything.
         unseen: recordings without events that the bundle itself was not trained on.
         per_hour: false alarms of all labels together.
         least_recall, spare_per_hour: a label that would notice less of its events may cost so many false alarms.
@@ -125,15 +124,20 @@ def choose(
     Raises:
         ConfigError: the two models have other labels, or there is nothing to hear.
     """
-    if bundle.labels != judge.labels:
-        raise ConfigError([f"--judged-by: {judge.path} has other labels than {bundle.path}"])
+    for judge, _ in judges:
+        if bundle.labels != judge.labels:
+            raise ConfigError([f"--judge: {judge.path} has other labels than {bundle.path}"])
     decision, gate = config.Decision(), config.Gate()
     usual = decision.for_label("").min_duration_ms
-    # The daemon's defaults, without thresholds of an earlier tuning or lags of an earlier measurement.
-    hearer = Hearer(_bare(judge), decision, gate, cache=cache)
-    heard, faults = evaluates.gather(hearer, [str(scenes / "*.flac")], scenes, negatives)
-    for fault in faults:
-        say(f"skipped: {fault}")
+    heard: list[Heard] = []
+    for judge, scenes in judges:
+        # The daemon's defaults, without thresholds of an earlier tuning or lags of an earlier measurement.
+        hearer = Hearer(_bare(judge), decision, gate, cache=cache)
+        found, faults = evaluates.gather(hearer, [str(scenes / "*.flac")], scenes, [str(scenes / "negatives")])
+        heard += found
+        say(f"{judge.path}: heard {hearer.hours([item.hearing for item in found]):.2f} h")
+        for fault in faults:
+            say(f"skipped: {fault}")
     hours = hearer.hours([item.hearing for item in heard])
     tried = budget.sweep(hearer, heard, durations_ms=(usual,))
     strict = budget.choose(tried, hearer.rules, hours, per_hour, {})
@@ -142,7 +146,7 @@ def choose(
     figures: dict[str, Any] = {
         "budget_per_hour": per_hour,
         "scenes_and_negatives": {
-            "judged_by": f"{judge.card.name} {judge.hash}",
+            "judged_by": [f"{judge.card.name} {judge.hash}" for judge, _ in judges],
             "recordings": len(heard),
             "strictly_in_budget": _summary(strict, hours),
             "shipped": _summary(chosen, hours),
@@ -166,13 +170,10 @@ def choose(
         figures["unseen"] = {"judged_by": "itself", "recordings": len(quiet), "shipped": _summary(after, own_hours)}
     rules = {label: dataclasses.replace(r, threshold=thresholds[label]) for label, r in hearer.rules.items()}
     lags = measure_lags(hearer, heard, rules)
-    judged = Hearer(with_timing(_bare(judge, thresholds), *lags), decision, gate, cache=cache)
-    report = evaluates.evaluate(judged, heard)
-    figures["as_shipped"] = {
-        "judged_by": f"{judge.card.name} {judge.hash}",
-        **{k: v for k, v in msgspec.to_builtins(report.overall).items() if k != "false_alarms"},
-        "false_alarms_per_hour": report.overall.false_alarms.per_hour,
-    }
+    judged = Hearer(with_timing(_bare(bundle, thresholds), *lags), decision, gate)
+    report = evaluates.evaluate(judged, [item for item in heard if not item.negative])
+    told = msgspec.to_builtins(report.overall)
+    figures["scenes_as_shipped"] = {k: v for k, v in told.items() if k != "false_alarms"}
     return Shipped({label: round(t, 4) for label, t in thresholds.items()}, lags, figures)
 
 

@@ -99,5 +99,5 @@ def test_models_of_other_labels_cannot_judge(esc10: bundle.Bundle, tmp_path: Pat
     other = dataclasses.replace(esc10, card=msgspec.structs.replace(esc10.card, labels=["a", "b"]))
     with pytest.raises(ConfigError, match="other labels"):
         thresholds.choose(
-            esc10, other, tmp_path, (), (), per_hour=0.1, least_recall=0.2, spare_per_hour=1.0, cache=None, say=print
+            esc10, [(other, tmp_path)], (), per_hour=0.1, least_recall=0.2, spare_per_hour=1.0, cache=None, say=print
         )
