@@ -3,19 +3,22 @@
     python tests/bench/bench_live.py [SECONDS]
 
 The daemon gets a core of its own where the system allows it (SCHED_FIFO: run it as root), since a shared core measures
-its neighbours. A deadline is missed when a decision comes later than one decision hop after its sound was delivered;
-the daemon counts these itself, `late` in `health`.
+its neighbours. Of every live measurement the first 5 s are left out, in which files are opened and gates learn. Beside
+one source stand a bare loop that wakes at its pace and does nothing, and its stages alone at several paces: what a tick
+costs is decided by what the caches have lost since the last one. A deadline is missed when a decision comes later than
+one decision hop after its sound was delivered; the daemon counts these itself, `late` in `health`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,9 @@ import soundfile
 import soxr
 import zmq
 
+from auricle import allocator, bundle, config
+from auricle.ear import Ear
+
 RATE, HOP_MS = 16_000, 40
 GATE = {"AURICLE__GATE__ENABLED": "on", "AURICLE__DECISION__HOP_MS": str(HOP_MS)}
 SOURCES = 200
@@ -33,6 +39,8 @@ SETTLED_S = 5.0
 """Nothing is counted before: files are opened, gates learn."""
 BARE_LOOP = """
 import sys, time
+import own_core
+own_core.take()
 until = time.monotonic() + float(sys.argv[1])
 while time.monotonic() < until:
     time.sleep(0.04)
@@ -148,13 +156,56 @@ def hear(n_sources: int, seconds: float, score_interval_ms: float) -> dict[str, 
 
 def bare_loop(seconds: float) -> float:
     """Processor share of a loop that wakes every 40 ms and does nothing."""
-    process = subprocess.Popen([sys.executable, "-c", BARE_LOOP, str(seconds + 1)])
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen([sys.executable, "-c", BARE_LOOP, str(seconds + 1)], env=environ)
     time.sleep(1.0)
     before = own_core.cpu_s(process.pid)
     time.sleep(seconds - 1)
     used = own_core.cpu_s(process.pid) - before
     process.wait()
     return 100 * used / (seconds - 1)
+
+
+def paces() -> str:
+    """A row: what the stages of one source cost a tick, called at once again, and after 40 ms spent in other ways."""
+    code = "import own_core; own_core.take(); import bench_live; print(bench_live.paced())"
+    run = [sys.executable, "-c", code]
+    return subprocess.run(run, cwd=Path(__file__).parent, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def paced() -> str:
+    """As `paces`, in this process. The ways take turns, ten ticks each; medians of processor time."""
+    allocator.keep_freed()
+    cfg = config.load(None, environ={}, overrides={"gate.enabled": "on", "decision.hop_ms": HOP_MS})
+    ear = Ear(bundle.load("esc10"), cfg.decision, cfg.gate, cfg.publish)
+    size = RATE * HOP_MS // 1000
+    ways: dict[str, Callable[[float], None]] = {"none": lambda s: None, "asleep": time.sleep, "counting": count}
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    settled = int(SETTLED_S * RATE)
+    sound = scene(SETTLED_S + 3 * 100 * HOP_MS / 1000)
+    ear.stages.process(sound[:settled])
+    ear.level.process(sound[:settled])
+    for tick, at in enumerate(range(settled, len(sound) - size + 1, size)):
+        way = list(ways)[tick // 10 % len(ways)]
+        ways[way](HOP_MS / 1000)
+        block = sound[at : at + size]
+        began = time.thread_time()
+        ear.stages.process(block)
+        ear.level.process(block)
+        if tick % 10:  # the first of a turn still knows the turn before
+            taken[way].append(1e6 * (time.thread_time() - began))
+    none, asleep, counting = (statistics.median(each) for each in taken.values())
+    return (
+        "| its stages alone, a tick: at once again; after 40 ms asleep; after 40 ms of a loop that reads the clock | | "
+        f"{none:.0f}; {asleep:.0f} ({asleep / none:.1f} x); {counting:.0f} us ({counting / none:.1f} x) |"
+    )
+
+
+def count(seconds: float) -> None:
+    """Keep the core, and touch next to nothing."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
 
 
 def start(folder: Path) -> tuple[float, float]:
@@ -182,18 +233,22 @@ def measure(seconds: float) -> list[str]:
         folder = Path(name)
         speeds = replay(folder)
         running_s, first_s = start(folder)
+    stages = paces()
     loop = bare_loop(10.0)
     one = hear(1, seconds, 0)
     many = hear(SOURCES, seconds, 1000)
     wav, flac = speeds.values()
     further_mb = (many["pss_mb"] - one["pss_mb"]) / (SOURCES - 1)
     return [
+        f"Live, the first {SETTLED_S:.0f} s are left out: files are opened and gates learn.",
+        "",
         "| | aim | here |",
         "|-|-|-|",
         f"| `auricle replay --speed max --no-publish`, marginal, 16 kHz WAV | >= 1000 x | {wav:.0f} x real time |",
         f"| the same, 48 kHz FLAC | | {flac:.0f} x real time |",
         f"| one live source, decisions every 40 ms, all published | <= 2 % of a core | {one['cpu_percent']:.2f} % "
         f"(a bare loop of that pace {loop:.2f} %) |",
+        stages,
         f"| sample to message at live pace, p50, p99, worst | p99 <= 45 ms | {one['p50_ms']:.1f}, "
         f"{one['p99_ms']:.1f}, {one['worst_ms']:.1f} ms |",
         f"| {SOURCES} recordings at speed 1 on one core for {seconds:.0f} s | no deadline of 40 ms missed | "
