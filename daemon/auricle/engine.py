@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ from auricle.publisher import Publisher
 HEALTH_INTERVAL_S = 1.0
 IDLE_S = 0.5
 """The longest sleep: a source that becomes ready sooner says so through `due_s`."""
+ATTEND_S = 0.1
+"""Attendants are served when their sockets can be read, and so often in any case: some keep time."""
 MANY, TICK_S = 8, 0.01
 """So many sources are heard on a common beat, so that the sound of several is computed at once, and ever the same."""
 
@@ -135,22 +138,29 @@ def run(
     Args:
         lanes: their sources are open.
         progress: called after every round, for a progress bar; may add lanes and take some away.
-        attendants: served after every round, and at once when their sockets can be read.
+        attendants: served at once when their sockets can be read, and every `ATTEND_S`; without a socket, every round.
     """
     # What is here now stays: searching all of it for garbage takes longer than a tick may.
     gc.freeze()
     meter = Meter(publisher, lanes)
-    poller = zmq.Poller()
-    poller.register(stop.fileno(), zmq.POLLIN)
-    for attendant in attendants:
-        if attendant.pollable is not None:
-            poller.register(attendant.pollable, zmq.POLLIN)
+    # The descriptors themselves: `zmq.Poller` asks every socket before its sleep and after it, in as many system calls.
+    sleeper = select.poll()
+    sleeper.register(stop.fileno(), select.POLLIN)
+    sockets = {
+        _number(socket, zmq.FD): socket for socket in (each.pollable for each in attendants) if socket is not None
+    }
+    for descriptor in sockets:
+        sleeper.register(descriptor, select.POLLIN)
+    news, beat_s = set(sockets.values()), 0.0
     while not stop.asked and not all(lane.source.done for lane in lanes):
         now_s = time.monotonic()
         _hear(lanes, now_s)
         meter.tick(time.monotonic())
+        beat = now_s >= beat_s
+        beat_s = now_s + ATTEND_S if beat else beat_s
         for attendant in attendants:
-            attendant.serve()
+            if beat or attendant.pollable is None or attendant.pollable in news:
+                attendant.serve()
         if progress is not None:
             progress()
         now_s = time.monotonic()
@@ -158,11 +168,18 @@ def run(
         if len(lanes) >= MANY and due_s != now_s:  # at full speed a source is due whenever it is asked
             due_s = TICK_S * math.ceil(due_s / TICK_S)
         wait_s = min(due_s - now_s, IDLE_S)
-        if wait_s > 0 and poller.poll(math.ceil(wait_s * 1000)):
+        # Asked before every sleep: a descriptor tells of news once, and sending on its socket may have taken note.
+        news = {socket for socket in sockets.values() if _number(socket, zmq.EVENTS) & zmq.POLLIN}
+        if wait_s > 0 and not news and (woken := sleeper.poll(math.ceil(wait_s * 1000))):
+            news = {sockets[descriptor] for descriptor, _ in woken if descriptor in sockets}
             stop.slept()
     for lane in lanes:
         lane.close()
         lane.tell("stopped")
+
+
+def _number(socket: zmq.Socket[bytes], option: int) -> int:
+    return int(socket.get(option))
 
 
 def _hear(lanes: Sequence[Lane], now_s: float) -> None:
