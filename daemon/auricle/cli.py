@@ -43,11 +43,12 @@ Endpoint = Annotated[str | None, typer.Option(help="Where the daemon publishes; 
 Query = Annotated[str | None, typer.Option("--endpoint", help="Where the daemon answers; publish.query unless told.")]
 
 
-def _config(path: Path | None, model: str | None = None, **overrides: object) -> Config:
+def _config(path: Path | None, model: str | None = None, *, without: Path | None = None, **overrides: object) -> Config:
     from auricle import config
 
     given = {"model": model, **overrides}
-    return config.load(path, overrides={key: value for key, value in given.items() if value is not None})
+    told = {key: value for key, value in given.items() if value is not None}
+    return config.load(path, overrides=told, without=without)
 
 
 @app.callback(invoke_without_command=True)
@@ -267,7 +268,7 @@ def tune(
     from auricle import bundle
     from auricle import tune as tunes
 
-    cfg = _config(config, model)
+    cfg = _config(config, model, without=tunes.fragment_beside(config))
     opened = bundle.load(cfg.model, cfg.models_dir)
     code = tunes.command(
         paths or (),

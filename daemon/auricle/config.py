@@ -110,12 +110,14 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, object] | None = None,
+    without: Path | None = None,
 ) -> Config:
     """The configuration of a file and the ``conf.d`` beside it, under the environment, under the command line.
 
     Without a path: ``/etc/auricle/auricle.yaml`` where that exists, else the defaults. ``overrides`` maps key paths
-    (``publish.endpoint``, ``sources``) to values. Raises ConfigError with every problem, in the order of the files.
+    (``publish.endpoint``, ``sources``) to values; the fragment ``without`` is not read. Raises ConfigError with every
+    problem, in the order of the files.
     """
     from auricle.config_read import read  # it needs the declarations above
 
-    return read(path, environ=os.environ if environ is None else environ, overrides=overrides or {})
+    return read(path, os.environ if environ is None else environ, overrides or {}, without)

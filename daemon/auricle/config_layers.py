@@ -30,13 +30,22 @@ _COMMAND_LINE_RANK = 2_000_000
 _DEFAULT_TREE = from_object({"sources": [{"name": "mic", "microphone": {}}]}, DEFAULT)
 
 
-def layered(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object], problems: Problems) -> Node:
-    """All layers as one tree. Raises ConfigError where a file is no YAML: other complaints would be doubtful then."""
+def layered(
+    path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object],
+    problems: Problems,
+    without: Path | None = None,
+) -> Node:
+    """All layers as one tree, but for the fragment ``without``.
+
+    Raises ConfigError where a file is no YAML: other complaints would be doubtful then.
+    """
     tree = _DEFAULT_TREE
     if path is None and _is_there(SYSTEM_FILE):
         path = SYSTEM_FILE
     if path is not None:
-        for layer in _files(path, problems):
+        for layer in _files(path, problems, without):
             tree = merge(tree, layer)
     problems.raise_all()
     for parts, node in [*_environment(environ, problems), *_command_line(overrides)]:
@@ -58,7 +67,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _files(path: Path, problems: Problems) -> Iterator[Node]:
+def _files(path: Path, problems: Problems, without: Path | None) -> Iterator[Node]:
     """The main file and the fragments beside it, as trees."""
     layers = [path]
     fragments = path.parent / "conf.d"
@@ -68,7 +77,7 @@ def _files(path: Path, problems: Problems) -> Iterator[Node]:
         except OSError as error:
             problems.add(Where(2, name=printable(str(fragments))), "", f"cannot be read: {error.strerror}")
             found = []
-        layers += [entry for entry in found if entry.suffix == ".yaml"]
+        layers += [entry for entry in found if entry.suffix == ".yaml" and entry != without]
         for entry in found:
             if entry.suffix == ".yml":
                 problems.add(Where(2, name=printable(str(entry))), "", "is not read; name it .yaml")

@@ -16,10 +16,12 @@ from auricle.config_words import listed, nearest, shown
 from auricle.errors import ConfigError
 
 
-def read(path: Path | None, *, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Config:
+def read(
+    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object], without: Path | None
+) -> Config:
     """See ``config.load``."""
     problems = Problems()
-    tree = layered(path, environ, overrides, problems)
+    tree = layered(path, environ, overrides, problems, without)
     found = Reader(problems).config(tree)
     problems.raise_all()
     return found

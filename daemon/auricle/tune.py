@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -151,17 +150,9 @@ def fragment(tuned: Tuned, recordings: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def untuned(cfg: config.Config, fragment_path: Path) -> config.Decision:
-    """The decision rules without those of an earlier tuning: a tuning never builds on one before."""
-    prefix = f"{fragment_path}:"
-
-    def own(label: str, rule: config.LabelRule) -> config.LabelRule:
-        names = [item.name for item in dataclasses.fields(rule)]
-        tuned = [n for n in names if cfg.origins.get(f"decision.labels.{label}.{n}", "").startswith(prefix)]
-        return dataclasses.replace(rule, **dict.fromkeys(tuned, None))
-
-    labels = {label: own(label, rule) for label, rule in cfg.decision.labels.items()}
-    return dataclasses.replace(cfg.decision, labels=labels)
+def fragment_beside(config_file: Path | None) -> Path:
+    """What a tuning writes: no later one may build on it."""
+    return (config_file or SYSTEM_FILE).parent / FRAGMENT
 
 
 def where(config_file: Path | None) -> Path:
@@ -172,7 +163,7 @@ def where(config_file: Path | None) -> Path:
     """
     if config_file is None and not SYSTEM_FILE.exists():
         raise UsageError(f"tune: no configuration in use to write {FRAGMENT} beside; give --config, or --dry-run")
-    return (config_file or SYSTEM_FILE).parent / FRAGMENT
+    return fragment_beside(config_file)
 
 
 def budgets(given: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
@@ -218,6 +209,9 @@ def command(
 ) -> int:
     """Tune, and write the fragment; the exit code.
 
+    Args:
+        cfg: without the fragment of an earlier tuning.
+
     Raises:
         UsageError, ConfigError: what is asked for cannot be.
     """
@@ -226,7 +220,7 @@ def command(
     if plot is not None and not plots.available():
         raise UsageError(f"--plot: {plots.MISSING}")
     target = FRAGMENT if dry_run and config_file is None else where(config_file)
-    hearer = Hearer(bundle, untuned(cfg, target), cfg.gate, cache=cache)
+    hearer = Hearer(bundle, cfg.decision, cfg.gate, cache=cache)
     limits = budgets(own, hearer.labels)
     # Recordings without truth are taken as what they are most often: evenings with nothing in them.
     quiet = [*negatives, *(paths if truth_path is None else ())]

@@ -107,7 +107,8 @@ def test_the_figures_of_a_hearing_that_is_known(hearer: Hearer) -> None:
     assert dog.false_alarms.count == report.overall.false_alarms.count == 1
     assert dog.false_alarms.per_hour == pytest.approx(20, abs=0.01)
     assert (dog.false_alarms.low, dog.false_alarms.high) == pytest.approx((0.5064, 111.4329), abs=0.01)
-    assert dog.delay_s == pytest.approx(onset_lag + 0.1, abs=0.1), "the lag, and the minimum duration in whole hops"
+    hop_s = hearer.hop / hearer.rate
+    assert dog.delay_s == pytest.approx(onset_lag + 0.1, abs=2 * hop_s), "the lag, and the minimum duration, in hops"
     assert report.labels["rain"].event_f1 is None
     assert report.labels["rain"].false_alarms.high == pytest.approx(3.689 * 20, abs=0.1)
     assert report.unknown_labels == ["owl"]

@@ -177,8 +177,9 @@ def test_the_fragment_comes_into_force_and_is_never_built_upon(place: Path, tmp_
             rule = cfg.decision.for_label(label)
             assert (rule.threshold, rule.hysteresis) == (tuned["threshold"], tuned["hysteresis"])
     target.write_text("decision:\n  labels: {rain: {threshold: 0.99}, sneeze: {threshold: 0.99}}\n")
-    rules = tune.untuned(config.load(place, environ={}), target)
+    rules = config.load(place, environ={}, without=tune.fragment_beside(place)).decision
     assert rules.for_label("sneeze").threshold is None
+    assert rules.for_label("rain").threshold == 0.7, "the user's own, under the fragment"
     CliRunner().invoke(app, arguments)
     assert target.read_text() == shown.stdout
 
