@@ -124,6 +124,7 @@ def make(
         model = quantise.calibrate(network, batches, head, (float(input_db[0]), float(input_db[1])))
         # Towards the end the sounds may come as they are heard later, less mixed and less changed.
         late = Batches(loaded.train, {**rec["batch"], **rec["schedule"].get("quantised_batch", {})}, **common)
+        late.mistaken = batches.mistaken
         model = quantise.settle(model, late, rec, lambda s, loss: say(f"int8: step {s}, loss {loss:.3f}"))
         model.save(kept_grids)
     if not loaded.kept:

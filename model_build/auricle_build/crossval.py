@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from auricle import bundle as bundles
+from auricle.errors import ModelError
 from auricle_build import alarms, build, clips, evaluate, graph, recipe, training
 from auricle_build import report as reporting
 from auricle_build.alarms import Quiet
@@ -99,9 +100,13 @@ def run(
         )
         assert made.float_judgement is not None
         assert made.int8_judgement is not None
-        build.ship(made, folder / "bundle")
         found = (made.float_judgement, made.int8_judgement, build.behind_gate(made), build.quiet(made))
         Fold(fold, made.steps, *found).save(folder / "judged.npz")
+        try:
+            build.ship(made, folder / "bundle")
+        except ModelError as refused:
+            # What would not be shipped is told with the rest: to leave it out would flatter the report.
+            say(f"fold {fold}: {refused}")
     folds_found = measured(rec, known, runs)
     return write(rec, folds_found, known, out, false_alarms(rec, folds_found, runs))
 
@@ -110,7 +115,10 @@ def false_alarms(rec: Mapping[str, Any], folds: Sequence[Fold], runs: Path) -> d
     """Events at the default threshold on what all folds kept aside without any of the labels, by set."""
     if not folds or rec.get("background") is None:
         return {}
-    opened = bundles.load(str(runs / f"{rec['name']}-without-{folds[0].fold}" / "bundle"))
+    bundle = next((b for f in folds if (b := runs / f"{rec['name']}-without-{f.fold}" / "bundle").exists()), None)
+    if bundle is None:  # every one was refused
+        return {}
+    opened = bundles.load(str(bundle))
     return dict(alarms.count(opened, alarms.together([f.quiet for f in folds]), {}))
 
 
