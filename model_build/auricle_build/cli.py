@@ -137,10 +137,15 @@ def crossval(
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Steps for each fold, if not the recipe's.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("docs"),
+    thresholds_of: Annotated[
+        str | None,
+        typer.Option("--thresholds-of", help="A bundle: tell the false alarms at the thresholds it ships with too."),
+    ] = None,
     runs: Runs = Path("runs"),
     threads: Threads = 2,
 ) -> None:
     """Train and judge fold by fold, and write one report: Markdown with pictures."""
+    from auricle import bundle
     from auricle_build import crossval as crossvalidation
 
     rec = _recipe(config)
@@ -157,6 +162,7 @@ def crossval(
             say=live.say,
             report=live.training,
             reading=live.reading,
+            thresholds=bundle.load(thresholds_of).card.thresholds if thresholds_of else None,
         )
     live.say(str(report))
 

@@ -73,8 +73,12 @@ def run(
     say: Callable[[str], None],
     report: Callable[[training.Progress], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> Path:
     """Train and judge the folds asked for, then report on every fold of the recipe that was ever judged in ``runs``.
+
+    Args:
+        thresholds: those of a bundle that ships; its false alarms are told too.
 
     Returns:
         the report's path.
@@ -108,18 +112,22 @@ def run(
             # What would not be shipped is told with the rest: to leave it out would flatter the report.
             say(f"fold {fold}: {refused}")
     folds_found = measured(rec, known, runs)
-    return write(rec, folds_found, known, out, false_alarms(rec, folds_found, runs))
+    heard = false_alarms(rec, folds_found, runs)
+    shipped = false_alarms(rec, folds_found, runs, thresholds) if thresholds else {}
+    return write(rec, folds_found, known, out, heard, shipped)
 
 
-def false_alarms(rec: Mapping[str, Any], folds: Sequence[Fold], runs: Path) -> dict[str, Any]:
-    """Events at the default threshold on what all folds kept aside without any of the labels, by set."""
+def false_alarms(
+    rec: Mapping[str, Any], folds: Sequence[Fold], runs: Path, thresholds: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Events at a threshold of 0.5, or at those given, on what all folds kept aside without any label, by set."""
     if not folds or rec.get("background") is None:
         return {}
     bundle = next((b for f in folds if (b := runs / f"{rec['name']}-without-{f.fold}" / "bundle").exists()), None)
     if bundle is None:  # every one was refused
         return {}
     opened = bundles.load(str(bundle))
-    return dict(alarms.count(opened, alarms.together([f.quiet for f in folds]), {}))
+    return dict(alarms.count(opened, alarms.together([f.quiet for f in folds]), thresholds or {}))
 
 
 def measured(rec: Mapping[str, Any], folds: Sequence[int], runs: Path) -> list[Fold]:
@@ -153,7 +161,12 @@ def merged(judgements: Sequence[Judgement]) -> Judgement:
 
 
 def write(
-    rec: Mapping[str, Any], folds: Sequence[Fold], known: Sequence[int], out: Path, heard: Mapping[str, Any]
+    rec: Mapping[str, Any],
+    folds: Sequence[Fold],
+    known: Sequence[int],
+    out: Path,
+    heard: Mapping[str, Any],
+    shipped: Mapping[str, Any],
 ) -> Path:
     ops, shape = recipe.shape(rec)
     n_features = recipe.n_features(rec)
@@ -163,7 +176,7 @@ def write(
         "macs": reporting.operations(ops, shape.window_frames, n_features, shape.columns, len(rec["labels"])),
         "us": microseconds,
     }
-    return reporting.write(rec, folds, known, out, size, heard)
+    return reporting.write(rec, folds, known, out, size, heard, shipped)
 
 
 def untrained(rec: Mapping[str, Any]) -> tuple[bytes, float]:

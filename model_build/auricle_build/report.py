@@ -92,6 +92,7 @@ def write(
     out: Path,
     size: Mapping[str, float],
     heard: Mapping[str, Any],
+    shipped: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``models-NAME.md`` and its picture below ``out``.
 
@@ -99,6 +100,7 @@ def write(
         known: folds that could have been judged; those missing are said to be missing.
         size: ``model_kb``, ``macs`` and ``us`` (a window).
         heard: what :func:`auricle_build.crossval.false_alarms` gives.
+        shipped: the same at the thresholds that a bundle ships with.
     """
     from auricle_build.crossval import merged
 
@@ -181,6 +183,8 @@ def write(
             *alarms_table(heard),
             "",
         ]
+    if shipped:
+        lines += ["The same at the thresholds that the bundle ships with:", "", *alarms_table(shipped), ""]
     lines += ["Written by `auricle-build crossval`.", ""]
     page.write_text("\n".join(lines), encoding="utf-8")
     return page

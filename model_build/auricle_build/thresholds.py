@@ -40,7 +40,8 @@ def measure_lags(
     """How late the decisions speak, in samples: medians over the events found, by label and over the labels.
 
     The onset lag is the decision that passes the threshold minus the true onset; the offset lag the decision that ends
-    the event minus the true offset.
+    the event minus the true offset. None is longer than what one decision hears: at a high threshold an event may be
+    told seconds after its onset, but then for what was heard last.
 
     Args:
         hearer: of a bundle without lags (`with_timing(bundle, 0, 0)`), so that nothing is back-dated.
@@ -61,8 +62,8 @@ def measure_lags(
                 late.setdefault(true.label, []).append((first.onset_s - true.onset_s, last.offset_s - true.offset_s))
     lags = {
         label: (
-            round(max(0.0, float(np.median([on for on, _ in found]))) * hearer.rate),
-            round(max(0.0, float(np.median([off for _, off in found]))) * hearer.rate),
+            min(hearer.span, round(max(0.0, float(np.median([on for on, _ in found]))) * hearer.rate)),
+            min(hearer.span, round(max(0.0, float(np.median([off for _, off in found]))) * hearer.rate)),
         )
         for label, found in sorted(late.items())
         if len(found) >= LEAST_EVENTS

@@ -229,9 +229,9 @@ def test_a_publisher_without_a_query_socket(tmp_path: Path) -> None:
         for _ in range(2000):
             one.scores()
         last = one.publisher.last_seq["score.porch."]
-        items += pump([one], client, lambda got: bool(one.health()) or counted(got)[1] > 1000)
-        heard, missed = counted(items)
         first = next(item.seq for item in items if isinstance(item, Scores))
+        items += pump([one], client, lambda got: bool(one.health()) or sum(counted([*items, *got])) > last - first)
+        heard, missed = counted(items)
         assert heard + missed == last - first + 1
 
 

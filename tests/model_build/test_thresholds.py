@@ -45,13 +45,15 @@ def test_lags_are_what_makes_onsets_unbiased(esc10: bundle.Bundle) -> None:
     """Measured to one decision hop; with them in the card, the same decisions are dated right; rare labels get none."""
     cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.5})
     bare = Hearer(thresholds.with_timing(esc10, 0, 0), cfg.decision, cfg.gate)
-    heard = [late(bare, "rain", 1.5, 0.5, 8), late(bare, "dog_bark", 0.9, 1.3, 8), late(bare, "sneeze", 0.4, 0.4, 3)]
+    heard = [late(bare, "rain", 1.1, 0.5, 8), late(bare, "dog_bark", 0.7, 1.1, 8), late(bare, "sneeze", 0.4, 0.4, 3)]
     onset, offset, lags = thresholds.measure_lags(bare, heard, bare.rules)
     assert set(lags) == {"rain", "dog_bark"}
     hop_s = bare.hop / bare.rate
-    for label, wanted in (("rain", (1.5, 0.5)), ("dog_bark", (0.9, 1.3))):
+    for label, wanted in (("rain", (1.1, 0.5)), ("dog_bark", (0.7, 1.1))):
         assert np.array(lags[label]) / bare.rate == pytest.approx(np.array(wanted), abs=hop_s)
-    assert (onset / bare.rate, offset / bare.rate) == pytest.approx((1.2, 0.9), abs=hop_s)
+    assert (onset / bare.rate, offset / bare.rate) == pytest.approx((0.9, 0.8), abs=hop_s)
+    slow = [late(bare, "rain", 2.5, 0.5, 8)]
+    assert thresholds.measure_lags(bare, slow, bare.rules)[0] == bare.span, "no longer than a decision hears"
     dated = Hearer(thresholds.with_timing(esc10, onset, offset, lags), cfg.decision, cfg.gate)
     for item in heard[:2]:
         errors = [
