@@ -212,7 +212,7 @@ def measure() -> list[str]:
 
 @pytest.mark.bench
 def test_peers() -> None:
-    """At full speed twice microWakeWord's whole pipeline; a stateful decision several times cheaper than a window's."""
+    """At full speed twice microWakeWord's whole pipeline; a stateful decision ten times cheaper than a window's."""
     allocator.keep_freed()
     model = bundle.load("esc10")
     costs = best(
@@ -225,8 +225,7 @@ def test_peers() -> None:
     print(f"\nagainst microWakeWord {costs['micro'] / costs['auricle']:.2f}")
     print(f"whole window against stateful {ways['whole window'] / ways['stateful']:.1f}")
     assert costs["micro"] / costs["auricle"] >= 2
-    # 28 times as many frames go in; what a call costs around its arithmetic takes the rest. A window of 2 s made it 11.
-    assert ways["whole window"] / ways["stateful"] >= 5
+    assert ways["whole window"] / ways["stateful"] >= 10, "an aim that a window of 1.12 s misses: see BENCHMARKS.md"
 
 
 if __name__ == "__main__":

@@ -108,7 +108,8 @@ def test_the_figures_of_a_hearing_that_is_known(hearer: Hearer) -> None:
     assert dog.false_alarms.per_hour == pytest.approx(20, abs=0.01)
     assert (dog.false_alarms.low, dog.false_alarms.high) == pytest.approx((0.5064, 111.4329), abs=0.01)
     hop_s = hearer.hop / hearer.rate
-    assert dog.delay_s == pytest.approx(onset_lag + 0.1, abs=2 * hop_s), "the lag, and the minimum duration, in hops"
+    # The minimum duration of 100 ms is two whole hops of 80 ms; up to one more until the next decision.
+    assert 2 * hop_s - 1e-3 <= dog.delay_s - onset_lag < 3 * hop_s
     assert report.labels["rain"].event_f1 is None
     assert report.labels["rain"].false_alarms.high == pytest.approx(3.689 * 20, abs=0.1)
     assert report.unknown_labels == ["owl"]
