@@ -86,20 +86,6 @@ def coloured_noise(rng: np.random.Generator, white: Rows, n: int, frames: int) -
     return np.asarray(shape[:, None, :] + np.stack([white[s : s + frames] for s in starts]), np.float32)
 
 
-def gated(x: Rows, rng: np.random.Generator) -> Rows:
-    """A spectral gate's work, emulated band by band: what stays within the noise's own scatter is attenuated.
-
-    The floor is each band's 20th percentile over the window; the mask is smoothed over three frames.
-    """
-    fifth = x.shape[1] // 5
-    floor = np.partition(x, fifth, axis=1)[:, fifth : fifth + 1]
-    above = (x - floor - rng.uniform(3.0, 8.0, (len(x), 1, 1)).astype(np.float32)) / 2.0
-    mask = 1.0 / (1.0 + np.exp(-np.clip(above, -30.0, 30.0, dtype=np.float32)))
-    mask[:, 1:-1] = (mask[:, :-2] + mask[:, 1:-1] + mask[:, 2:]) / 3.0
-    depth = 10.0 ** (-rng.uniform(10.0, 40.0, (len(x), 1, 1)) / 20.0)
-    return np.asarray(x + 2.0 * _db((mask * (1.0 - depth) + depth).astype(np.float32)), np.float32)
-
-
 def warped(x: Rows, rng: np.random.Generator, time: float, bands: float) -> Rows:
     """Each window stretched or shortened about a place in it, and its spectrum moved, as another voice has it.
 
@@ -316,9 +302,6 @@ class Batches:
         tilt = rng.normal(0.0, float(o.get("tilt_db", 0.0)) / 2.0, (n, 4)).astype(np.float32)
         slopes = np.stack([np.interp(np.linspace(0, 3, bands), np.arange(4), t) for t in tilt]).astype(np.float32)
         x = x + slopes[:, None, :]
-        gates = rng.random(n) < float(o.get("gate", 0.0))
-        if gates.any():
-            x[gates] = gated(x[gates], rng)
         low, high = o.get("gain_db", (0.0, 0.0))
         gain = rng.uniform(low, high, n) * (rng.random(n) < float(o.get("gain", 0.0)))
         x = x + gain[:, None, None].astype(np.float32)

@@ -163,7 +163,7 @@ def settle(
         return quantised
     variables = [(tf.Variable(w), tf.Variable(b)) for w, b in quantised.weights]
     trained = [v for pair in variables for v in pair]
-    optimizer = AdamW(trained, [False] * len(trained), [], 0.0, min(0.998, 1.0 - 5.0 / steps))
+    optimizer = AdamW(trained, [False] * len(trained), [], 0.0, min(0.998, max(0.0, 1.0 - 5.0 / steps)))
     plan = {"steps": steps, "learning_rate": schedule["quantised_learning_rate"], "warmup": steps // 10}
     grids = {("source", 0): quantised.source, ("logits", 0): quantised.logits}
     grids |= {("after", i): g for i, g in enumerate(quantised.after)}
