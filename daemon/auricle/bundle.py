@@ -106,6 +106,7 @@ class Card(msgspec.Struct, frozen=True):
     padding: str = "wrap"
     description: str = ""
     thresholds: dict[str, float] = {}
+    min_durations_ms: dict[str, float] = {}
     stream: Stream | None = None
 
 
@@ -306,6 +307,10 @@ def _check_card(bundle: Bundle) -> None:
         (
             not all(label in card.labels and 0 < value <= 1 for label, value in card.thresholds.items()),
             f"thresholds: {dict(card.thresholds)} are not each of a label and above 0, at most 1",
+        ),
+        (
+            not all(label in card.labels and 0 <= ms <= 60_000 for label, ms in card.min_durations_ms.items()),
+            f"min_durations_ms: {dict(card.min_durations_ms)} are not each of a label and 0 to 60000",
         ),
         (card.padding != "wrap", f"padding: {card.padding!r} is not known; use wrap"),
         (

@@ -11,6 +11,7 @@ from auricle.config_keys import key, section
 from auricle.config_kinds import Choice, Endpoint, File, Flag, Name, Number
 
 DEFAULT_THRESHOLD = 0.5
+DEFAULT_MIN_DURATION_MS = 100.0
 """Of a label for which neither the user nor the model's card says one."""
 
 _THRESHOLD = Number(0, 1)
@@ -118,11 +119,11 @@ class LabelRule:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The rules of one label, resolved: a score in 0 to 1 (``None``: the model's own), a score, ms, ms."""
+    """The rules of one label, resolved: a score in 0 to 1 (``None``: the model's own), a score, ms (likewise), ms."""
 
     threshold: float | None
     hysteresis: float
-    min_duration_ms: float
+    min_duration_ms: float | None
     refractory_ms: float
 
 
@@ -159,11 +160,13 @@ class Decision:
         "live",
         "An event ends when its score falls this far below the threshold. Raise it when one sound is reported as many.",
     )
-    min_duration_ms: float = key(
-        100.0,
+    min_duration_ms: float | None = key(
+        None,
         _MIN_DURATION,
         "live",
-        "What is shorter is no event. Raise it against clicks.",
+        "What is shorter is no event. null: what the model's card says for each label, 100 where it says nothing. "
+        "Raise it against clicks, lower it when short sounds are missed or told late.",
+        example=100,
     )
     refractory_ms: float = key(
         500.0,

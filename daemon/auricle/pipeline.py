@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from auricle import config
 from auricle.bundle import Bundle
 from auricle.classifier import classifier
-from auricle.config_sections import DEFAULT_THRESHOLD
+from auricle.config_sections import DEFAULT_MIN_DURATION_MS, DEFAULT_THRESHOLD
 from auricle.decision import Detector, Rule, Smoother
 from auricle.errors import AudioError, ConfigError
 from auricle.features import FrontEnd, front_end
@@ -113,7 +113,10 @@ def smoother(bundle: Bundle, decision: config.Decision) -> Smoother:
 
 
 def rules(bundle: Bundle, decision: config.Decision) -> Mapping[str, Rule]:
-    """The rule of every label that may raise an event: the user's own threshold, else the card's, else the default."""
+    """The rule of every label that may raise an event.
+
+    Threshold and minimum duration are the user's own, else the card's, else the defaults.
+    """
     found = {}
     for label in bundle.labels:
         if label == bundle.card.background:
@@ -125,10 +128,13 @@ def rules(bundle: Bundle, decision: config.Decision) -> Mapping[str, Rule]:
             # The user's hysteresis was checked against the default; an event must be able to end below a card's too.
             if hysteresis >= threshold:
                 hysteresis = threshold / 2
+        min_duration_ms = rule.min_duration_ms
+        if min_duration_ms is None:
+            min_duration_ms = bundle.card.min_durations_ms.get(label, DEFAULT_MIN_DURATION_MS)
         found[label] = Rule(
             threshold=threshold,
             hysteresis=hysteresis,
-            min_duration_samples=samples(rule.min_duration_ms, bundle),
+            min_duration_samples=samples(min_duration_ms, bundle),
             refractory_samples=samples(rule.refractory_ms, bundle),
         )
     return found

@@ -55,16 +55,16 @@ def together(parts: Sequence[Quiet]) -> Quiet:
     )
 
 
-def count(
-    bundle: Bundle, quiet: Quiet, thresholds: Mapping[str, float] | None = None
-) -> Mapping[str, Mapping[str, Any]]:
+def count(bundle: Bundle, quiet: Quiet, *, shipped: Bundle | None = None) -> Mapping[str, Mapping[str, Any]]:
     """Events, hours and events per hour by set, at the default configuration.
 
     Args:
-        thresholds: in place of those of the bundle's card.
+        shipped: whose thresholds and minimum durations are taken; without it those of `config`, 0.5 for every label.
     """
-    if thresholds is not None:
-        bundle = dataclasses.replace(bundle, card=msgspec.structs.replace(bundle.card, thresholds=dict(thresholds)))
+    rules: dict[str, Any] = {"thresholds": {}, "min_durations_ms": {}}
+    if shipped is not None:
+        rules = {name: getattr(shipped.card, name) for name in rules}
+    bundle = dataclasses.replace(bundle, card=msgspec.structs.replace(bundle.card, **rules))
     decision = config.Decision()
     hop = pipeline.hop_frames(decision, bundle) * bundle.card.front_end.hop_length
     events: dict[str, Counter[str]] = {}

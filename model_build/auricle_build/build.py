@@ -160,14 +160,11 @@ def figures(made: Made) -> dict[str, Any]:
     return out
 
 
-def ship(
-    made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None, thresholds: Mapping[str, float] | None = None
-) -> bundles.Bundle:
+def ship(made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None) -> bundles.Bundle:
     """Write the bundle; refused where int8 falls behind float on what was kept aside.
 
     Args:
         stated: further figures for the card, those of a cross-validation for instance.
-        thresholds: labels whose threshold is not the default.
 
     Raises:
         ModelError: int8 fell behind, or the daemon would not load what was written.
@@ -201,7 +198,6 @@ def ship(
             clips=made.loaded.train_clips,
             lags=late,
             figures=said,
-            thresholds=thresholds or {},
         )
         return bundles.load(str(folder))
 

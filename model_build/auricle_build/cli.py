@@ -162,7 +162,7 @@ def crossval(
             say=live.say,
             report=live.training,
             reading=live.reading,
-            thresholds=bundle.load(thresholds_of).card.thresholds if thresholds_of else None,
+            shipped=bundle.load(thresholds_of) if thresholds_of else None,
         )
     live.say(str(report))
 
@@ -230,16 +230,10 @@ def thresholds(
         typer.Option("--unseen", metavar="PATH", help="Without events, and never seen by BUNDLE itself; repeatable."),
     ] = None,
     per_hour: Annotated[float, typer.Option("--false-alarms-per-hour", help="Of all labels together.")] = 0.1,
-    least_recall: Annotated[
-        float, typer.Option("--least-recall", help="A label that would notice less may cost false alarms.")
-    ] = 0.25,
-    spare_per_hour: Annotated[
-        float, typer.Option("--spare-per-hour", help="So many an hour, for each such label.")
-    ] = 1.2,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder to keep scores in.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written.")] = False,
 ) -> None:
-    """Tune the thresholds that a bundle ships with, measure its lags, and write both into its card."""
+    """Tune the thresholds and minimum durations that a bundle ships with, measure its lags, and write them into its card."""
     import yaml
 
     from auricle import bundle as bundles
@@ -253,13 +247,12 @@ def thresholds(
         [(bundles.load(str(judge)), folder) for judge, folder in zip(judges, scenes, strict=True)],
         unseen or (),
         per_hour=per_hour,
-        least_recall=least_recall,
-        spare_per_hour=spare_per_hour,
         cache=cache,
         say=_Live().say,
     )
     onset, offset, lags = shipped.lags
-    told = {"thresholds": shipped.thresholds, "lags": {"all": [onset, offset], **{k: [*v] for k, v in lags.items()}}}
+    rules = {"thresholds": shipped.thresholds, "min_durations_ms": shipped.min_durations_ms}
+    told = {**rules, "lags": {"all": [onset, offset], **{k: [*v] for k, v in lags.items()}}}
     typer.echo(yaml.safe_dump({**told, "detector": shipped.figures}, sort_keys=False, default_flow_style=None))
     if not dry_run:
         written = tuning.write(opened, shipped)

@@ -73,12 +73,12 @@ def run(
     say: Callable[[str], None],
     report: Callable[[training.Progress], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
-    thresholds: Mapping[str, float] | None = None,
+    shipped: bundles.Bundle | None = None,
 ) -> Path:
     """Train and judge the folds asked for, then report on every fold of the recipe that was ever judged in ``runs``.
 
     Args:
-        thresholds: those of a bundle that ships; its false alarms are told too.
+        shipped: the false alarms at its thresholds are told too.
 
     Returns:
         the report's path.
@@ -113,21 +113,21 @@ def run(
             say(f"fold {fold}: {refused}")
     folds_found = measured(rec, known, runs)
     heard = false_alarms(rec, folds_found, runs)
-    shipped = false_alarms(rec, folds_found, runs, thresholds) if thresholds else {}
-    return write(rec, folds_found, known, out, heard, shipped)
+    as_shipped = false_alarms(rec, folds_found, runs, shipped) if shipped else {}
+    return write(rec, folds_found, known, out, heard, as_shipped)
 
 
 def false_alarms(
-    rec: Mapping[str, Any], folds: Sequence[Fold], runs: Path, thresholds: Mapping[str, float] | None = None
+    rec: Mapping[str, Any], folds: Sequence[Fold], runs: Path, shipped: bundles.Bundle | None = None
 ) -> dict[str, Any]:
-    """Events at a threshold of 0.5, or at those given, on what all folds kept aside without any label, by set."""
+    """Events at a threshold of 0.5, or at those of a bundle that ships, on what all folds kept aside without any label, by set."""
     if not folds or rec.get("background") is None:
         return {}
     bundle = next((b for f in folds if (b := runs / f"{rec['name']}-without-{f.fold}" / "bundle").exists()), None)
     if bundle is None:  # every one was refused
         return {}
     opened = bundles.load(str(bundle))
-    return dict(alarms.count(opened, alarms.together([f.quiet for f in folds]), thresholds or {}))
+    return dict(alarms.count(opened, alarms.together([f.quiet for f in folds]), shipped=shipped))
 
 
 def measured(rec: Mapping[str, Any], folds: Sequence[int], runs: Path) -> list[Fold]:

@@ -69,7 +69,6 @@ def write(
     clips: Sequence[Clip],
     lags: tuple[int, int],
     figures: Mapping[str, Any],
-    thresholds: Mapping[str, float],
 ) -> None:
     """Write ``model.tflite``, ``stream.tflite``, ``golden.npz`` and ``card.yaml``, then load them as the daemon does.
 
@@ -103,7 +102,8 @@ def write(
             "offset_lag_samples": lags[1],
         },
         "padding": "wrap",
-        "thresholds": dict(thresholds),
+        "thresholds": {},  # those of `auricle-build thresholds`
+        "min_durations_ms": {},
         "streaming": True,
         "stream": {
             "input": "features",

@@ -117,8 +117,9 @@ def geometry(ops: Sequence[Op], columns: int) -> Geometry:
 
 def crop(x: Any, op: Op, like: Any) -> Any:
     """The part of a skip that the op's output is about."""
-    t, f = op.crop
-    return x[:, t : t + tf.shape(like)[1], f : f + tf.shape(like)[2]]
+    # A slice, not an index: the gradient of an index is five times as slow as the padding that is a slice's.
+    wanted = tf.shape(like)
+    return tf.slice(x, [0, *op.crop, 0], [-1, wanted[1], wanted[2], -1])
 
 
 def convolve(x: Any, weights: Any, op: Op) -> Any:
@@ -128,7 +129,20 @@ def convolve(x: Any, weights: Any, op: Op) -> Any:
     if op.step[0] == op.step[1]:
         return tf.nn.depthwise_conv2d(x, weights, [1, *op.step, 1], "VALID")
     # TensorFlow's depthwise convolution knows equal steps only.
-    return tf.nn.depthwise_conv2d(x, weights, [1, 1, 1, 1], "VALID")[:, :: op.step[0], :: op.step[1]]
+    y = tf.nn.depthwise_conv2d(x, weights, [1, 1, 1, 1], "VALID")
+    return _every(_every(y, 1, op.step[0]), 2, op.step[1])
+
+
+def _every(x: Any, axis: int, step: int) -> Any:
+    """Every so many along an axis: `x[::step]`, but with a gradient that is a copy."""
+    if step == 1:
+        return x
+    shape = tf.shape(x)
+    missing = -shape[axis] % step
+    x = tf.pad(x, [[0, missing if i == axis else 0] for i in range(4)])
+    split = tf.concat([shape[:axis], [-1, step], shape[axis + 1 :]], 0)
+    parts = tf.reshape(x, split)
+    return tf.unstack(parts, step, axis=axis + 1)[0]
 
 
 class Network:

@@ -25,6 +25,9 @@ from auricle.hearing import Hearer
 LEAST_EVENTS = 5
 """Of a label with fewer events found, the lag of all is taken."""
 
+DURATIONS_MS = (100.0, 300.0, 600.0, 1200.0, 2400.0)
+"""Minimum durations that are tried: what lasts, such as rain, may be told late; a bark may not."""
+
 
 def with_timing(bundle: Bundle, onset: int, offset: int, lags: Mapping[str, tuple[int, int]] | None = None) -> Bundle:
     """The same model with other lags."""
@@ -74,29 +77,12 @@ def measure_lags(
     return onset, offset, lags
 
 
-def never_silent(
-    tried: budget.Outcomes, chosen: Mapping[str, Outcome], hours: float, least_recall: float, spare_per_hour: float
-) -> dict[str, Outcome]:
-    """A label that would notice less than ``least_recall`` of its events is opened, if that costs little enough.
-
-    One clip that sounds like a dog, in an hour or two of foreign sounds, would else silence every dog for ever. Taken
-    is what notices most at no more than ``spare_per_hour`` of its false alarms, but at one in any case.
-    """
-    found = dict(chosen)
-    for label, outcome in chosen.items():
-        if outcome.recall is None or outcome.recall >= least_recall:
-            continue
-        within = [o for o in tried[label] if o.alarms <= max(1.0, spare_per_hour * hours)]
-        best = max(within, key=lambda o: (o.recall or 0.0, -o.alarms, o.rule.threshold))
-        found[label] = best
-    return found
-
-
 @dataclasses.dataclass(frozen=True)
 class Shipped:
     """What is written into the card."""
 
     thresholds: dict[str, float]
+    min_durations_ms: dict[str, float]
     lags: tuple[int, int, dict[str, tuple[int, int]]]
     figures: dict[str, Any]
 
@@ -107,20 +93,17 @@ def choose(
     unseen: Sequence[str],
     *,
     per_hour: float,
-    least_recall: float,
-    spare_per_hour: float,
     cache: Path | None,
     say: Callable[[str], None],
 ) -> Shipped:
-    """Tune on scenes and negatives; raise what the bundle itself mistakes in what it never saw; measure the lags.
+    """Tune on scenes, on negatives, and on what the bundle itself never heard; measure the lags.
 
     Args:
         bundle: gets the thresholds.
         judges: models of the same recipe, each with a folder of scenes and ``negatives`` that it was not trained on:
             together they stand for the bundle itself, which has heard nearly everything.
-        unseen: recordings without events that the bundle itself was not trained on.
-        per_hour: false alarms of all labels together.
-        least_recall, spare_per_hour: a label that would notice less of its events may cost so many false alarms.
+        unseen: recordings without events that the bundle itself was not trained on: it judges them itself.
+        per_hour: false alarms of all labels together, over all that was heard.
 
     Raises:
         ConfigError: the two models have other labels, or there is nothing to hear.
@@ -129,60 +112,57 @@ def choose(
         if bundle.labels != judge.labels:
             raise ConfigError([f"--judge: {judge.path} has other labels than {bundle.path}"])
     decision, gate = config.Decision(), config.Gate()
-    usual = decision.for_label("").min_duration_ms
+    # The daemon's defaults, without thresholds of an earlier tuning or lags of an earlier measurement.
+    hearer = Hearer(_bare(bundle), decision, gate, cache=cache)
     heard: list[Heard] = []
-    for judge, scenes in judges:
-        # The daemon's defaults, without thresholds of an earlier tuning or lags of an earlier measurement.
-        hearer = Hearer(_bare(judge), decision, gate, cache=cache)
-        found, faults = evaluates.gather(hearer, [str(scenes / "*.flac")], scenes, [str(scenes / "negatives")])
-        heard += found
-        say(f"{judge.path}: heard {hearer.hours([item.hearing for item in found]):.2f} h")
+
+    def gathered(model: Bundle, recordings: Sequence[str], scenes: Path | None, negatives: Sequence[str]) -> list[Heard]:
+        mine = Hearer(_bare(model), decision, gate, cache=cache)
+        found, faults = evaluates.gather(mine, recordings, scenes, negatives)
+        heard.extend(found)
+        say(f"{model.path}: heard {mine.hours([item.hearing for item in found]):.2f} h")
         for fault in faults:
             say(f"skipped: {fault}")
+        return found
+
+    for judge, scenes in judges:
+        gathered(judge, [str(scenes / "*.flac")], scenes, [str(scenes / "negatives")])
+    own = gathered(bundle, (), None, unseen) if unseen else []
     hours = hearer.hours([item.hearing for item in heard])
-    tried = budget.sweep(hearer, heard, durations_ms=(usual,))
-    strict = budget.choose(tried, hearer.rules, hours, per_hour, {})
-    chosen = never_silent(tried, strict, hours, least_recall, spare_per_hour)
-    thresholds = {label: o.rule.threshold for label, o in chosen.items()}
+    tried = budget.sweep(hearer, heard, durations_ms=DURATIONS_MS)
+    chosen = budget.choose(tried, hearer.rules, hours, per_hour, {})
+    rules = {label: o.rule for label, o in chosen.items()}
+    lags = measure_lags(hearer, heard, rules)
+    thresholds = {label: round(rule.threshold, 4) for label, rule in rules.items()}
+    durations_ms = {label: 1000 * rule.min_duration_samples / hearer.rate for label, rule in rules.items()}
     figures: dict[str, Any] = {
         "budget_per_hour": per_hour,
         "scenes_and_negatives": {
             "judged_by": [f"{judge.card.name} {judge.hash}" for judge, _ in judges],
             "recordings": len(heard),
-            "strictly_in_budget": _summary(strict, hours),
-            "shipped": _summary(chosen, hours),
+            **_summary(chosen, hours),
         },
     }
-    if unseen:
-        own = Hearer(_bare(bundle, thresholds), decision, gate, cache=cache)
-        quiet, faults = evaluates.gather(own, (), None, unseen)
-        for fault in faults:
-            say(f"skipped: {fault}")
-        own_hours = own.hours([item.hearing for item in quiet])
-        before = budget.outcomes(own, quiet, own.rules)
-        raised = budget.choose(budget.sweep(own, quiet, durations_ms=(usual,)), own.rules, own_hours, per_hour, {})
-        for label, o in raised.items():
-            # Raised to silence it would be of no use to anybody: then the scenes' threshold stands, and the card tells.
-            if before[label].alarms and o.rule.threshold < 1:
-                thresholds[label] = max(thresholds[label], o.rule.threshold)
-        after = budget.outcomes(
-            own, quiet, {k: dataclasses.replace(r, threshold=thresholds[k]) for k, r in own.rules.items()}
-        )
-        figures["unseen"] = {"judged_by": "itself", "recordings": len(quiet), "shipped": _summary(after, own_hours)}
-    rules = {label: dataclasses.replace(r, threshold=thresholds[label]) for label, r in hearer.rules.items()}
-    lags = measure_lags(hearer, heard, rules)
-    judged = Hearer(with_timing(_bare(bundle, thresholds), *lags), decision, gate)
+    if own:
+        mine = hearer.hours([item.hearing for item in own])
+        itself = _summary(budget.outcomes(hearer, own, rules), mine)
+        figures["of_these_unseen"] = {"judged_by": "itself", "recordings": len(own), **itself}
+    judged = Hearer(with_timing(_bare(bundle, thresholds, durations_ms), *lags), decision, gate)
     report = evaluates.evaluate(judged, [item for item in heard if not item.negative])
     told = msgspec.to_builtins(report.overall)
     figures["scenes_as_shipped"] = {k: v for k, v in told.items() if k != "false_alarms"}
-    return Shipped({label: round(t, 4) for label, t in thresholds.items()}, lags, figures)
+    return Shipped(thresholds, durations_ms, lags, figures)
 
 
-def _bare(bundle: Bundle, thresholds: Mapping[str, float] | None = None) -> Bundle:
-    """The bundle without lags, and with other thresholds."""
-    bare = with_timing(bundle, 0, 0)
+def _bare(
+    bundle: Bundle, thresholds: Mapping[str, float] | None = None, durations_ms: Mapping[str, float] | None = None
+) -> Bundle:
+    """The bundle without lags, and with other thresholds and minimum durations."""
     given = dict(thresholds or dict.fromkeys(bundle.labels, DEFAULT_THRESHOLD))
-    return dataclasses.replace(bare, card=msgspec.structs.replace(bare.card, thresholds=given))
+    card = msgspec.structs.replace(
+        with_timing(bundle, 0, 0).card, thresholds=given, min_durations_ms=dict(durations_ms or {})
+    )
+    return dataclasses.replace(bundle, card=card)
 
 
 def _summary(chosen: Mapping[str, Outcome], hours: float) -> dict[str, Any]:
@@ -201,13 +181,14 @@ def _summary(chosen: Mapping[str, Outcome], hours: float) -> dict[str, Any]:
 
 
 def write(bundle: Bundle, shipped: Shipped) -> Bundle:
-    """Write thresholds, lags and figures into the card, and load the bundle as the daemon does.
+    """Write thresholds, durations, lags and figures into the card, and load the bundle as the daemon does.
 
     The card's text is hashed, so that the bundle's hash changes; the hashes of its files stay.
     """
     onset, offset, lags = shipped.lags
     card: dict[str, Any] = dict(bundle.raw)
     card["thresholds"] = dict(shipped.thresholds)
+    card["min_durations_ms"] = dict(shipped.min_durations_ms)
     card["timing"] = {
         **card["timing"],
         "onset_lag_samples": onset,

@@ -122,6 +122,9 @@ def test_golden_vectors_are_equal_on_this_class_of_machine() -> None:
         (lambda card: card["files"].pop("golden.npz"), "golden.npz is not listed"),
         (lambda card: card["front_end"].update(hop="x"), "front_end"),
         (lambda card: card.pop("timing"), "timing"),
+        (lambda card: card.update(thresholds={"rain": 0.0}), "thresholds: {'rain': 0.0}"),
+        (lambda card: card.update(min_durations_ms={"owl": 300}), "min_durations_ms: {'owl': 300.0}"),
+        (lambda card: card.update(min_durations_ms={"rain": -1}), "min_durations_ms: {'rain': -1.0}"),
     ],
 )
 def test_a_card_that_disagrees_is_refused(copy: Path, change: Callable[[dict[str, Any]], object], said: str) -> None:

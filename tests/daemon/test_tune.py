@@ -205,9 +205,14 @@ def test_budgets_on_the_command_line() -> None:
         tune.budgets(["owl=1"], ["dog_bark"])
 
 
-def test_thresholds_are_the_users_then_the_cards_then_the_default(esc10: bundle.Bundle) -> None:
-    """A number at the top holds for all labels, one of a label for it; else the card's, else 0.5; events can end."""
-    card = msgspec.structs.replace(esc10.card, thresholds={"rain": 0.8, "sneeze": 0.08})
+def test_rules_are_the_users_then_the_cards_then_the_default(esc10: bundle.Bundle) -> None:
+    """A number at the top holds for all labels, one of a label for it; else the card's, else 0.5 and 100 ms.
+
+    Events can end: a hysteresis that a card's threshold leaves no room for is halved.
+    """
+    card = msgspec.structs.replace(
+        esc10.card, thresholds={"rain": 0.8, "sneeze": 0.08}, min_durations_ms={"rain": 1200.0, "sneeze": 0.0}
+    )
     shipped = dataclasses.replace(esc10, card=card)
 
     def of(**overrides: object) -> dict[str, Rule]:
@@ -221,3 +226,11 @@ def test_thresholds_are_the_users_then_the_cards_then_the_default(esc10: bundle.
     assert {rule.threshold for rule in of(threshold=0.5).values()} == {0.5}
     own = of(labels={"rain": {"threshold": 0.6}})
     assert (own["rain"].threshold, own["sneeze"].threshold) == (0.6, 0.08)
+
+    def lasting(rules: dict[str, Rule], *labels: str) -> list[float]:
+        return [rules[label].min_duration_samples / 16 for label in labels]
+
+    assert lasting(plain, "rain", "sneeze", "dog_bark") == [1200, 0, 100]
+    assert lasting(own, "rain", "sneeze") == [1200, 0], "each of the two is the user's by itself"
+    assert lasting(of(min_duration_ms=320), "rain", "sneeze", "dog_bark") == [320, 320, 320]
+    assert lasting(of(labels={"rain": {"min_duration_ms": 0}}), "rain", "dog_bark") == [0, 100]

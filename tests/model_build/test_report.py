@@ -33,7 +33,7 @@ def fold(number: int, wrong: int) -> crossval.Fold:
 def test_page_tells_folds_accuracy_and_false_alarms(tmp_path: Path) -> None:
     """Each measured fold has its line, all have one together, folds not measured are said, the picture is there."""
     measured, opened = [fold(1, 0), fold(4, 2)], bundles.load("esc10")
-    told = alarms.count(opened, alarms.together([f.quiet for f in measured]), {})
+    told = alarms.count(opened, alarms.together([f.quiet for f in measured]))
     page = crossval.write(recipe.load(RECIPE), measured, [1, 2, 3, 4], tmp_path, told, told).read_text()
     assert "| 1 | 100 | 20 | 100.0 % | 100.0 % | 100.0 % | 100.0 % |" in page
     assert "| 4 | 100 | 20 | 90.0 % | 90.0 % | 90.0 % | 90.0 % |" in page
@@ -72,5 +72,5 @@ def test_alarms_follow_the_daemons_rules() -> None:
     opened = bundles.load("esc10")
     loud, quiet = np.zeros((125, 11), np.float32), np.zeros((125, 11), np.float32)
     loud[:, 3] = quiet[:, 10] = 1.0
-    counted = alarms.count(opened, Quiet(["made", "made"], [1800.0, 1800.0], [loud, quiet]), {})
+    counted = alarms.count(opened, Quiet(["made", "made"], [1800.0, 1800.0], [loud, quiet]))
     assert counted == {"made": {"hours": 1.0, "events": 1, "per_hour": 1.0, "labels": {opened.labels[3]: 1}}}

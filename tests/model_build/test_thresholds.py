@@ -64,28 +64,13 @@ def test_lags_are_what_makes_onsets_unbiased(esc10: bundle.Bundle) -> None:
         thresholds.measure_lags(bare, heard[2:], bare.rules)
 
 
-def test_a_label_is_silenced_only_where_it_must(esc10: bundle.Bundle) -> None:
-    """One false alarm may open a label that else notices nothing; many may not, and what notices enough stays."""
-
-    def outcome(threshold: float, alarms: int, noticed: int) -> Outcome:
-        return Outcome(dataclasses.replace(RULE, threshold=threshold), (alarms,), 20, noticed, 0.5)
-
-    tried = {
-        "dog_bark": [outcome(0.5, 30, 20), outcome(0.9, 1, 15), outcome(0.95, 1, 14), outcome(1.0, 0, 0)],
-        "rain": [outcome(0.5, 40, 20), outcome(0.9, 9, 15), outcome(1.0, 0, 0)],
-        "rooster": [outcome(0.5, 1, 20), outcome(0.9, 0, 9), outcome(1.0, 0, 0)],
-    }
-    chosen = {"dog_bark": tried["dog_bark"][-1], "rain": tried["rain"][-1], "rooster": tried["rooster"][1]}
-    found = thresholds.never_silent(tried, chosen, 1.0, 0.25, 0.5)
-    assert {label: o.rule.threshold for label, o in found.items()} == {"dog_bark": 0.9, "rain": 1.0, "rooster": 0.9}
-
-
 def test_the_card_is_written_and_holds(esc10: bundle.Bundle) -> None:
     """Thresholds, lags and figures are in the card that the daemon loads; the network's files are as they were."""
     lags = (20000, 9000, {"rain": (24000, 8000)})
-    shipped = thresholds.Shipped({"rain": 0.9, "dog_bark": 0.85}, lags, {"hours": 1.5})
+    shipped = thresholds.Shipped({"rain": 0.9, "dog_bark": 0.85}, {"rain": 1200.0}, lags, {"hours": 1.5})
     written = thresholds.write(esc10, shipped)
     assert written.card.thresholds == {"rain": 0.9, "dog_bark": 0.85}
+    assert written.card.min_durations_ms == {"rain": 1200.0}
     timing = written.card.timing
     assert (timing.onset_lag_samples, timing.offset_lag_samples, timing.lags) == (20000, 9000, {"rain": (24000, 8000)})
     assert written.raw["figures"]["detector"] == {"hours": 1.5}
@@ -101,5 +86,5 @@ def test_models_of_other_labels_cannot_judge(esc10: bundle.Bundle, tmp_path: Pat
     other = dataclasses.replace(esc10, card=msgspec.structs.replace(esc10.card, labels=["a", "b"]))
     with pytest.raises(ConfigError, match="other labels"):
         thresholds.choose(
-            esc10, [(other, tmp_path)], (), per_hour=0.1, least_recall=0.2, spare_per_hour=1.0, cache=None, say=print
+            esc10, [(other, tmp_path)], (), per_hour=0.1, cache=None, say=print
         )
