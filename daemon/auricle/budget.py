@@ -116,8 +116,9 @@ def sweep(
     *,
     durations_ms: Sequence[float] = DURATIONS_MS,
 ) -> dict[str, list[Outcome]]:
-    """Every threshold with every minimum duration, for every label, at the hysteresis in force."""
-    durations = [round(ms * hearer.rate / 1000) for ms in durations_ms]
+    """Every threshold with every minimum duration, those in force too, for every label, at the hysteresis in force."""
+    in_force = {rule.min_duration_samples for rule in hearer.rules.values()}
+    durations = sorted(in_force.union(round(ms * hearer.rate / 1000) for ms in durations_ms))
     found: dict[str, list[Outcome]] = {label: [] for label in hearer.labels}
     tried = [(threshold, duration) for threshold in THRESHOLDS for duration in durations]
     for i, (threshold, duration) in enumerate(tried, start=1):
@@ -142,8 +143,9 @@ def choose(
 ) -> dict[str, Outcome]:
     """The outcome of every label that together notice most while the false alarms stay within the budget.
 
-    Of a label whose truth is known the recall counts; of another how low its threshold is, which is never lowered below
-    the one in force: what it would notice, and what it would mistake, nobody has shown.
+    Of a label whose truth is known the recall counts; of another how low its threshold is. Neither that threshold nor
+    the minimum duration is ever lowered below the one in force: what it would notice, and what it would mistake, nobody
+    has shown.
 
     Args:
         hours: heard in all.
@@ -185,7 +187,12 @@ def _frontier(options: Sequence[Outcome], now: Rule, limit: int) -> list[tuple[f
     allowed = [
         o
         for o in options
-        if o.alarms <= limit and (o.true or o.rule.threshold >= now.threshold or o.rule.threshold == 1)
+        if o.alarms <= limit
+        and (
+            o.true
+            or o.rule.threshold == 1
+            or (o.rule.threshold >= now.threshold and o.rule.min_duration_samples >= now.min_duration_samples)
+        )
     ]
     found: list[tuple[float, Outcome]] = []
     for alarms in sorted({o.alarms for o in allowed}):

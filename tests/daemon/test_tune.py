@@ -78,13 +78,21 @@ def test_the_choice_is_the_best_of_all() -> None:
         assert sum(o.noticed for o in found.values()) == best
 
 
-def test_without_truth_a_threshold_is_never_lowered(hearer: Hearer) -> None:
-    """From quiet recordings nobody learns what a lower one would mistake: only raised, and no further than needed."""
+def test_without_truth_a_rule_is_never_opened(hearer: Hearer) -> None:
+    """From quiet recordings nobody learns what a lower threshold, or a shorter duration, would mistake: only raised.
+
+    And no further than needed.
+    """
     quiet = Heard(hearing(hearer, {"rain": [(100, 0.66), (200, 0.71)], "rooster": [(300, 0.3)]}), (), negative=True)
     tried = budget.sweep(hearer, [quiet])
     found = budget.choose(tried, hearer.rules, 1 / 6, 0.0, {})
     assert found["rain"].rule.threshold == pytest.approx(0.75)
     assert found["rooster"].rule.threshold == pytest.approx(0.5)
+    card = msgspec.structs.replace(hearer.bundle.card, min_durations_ms={"rooster": 1200.0})
+    slow = Hearer(dataclasses.replace(hearer.bundle, card=card), config.Decision(), config.Gate())
+    kept = budget.choose(budget.sweep(slow, [quiet]), slow.rules, 1 / 6, 0.0, {})
+    assert kept["rooster"].rule == slow.rules["rooster"]
+    assert kept["rooster"].rule.min_duration_samples == 1.2 * slow.rate
 
 
 def test_with_truth_recall_decides(hearer: Hearer) -> None:
