@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from auricle import bundle as bundles
 from auricle import config
+from auricle.errors import ConfigError
 from auricle_build import alarms, evaluate, export, graph, lags, quantise, recipe, training
 from auricle_build.alarms import Quiet
 from auricle_build.batches import Batches
@@ -20,7 +21,7 @@ from auricle_build.evaluate import Judgement
 from auricle_build.network import Geometry, Network
 from auricle_build.quantise import Quantised
 from auricle_build.recipe import Loaded
-from auricle_build.rows import Features
+from auricle_build.rows import Features, Rows
 
 INPUT_DB = (-98.0, 29.5)  # a grid of exactly half a decibel
 
@@ -29,7 +30,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Made:
-    """A trained and quantised model with what it was judged on."""
+    """A trained and quantised model with what it was judged on.
+
+    Args:
+        float_judgement, int8_judgement: on the clips kept aside, None where there are none.
+        compared: float and int8 on the same clips of events, those kept aside or else some that were trained on: the
+            export is refused where int8 falls behind.
+    """
 
     recipe: Mapping[str, Any]
     loaded: Loaded
@@ -39,6 +46,7 @@ class Made:
     steps: int
     float_judgement: Judgement | None
     int8_judgement: Judgement | None
+    compared: tuple[Judgement, Judgement]
 
 
 def default_hop_frames(params: Mapping[str, Any]) -> int:
@@ -65,12 +73,16 @@ def make(
     Raises:
         ConfigError: the recipe or its material does not hold.
     """
+    claim(folder, rec)
     training.repeatable(int(rec["seed"]), threads)
     loaded = recipe.prepare(rec, held_out, root=root, cache=cache, progress=reading)
     for line in loaded.failed:
         say(f"skipped: {line}")
     if loaded.failed:
         say(f"{len(loaded.failed)} recordings could not be read")
+    if loaded.known:
+        names = ", ".join(sorted(clip.path.name for clip in loaded.known))
+        say(f"not judged by, because another set has takes of their source to train on: {names}")
     ops, shape = recipe.shape(rec)
     say(
         f"{len(loaded.train_clips)} clips to train on, {len(loaded.kept_clips)} aside; window {shape.window_frames} "
@@ -96,8 +108,6 @@ def make(
     def judge(_: Network) -> Mapping[str, float]:
         return evaluate.summary(evaluate.judge(scorer, loaded.kept, loaded.truth, labels, background))
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(dict(rec), sort_keys=False), encoding="utf-8")
     n_events = len(labels) - (background is not None)
 
     def mistakes(_: Network) -> NDArray[np.int64]:
@@ -127,12 +137,56 @@ def make(
         late.mistaken = batches.mistaken
         model = quantise.settle(model, late, rec, lambda s, loss: say(f"int8: step {s}, loss {loss:.3f}"))
         model.save(kept_grids)
-    if not loaded.kept:
-        return Made(rec, loaded, shape, network, model, steps, None, None)
     whole = graph.whole(model, str(rec["name"]), recipe.n_features(rec))
-    int8 = evaluate.int8_scorer(whole, window_frames=shape.window_frames, hop_frames=hop)
-    judgements = [evaluate.judge(s, loaded.kept, loaded.truth, labels, background) for s in (scorer, int8)]
-    return Made(rec, loaded, shape, network, model, steps, *judgements)
+    scorers = (scorer, evaluate.int8_scorer(whole, window_frames=shape.window_frames, hop_frames=hop))
+    kept: list[Judgement | None] = [None, None]
+    if loaded.kept:
+        kept = [evaluate.judge(s, loaded.kept, loaded.truth, labels, background) for s in scorers]
+    if kept[0] is not None and kept[1] is not None and kept[0].of_events().any():
+        return Made(rec, loaded, shape, network, model, steps, kept[0], kept[1], (kept[0], kept[1]))
+    rows, truth = _some_events(loaded, shape.window_frames, n_events)
+    one, other = (evaluate.judge(s, rows, truth, labels, background) for s in scorers)
+    return Made(rec, loaded, shape, network, model, steps, kept[0], kept[1], (one, other))
+
+
+def _some_events(loaded: Loaded, window_frames: int, n_events: int, most: int = 400) -> tuple[list[Rows], Any]:
+    """Clips of events that were trained on, spread over all of them, with their labels."""
+    mine = np.flatnonzero(loaded.train.label < n_events)
+    mine = mine[:: -(-len(mine) // most)].tolist()
+    rows = [loaded.train.rows[i][0] for i in mine]
+    # A sound shorter than the window is repeated, as `classify` does.
+    whole = [r if len(r) >= window_frames else r[np.arange(window_frames) % len(r)] for r in rows]
+    return whole, loaded.train.label[mine]
+
+
+def differing(folder: Path, rec: Mapping[str, Any]) -> str | None:
+    """The key in which the recipe of the run in a folder is another one; what people read apart."""
+    stored = folder / "recipe.yaml"
+    if not stored.exists():
+        return None
+    before, now = (_flat(r) for r in (yaml.safe_load(stored.read_text(encoding="utf-8")), dict(rec)))
+    told = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+    return min(told - {"description", "licence"}, default=None)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + str(key): value})
+    return found
+
+
+def claim(folder: Path, rec: Mapping[str, Any]) -> None:
+    """Take a folder for a run of this recipe: new, or one that the same recipe began.
+
+    Raises:
+        ConfigError: a run of another recipe is in it, which must not be gone on from.
+    """
+    other = differing(folder, rec)
+    if other is not None:
+        raise ConfigError([f"{folder}: holds a run of another recipe, {other} differs; remove it or give other --runs"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(dict(rec), sort_keys=False), encoding="utf-8")
 
 
 def behind_gate(made: Made) -> Judgement:
@@ -140,8 +194,9 @@ def behind_gate(made: Made) -> Judgement:
     rec, loaded = made.recipe, made.loaded
     labels = list(rec["labels"])
     mine = [i for i in range(len(loaded.kept)) if labels[int(loaded.truth[i])] != rec.get("background")]
-    features = Features({**rec["front_end"], "gate": {}}, made.geometry.window_frames)
-    rows = [features.load(loaded.kept_clips[i]) for i in mine]
+    features = Features(rec["front_end"], made.geometry.window_frames)
+    gated = {"gate": True, "lead_s": float(rec["data"].get("gate_lead_s", 0.0))}
+    rows = [features.load(loaded.kept_clips[i], gated) for i in mine]
     whole = graph.whole(made.quantised, str(rec["name"]), recipe.n_features(rec))
     hop = default_hop_frames(rec["front_end"])
     scorer = evaluate.int8_scorer(whole, window_frames=made.geometry.window_frames, hop_frames=hop)
@@ -161,7 +216,7 @@ def figures(made: Made) -> dict[str, Any]:
 
 
 def ship(made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None) -> bundles.Bundle:
-    """Write the bundle; refused where int8 falls behind float on what was kept aside.
+    """Write the bundle; refused where int8 falls behind float on the clips that they were compared on.
 
     Args:
         stated: further figures for the card, those of a cross-validation for instance.
@@ -170,8 +225,7 @@ def ship(made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None) -
         ModelError: int8 fell behind, or the daemon would not load what was written.
     """
     rec, shape = made.recipe, made.geometry
-    if made.float_judgement is not None and made.int8_judgement is not None and made.int8_judgement.of_events().any():
-        export.refuse(made.float_judgement, made.int8_judgement)
+    export.refuse(*made.compared)
     labels, background = list(rec["labels"]), rec.get("background")
     n_features = recipe.n_features(rec)
     whole = graph.whole(made.quantised, str(rec["name"]), n_features)
@@ -210,8 +264,7 @@ def ship(made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None) -
 
 def quiet(made: Made) -> Quiet:
     """The clips kept aside that hold none of the labels, with their int8 scores."""
-    judged, params = made.int8_judgement, made.recipe["front_end"]
+    judged = made.int8_judgement
     assert judged is not None
     mine = np.flatnonzero(~judged.of_events()).tolist()
-    seconds = [len(made.loaded.kept[i]) * int(params["hop_length"]) / int(params["sample_rate"]) for i in mine]
-    return Quiet([made.loaded.kept_clips[i].origin for i in mine], seconds, [judged.windows[i] for i in mine])
+    return Quiet([made.loaded.kept_clips[i].origin for i in mine], [judged.windows[i] for i in mine])

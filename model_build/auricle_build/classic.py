@@ -56,6 +56,7 @@ def run(
     cache: Path | None,
     threads: int = 2,
     say: Callable[[str], None] = print,
+    reading: Callable[[int, int], None] | None = None,
 ) -> Judgement:
     """Train on all folds but those held out, judge on these, and say the figures.
 
@@ -67,7 +68,7 @@ def run(
     training.repeatable(int(rec["seed"]), threads)
     labels, options, schedule = list(rec["labels"]), rec["network"], rec["schedule"]
     frames, head = int(options["window_frames"]), str(rec.get("head", "softmax"))
-    loaded = recipes.prepare(rec, held_out, root=root, cache=cache)
+    loaded = recipes.prepare(rec, held_out, root=root, cache=cache, progress=reading)
     for line in loaded.failed:
         say(f"skipped: {line}")
     hop = frames // 4
@@ -84,12 +85,19 @@ def run(
         metrics=["accuracy"],
     )
     say(f"classic: {model.count_params()} parameters, {len(x)} windows of {frames} x {x.shape[2]}")
+    epochs = int(schedule["epochs"])
+    told = tf.keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda at, logs: say(
+            f"epoch {at + 1} of {epochs}: loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.3f}"
+        )
+    )
     model.fit(
         ((x - mean) / spread)[..., None],
         y,
         batch_size=int(rec["batch"]["size"]),
-        epochs=int(schedule["epochs"]),
+        epochs=epochs,
         verbose=0,
+        callbacks=[told],
     )
 
     def score(rows: Rows) -> Rows:

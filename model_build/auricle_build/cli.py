@@ -69,6 +69,8 @@ class _Live:
         if self._training is None:
             self._training = self.bars.add_task("training", total=now.steps)
         self.bars.update(self._training, completed=now.step)
+        if self.console.is_terminal and not now.judged and now.step < now.steps:
+            return  # between checks the bar tells enough
         judged = ", ".join(f"{k} {v:.3f}" for k, v in now.judged.items())
         self.say(
             f"step {now.step} of {now.steps}: loss {now.loss:.3f}, accuracy {now.accuracy:.3f}"
@@ -99,9 +101,19 @@ def train(
     if rec["network"].get("kind") == "classic":
         from auricle_build import classic
 
+        if out is not None:
+            raise ConfigError(["--out: classic is trained to be judged, not shipped; leave it out"])
         live = _Live()
         with live.bars:
-            classic.run(rec, hold_out or [], root=_root(rec, data), cache=runs / "rows", say=live.say)
+            classic.run(
+                rec,
+                hold_out or [],
+                root=_root(rec, data),
+                cache=runs / "rows",
+                threads=threads,
+                say=live.say,
+                reading=live.reading,
+            )
         return
     from auricle_build import build
     from auricle_build import crossval as crossvalidation
@@ -233,7 +245,7 @@ def thresholds(
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder to keep scores in.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written.")] = False,
 ) -> None:
-    """Tune the thresholds and minimum durations that a bundle ships with, measure its lags, and write them into its card."""
+    """Tune the thresholds and minimum durations that a bundle ships with, measure its lags; write all into its card."""
     import yaml
 
     from auricle import bundle as bundles

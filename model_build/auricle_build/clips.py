@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +14,11 @@ from typing import Any
 from auricle import truth
 from auricle.errors import ConfigError
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
+SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
+    | {".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".amr"}
+)
+"""What is taken for sound. Some of it cannot be read here: such files are named and counted, not passed over."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ def read_table(path: Path) -> list[Clip]:
         group = row.get("group") or source
         fold = int(_number(row.get("fold"), where) or fold_of(group))
         onset_s, offset_s = _number(row.get("onset"), where) or 0.0, _number(row.get("offset"), where)
+        if not 0 <= onset_s < (math.inf if offset_s is None else offset_s):
+            raise ConfigError([f"{where}: onset {onset_s:g} and offset {offset_s} are no part of a recording"])
         clips.append(Clip(path.parent / row["file"], row["label"], group, fold, onset_s, offset_s))
     return clips
 
@@ -100,8 +107,10 @@ def read_esc10(path: Path) -> list[Clip]:
     for folder in sorted(p for p in path.iterdir() if p.is_dir() and " - " in p.name):
         label = folder.name.split(" - ", 1)[1].strip().lower().replace(" ", "_")
         for file in _sounds(folder):
-            fold, source, *_ = file.stem.split("-")
-            clips.append(Clip(file, label, source, int(fold)))
+            fold, *source = file.stem.split("-")
+            if not fold.isdigit() or not source:
+                raise ConfigError([f"{file}: not named fold-source-take, as ESC-10 is; rename it or move it away"])
+            clips.append(Clip(file, label, source[0], int(fold)))
     return clips
 
 
@@ -112,8 +121,10 @@ def read_fsdd(path: Path) -> list[Clip]:
     """Free Spoken Digit Dataset: ``{digit}_{speaker}_{index}``; the speaker is the group."""
     clips = []
     for file in _sounds(path):
-        digit, speaker, _ = file.stem.split("_")
-        clips.append(Clip(file, DIGITS[int(digit)], speaker, fold_of(speaker)))
+        digit, *rest = file.stem.split("_")
+        if digit not in set("0123456789") or len(rest) != 2:
+            raise ConfigError([f"{file}: not named digit_speaker_index, as FSDD is; rename it or move it away"])
+        clips.append(Clip(file, DIGITS[int(digit)], rest[0], fold_of(rest[0])))
     return clips
 
 
@@ -196,11 +207,14 @@ def read(sets: Sequence[Mapping[str, Any]], root: Path) -> list[Clip]:
     return clips
 
 
-def split(clips: Sequence[Clip], held_out: Iterable[int]) -> tuple[list[Clip], list[Clip]]:
-    """Clips to train on and clips kept aside, by fold.
+def split(clips: Sequence[Clip], held_out: Iterable[int]) -> tuple[list[Clip], list[Clip], list[Clip]]:
+    """Clips to train on and clips kept aside, by fold; and those that belong to neither.
+
+    Two sets may hold takes of one source in different folds, as ESC-10 and the rest of ESC-50 do: what is trained on
+    from one of them is not judged by in the other.
 
     Raises:
-        ConfigError: takes of one group lie on both sides.
+        ConfigError: takes of one group of a set lie on both sides.
     """
     out = frozenset(held_out)
     train, kept = [c for c in clips if c.fold not in out], [c for c in clips if c.fold in out]
@@ -208,7 +222,8 @@ def split(clips: Sequence[Clip], held_out: Iterable[int]) -> tuple[list[Clip], l
     if leaks:
         origin, group = sorted(leaks)[0]
         raise ConfigError([f"{origin}: takes of {group!r} lie on both sides of the split; give them one fold"])
-    return train, kept
+    known = {c.group for c in train}
+    return train, [c for c in kept if c.group not in known], [c for c in kept if c.group in known]
 
 
 def check_counts(clips: Sequence[Clip], labels: Iterable[str], least: int) -> None:

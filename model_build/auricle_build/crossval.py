@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from auricle import bundle as bundles
-from auricle.errors import ModelError
+from auricle.errors import ConfigError, ModelError
 from auricle_build import alarms, build, clips, evaluate, graph, recipe, training
 from auricle_build import report as reporting
 from auricle_build.alarms import Quiet
@@ -82,12 +82,20 @@ def run(
 
     Returns:
         the report's path.
+
+    Raises:
+        ConfigError: the recipe is no streaming one, or a fold's folder holds a run of another recipe.
     """
+    if "layers" not in rec["network"]:
+        raise ConfigError([f"crossval: {rec['name']} is no streaming network; judge it with train --hold-out FOLD"])
+    if rec["schedule"].get("patience"):
+        say("schedule.patience: each fold's model stops by that very fold, which flatters it; 0 does not")
     known = folds_of(rec, root)
     shorter = {**rec, "schedule": {**rec["schedule"], **({"steps": steps} if steps else {})}}
     for fold in known if folds is None else folds:
         folder = runs / f"{rec['name']}-without-{fold}"
         if (folder / "judged.npz").exists():
+            build.claim(folder, shorter)
             say(f"fold {fold}: judged before, in {folder}")
             continue
         say(f"fold {fold}")
@@ -120,7 +128,7 @@ def run(
 def false_alarms(
     rec: Mapping[str, Any], folds: Sequence[Fold], runs: Path, shipped: bundles.Bundle | None = None
 ) -> dict[str, Any]:
-    """Events at a threshold of 0.5, or at those of a bundle that ships, on what all folds kept aside without any label, by set."""
+    """Events at a threshold of 0.5, or at those of what ships, on what all folds kept aside without a label, by set."""
     if not folds or rec.get("background") is None:
         return {}
     bundle = next((b for f in folds if (b := runs / f"{rec['name']}-without-{f.fold}" / "bundle").exists()), None)
@@ -131,9 +139,10 @@ def false_alarms(
 
 
 def measured(rec: Mapping[str, Any], folds: Sequence[int], runs: Path) -> list[Fold]:
-    """The folds of a recipe that were judged in ``runs``."""
+    """The folds of a recipe that were judged in ``runs``, by this very recipe or with other steps."""
     stored = [runs / f"{rec['name']}-without-{fold}" / "judged.npz" for fold in folds]
-    return [Fold.load(path, list(rec["labels"]), rec.get("background")) for path in stored if path.exists()]
+    mine = [p for p in stored if p.exists() and build.differing(p.parent, rec) in (None, "schedule.steps")]
+    return [Fold.load(path, list(rec["labels"]), rec.get("background")) for path in mine]
 
 
 def stated(folds: Sequence[Fold], heard: Mapping[str, Any]) -> dict[str, Any]:

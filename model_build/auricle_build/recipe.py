@@ -80,6 +80,7 @@ class Loaded:
         truth: index of each kept clip's label among the recipe's labels.
         originals: names behind ``Material.original``.
         failed: a line for each recording that could not be read.
+        known: clips of the held-out folds that are not judged by, for their source is trained on in another set.
     """
 
     train: Material
@@ -89,6 +90,7 @@ class Loaded:
     truth: NDArray[np.int64]
     originals: Sequence[str]
     failed: Sequence[str]
+    known: Sequence[Clip]
 
 
 def prepare(
@@ -110,7 +112,7 @@ def prepare(
     data, labels = recipe["data"], list(recipe["labels"])
     background = recipe.get("background")
     everything = clipping.read(data["sets"], root)
-    train, kept = clipping.split(everything, {*held_out, *data.get("held_out", ())})
+    train, kept, known = clipping.split(everything, {*held_out, *data.get("held_out", ())})
     events = [label for label in labels if label != background]
     clipping.check_counts(train, events, int(data.get("least_clips", 4)))
     if background is None:
@@ -118,6 +120,7 @@ def prepare(
     features = Features(recipe["front_end"], window_frames(recipe), cache)
     once = bool(data.get("once", False))
     good, plain, failed = load_all(features, train, trim=True, once=once, progress=progress)
+    clipping.check_counts(good, events, int(data.get("least_clips", 4)))
     columns = [plain]
     for variant in data.get("variants", ()):
         _, rows, bad = load_all(features, good, variant, trim=True, once=once, progress=progress)
@@ -139,4 +142,4 @@ def prepare(
     kept = [c for c in kept if c.label not in events or c.origin not in unjudged]
     kept_read, kept_rows, bad = load_all(features, kept, progress=progress)
     truth = np.asarray([labels.index(c.label) if c.label in labels else other for c in kept_read], np.int64)
-    return Loaded(material, good, kept_read, kept_rows, truth, originals, [*failed, *bad])
+    return Loaded(material, good, kept_read, kept_rows, truth, originals, [*failed, *bad], known)

@@ -178,7 +178,8 @@ def write(
             "## False alarms",
             "",
             "Events at a threshold of 0.5 and the default configuration, on sound kept aside without any label. "
-            "`auricle-build thresholds` sets a bundle's own thresholds against them.",
+            "Hours are those that decisions were taken on, without the sound before a recording's first window, "
+            "summed over the folds' models: what no fold trains on was heard by each of them.",
             "",
             *alarms_table(heard),
             "",

@@ -46,9 +46,14 @@ class Features:
         return int(self.params["sample_rate"])
 
     @property
+    def hop(self) -> int:
+        """Samples from one row to the next."""
+        return int(self.params["hop_length"])
+
+    @property
     def window_samples(self) -> int:
         """Samples that one window needs."""
-        return (self.window_frames - 1) * int(self.params["hop_length"]) + int(self.params["n_fft"])
+        return (self.window_frames - 1) * self.hop + int(self.params["n_fft"])
 
     def of(self, sound: sounds.Sound, *, once: bool = False) -> Rows:
         """Rows ``(k, n_features)`` float32 of samples ``(n,)``, repeated to one window where they are fewer.
@@ -68,7 +73,7 @@ class Features:
 
         Args:
             variant: changes to the sound, as :func:`sound.vary` takes them; with ``gate`` it is heard through the
-                daemon's noise gate.
+                daemon's noise gate, which with ``lead_s`` has learned a faint noise for so long before it.
             trim: drop the digital silence at its ends.
             once: leave a clip that is shorter than a window as it is.
 
@@ -93,7 +98,12 @@ class Features:
             samples = sounds.vary(samples, dict(variant), int(source[:8], 16), self.sample_rate)
         # The gate is no property of the sound: it is the daemon's own stage, put before the features.
         gated = {**self.params, "gate": {}} if variant and variant.get("gate") else self.params
-        rows = replace(self, params=gated).of(samples, once=once)
+        lead = int((variant or {}).get("lead_s", 0.0) * self.sample_rate) // self.hop * self.hop
+        if lead:
+            if not once:
+                samples = sounds.wrap(samples, self.window_samples)
+            samples = sounds.after_noise(samples, lead, int(source[:8], 16))
+        rows = replace(self, params=gated).of(samples, once=once)[lead // self.hop :]
         if stored is not None:
             stored.parent.mkdir(parents=True, exist_ok=True)
             part = stored.with_suffix(f".{os.getpid()}.part")

@@ -263,7 +263,7 @@ def material(rec: Mapping[str, Any], folds: Sequence[int], root: Path, backgroun
         ConfigError: the material is not there, or there is nothing to lie under the events.
     """
     labels = [label for label in rec["labels"] if label != rec.get("background")]
-    _, kept = clipping.split(clipping.read(rec["data"]["sets"], root), {*folds, *rec["data"].get("held_out", ())})
+    _, kept, _ = clipping.split(clipping.read(rec["data"]["sets"], root), {*folds, *rec["data"].get("held_out", ())})
     events: dict[str, list[Clip]] = {label: [] for label in labels}
     backgrounds, foreign = [], []
     for clip in kept:

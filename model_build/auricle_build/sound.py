@@ -95,6 +95,17 @@ def band_limit(sound: Sound, low: float, high: float, sample_rate: int) -> Sound
     return np.fft.irfft(spectrum * slope, len(sound)).astype(np.float32)
 
 
+def after_noise(sound: Sound, lead: int, seed: int, below_db: float = 40.0) -> Sound:
+    """The sound after ``lead`` samples of white noise that goes on beneath it, ``below_db`` under its loud tenth.
+
+    A stage that learns the noise of a room has learned one by the time that a short sound begins.
+    """
+    level = float(np.sqrt(np.quantile(np.square(sound, dtype=np.float64), 0.9)))
+    noise = np.random.default_rng(seed).standard_normal(lead + len(sound)) * level * 10.0 ** (-below_db / 20.0)
+    noise[lead:] += sound
+    return np.asarray(noise, np.float32)
+
+
 def vary(sound: Sound, variant: dict[str, Any], seed: int, sample_rate: int) -> Sound:
     """One variant of a recording: ``speed`` (factor), ``room`` (true) and ``band`` ([low, high] Hz), in this order."""
     if "speed" in variant:

@@ -116,7 +116,9 @@ def choose(
     hearer = Hearer(_bare(bundle), decision, gate, cache=cache)
     heard: list[Heard] = []
 
-    def gathered(model: Bundle, recordings: Sequence[str], scenes: Path | None, negatives: Sequence[str]) -> list[Heard]:
+    def gathered(
+        model: Bundle, recordings: Sequence[str], scenes: Path | None, negatives: Sequence[str]
+    ) -> list[Heard]:
         mine = Hearer(_bare(model), decision, gate, cache=cache)
         found, faults = evaluates.gather(mine, recordings, scenes, negatives)
         heard.extend(found)

@@ -113,9 +113,13 @@ def prefetched(batches: Batches, start: int, stop: int) -> Iterator[tuple[int, B
             yield at, future.result()
 
 
+SAVED_EVERY = 200
+"""Steps from one checkpoint to the next: what an interruption costs at most."""
+
+
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: ``loss`` and ``accuracy`` since the last check, ``judged`` on what is kept aside.
+    """Where a training stands: ``loss`` and ``accuracy`` since the last check; ``judged`` at a check, of what is aside.
 
     ``mistaken`` counts the windows of background that are taken for a label.
     """
@@ -196,14 +200,24 @@ def train(
     began = time.monotonic()
     last = min(steps, stop_at or steps)
     step = start
+    if patience and best[0] and start - best[0] >= patience * every:  # it had stopped early, and was started again
+        step, _ = restore(folder / "best.npz", optimizer, batches)
+        last = step
+    recent: list[Any] = []
     while step < last:
-        recent: list[Any] = []
-        for at, batch in prefetched(batches, step, min(last, step + every - step % every)):
+        for at, batch in prefetched(batches, step, min(last, *(step + n - step % n for n in (every, SAVED_EVERY)))):
             rate = tf.constant(learning_rate(at, schedule), tf.float32)
             arrays = tuple(tf.constant(a) for a in (batch.x, batch.y, batch.z, batch.taught))
             recent.append(update(arrays, tf.constant(at), rate))
             step = at + 1
         loss, accuracy = np.mean([r.numpy() for r in recent], axis=0)
+        left = (time.monotonic() - began) / (step - start) * (steps - step)
+        if step % every and step < last:
+            save(checkpoint, optimizer, step, best, batches)
+            if report:
+                report(Progress(step, steps, float(loss), float(accuracy), {}, len(batches.mistaken), left))
+            continue
+        recent.clear()
         optimizer.swap()
         judged = dict(judge(network)) if judge else {}
         if mistakes and step % every == 0:
@@ -214,7 +228,6 @@ def train(
             if patience:
                 save(folder / "best.npz", optimizer, step, best, batches)
         save(checkpoint, optimizer, step, best, batches)
-        left = (time.monotonic() - began) / (step - start) * (steps - step)
         now = Progress(step, steps, float(loss), float(accuracy), judged, len(batches.mistaken), left)
         _append(log, now)
         if report:

@@ -61,6 +61,9 @@ def test_table_errors_name_file_and_line(tmp_path: Path) -> None:
     table.write_text("file,what\na.wav,dog\n")
     with pytest.raises(ConfigError, match=r"t\.csv:1: no column label"):
         clips.read_table(table)
+    table.write_text("file,label,onset,offset\na.wav,dog,2.0,1.0\n")
+    with pytest.raises(ConfigError, match=r"t\.csv:2: onset 2 and offset 1\.0"):
+        clips.read_table(table)
     table.write_text("file,label,onset\na.wav,dog,early\n")
     with pytest.raises(ConfigError, match=r"t\.csv:2: 'early' is not a number"):
         clips.read_table(table)
@@ -73,6 +76,25 @@ def test_fsdd_groups_by_speaker(tmp_path: Path) -> None:
     found = clips.read_fsdd(tmp_path)
     assert [(c.label, c.group) for c in found] == [("zero", "george"), ("four", "lucas"), ("nine", "george")]
     assert found[0].fold == found[2].fold
+
+
+@pytest.mark.parametrize(("reader", "name"), [("fsdd", "george_0.wav"), ("esc10", "001 - Dog bark/bark.wav")])
+def test_a_file_of_another_name_is_told(tmp_path: Path, reader: str, name: str) -> None:
+    """In a layout whose names carry label or fold, a file without them is an error that names it."""
+    wav(tmp_path / name)
+    with pytest.raises(ConfigError, match=Path(name).name):
+        clips.READERS[reader](tmp_path)
+
+
+def test_sound_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    """A recording in a format that nothing here decodes is taken up, and told when it is read."""
+    (tmp_path / "mine" / "knock").mkdir(parents=True)
+    (tmp_path / "mine" / "knock" / "phone.m4a").write_bytes(b"no sound at all")
+    (found,) = clips.read_folders(tmp_path / "mine")
+    features = rows.Features({"sample_rate": 8000, "n_fft": 256, "hop_length": 80, "features": [{"kind": "rms"}]}, 10)
+    _, _, failed = rows.load_all(features, [found])
+    assert len(failed) == 1
+    assert "phone.m4a" in failed[0]
 
 
 def test_folders_take_their_names(tmp_path: Path) -> None:
@@ -137,9 +159,19 @@ def test_raven_selection_table(tmp_path: Path) -> None:
 def test_split_by_drawn_folds_never_parts_a_group(takes: list[tuple[str, int]], held: set[int]) -> None:
     """Whatever is held out, no group is on both sides, and no clip is lost."""
     every = [Clip(Path(f"{g}{k}.wav"), "x", g, clips.fold_of(g), origin="s") for g, k in takes]
-    train, kept = clips.split(every, held)
+    train, kept, known = clips.split(every, held)
     assert not {c.group for c in train} & {c.group for c in kept}
     assert len(train) + len(kept) == len(every)
+    assert not known
+
+
+def test_a_source_that_two_sets_share_is_not_judged_by(tmp_path: Path) -> None:
+    """One recording cut into a rooster of one set and a hen of another: trained on from one, it leaves the judged."""
+    rooster = Clip(Path("3-134049-A.wav"), "rooster", "134049", 3, origin="ESC-10")
+    hen = Clip(Path("2-134049-B.wav"), "hen", "134049", 2, origin="ESC-50")
+    other = Clip(Path("3-7-A.wav"), "rooster", "7", 3, origin="ESC-10")
+    assert clips.split([rooster, hen, other], [3]) == ([hen], [other], [rooster])
+    assert clips.split([rooster, hen, other], [2, 3]) == ([], [rooster, hen, other], [])
 
 
 def test_split_that_leaks_is_refused() -> None:

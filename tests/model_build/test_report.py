@@ -25,9 +25,9 @@ def fold(number: int, wrong: int) -> crossval.Fold:
     found[:wrong] = (found[:wrong] + 1) % 10
     scores = 0.1 * np.ones((22, 11), np.float32) / 11 + 0.9 * np.eye(11, dtype=np.float32)[found]
     judged = Judgement(labels, "background", truth, scores, ())
-    windows = np.zeros((125, 11), np.float32)
+    windows = np.zeros((22500, 11), np.float32)  # half an hour
     windows[:, 3], windows[:, 10] = 0.625, 0.375
-    return crossval.Fold(number, 100, judged, judged, judged, Quiet(["speech"], [1800.0], [windows]))
+    return crossval.Fold(number, 100, judged, judged, judged, Quiet(["speech"], [windows]))
 
 
 def test_page_tells_folds_accuracy_and_false_alarms(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_folds_come_back_as_they_were_kept(tmp_path: Path) -> None:
     back = crossval.Fold.load(tmp_path / "judged.npz", kept.int8.labels, "background")
     np.testing.assert_array_equal(back.int8.scores, kept.int8.scores, strict=True)
     np.testing.assert_array_equal(back.quiet.windows[0], kept.quiet.windows[0], strict=True)
-    assert (back.quiet.origins, back.quiet.seconds) == (kept.quiet.origins, kept.quiet.seconds)
+    assert back.quiet.origins == kept.quiet.origins
     stated = crossval.stated([back], {})["held_out"]
     assert stated["int8"]["accuracy"] == 0.9
     assert stated["int8"]["by_fold"] == [0.9]
@@ -68,9 +68,9 @@ def test_operations_are_counted_by_hand() -> None:
 
 
 def test_alarms_follow_the_daemons_rules() -> None:
-    """Ten seconds of one label's full score are one event; the same of background none; hours are those heard."""
+    """Half an hour of one label's full score is one event; the same of background none; hours are those of decisions."""
     opened = bundles.load("esc10")
-    loud, quiet = np.zeros((125, 11), np.float32), np.zeros((125, 11), np.float32)
+    loud, quiet = np.zeros((22500, 11), np.float32), np.zeros((22500, 11), np.float32)
     loud[:, 3] = quiet[:, 10] = 1.0
-    counted = alarms.count(opened, Quiet(["made", "made"], [1800.0, 1800.0], [loud, quiet]))
+    counted = alarms.count(opened, Quiet(["made", "made"], [loud, quiet]))
     assert counted == {"made": {"hours": 1.0, "events": 1, "per_hour": 1.0, "labels": {opened.labels[3]: 1}}}

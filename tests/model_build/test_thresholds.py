@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from auricle import bundle, config
-from auricle.budget import Outcome
 from auricle.decision import Rule
 from auricle.errors import ConfigError
 from auricle.evaluate import Heard
@@ -85,6 +84,4 @@ def test_models_of_other_labels_cannot_judge(esc10: bundle.Bundle, tmp_path: Pat
 
     other = dataclasses.replace(esc10, card=msgspec.structs.replace(esc10.card, labels=["a", "b"]))
     with pytest.raises(ConfigError, match="other labels"):
-        thresholds.choose(
-            esc10, [(other, tmp_path)], (), per_hour=0.1, cache=None, say=print
-        )
+        thresholds.choose(esc10, [(other, tmp_path)], (), per_hour=0.1, cache=None, say=print)

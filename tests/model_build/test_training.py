@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from auricle.features import front_end
 
 pytest.importorskip("tensorflow", reason="missing here: the build extra")
 
-from auricle_build import build, evaluate, export, recipe, training
+from auricle_build import build, classic, crossval, evaluate, export, recipe, training
 from auricle_build.batches import Batches, warped
 from auricle_build.clips import Clip
 from auricle_build.evaluate import Judgement
@@ -85,8 +86,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
 
 def held_fold(rec: dict[str, Any], root: Path) -> int:
     """A fold that has clips of every label."""
-    from auricle_build import crossval
-
     return crossval.folds_of(rec, root)[0]
 
 
@@ -117,6 +116,25 @@ def test_from_sounds_to_a_bundle_that_the_daemon_recognises(tiny: tuple[dict[str
     assert right >= 10
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 3
+    # As a stream: each sound is an event of its label, where it lies in a recording.
+    quiet = 1e-4 * np.random.default_rng(9).standard_normal(3 * RATE).astype(np.float32)
+    parts = [quiet, *(part for kind in ("beep", "clicks", "siren") for part in (sound(kind, 6000, 2.0), quiet))]
+    soundfile.write(tmp_path / "scene.wav", np.concatenate(parts), RATE)
+    command[command.index("classify") :] = ["replay", "--speed", "max", "--no-publish", "--json"]
+    command += ["--model", str(tmp_path / "bundle"), str(tmp_path / "scene.wav")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    onsets = {e["label"]: e["sample"] for e in map(json.loads, told) if e.get("phase") == "onset"}
+    for kind, true_s in (("beep", 3.0), ("clicks", 8.0), ("siren", 13.0)):
+        assert true_s <= onsets[kind] / RATE <= true_s + 1.0
+    # What int8 made of the weights is compared with float also where every clip was trained on.
+    ruined = dataclasses.replace(made, compared=(made.compared[0], judged(0.1)))
+    with pytest.raises(ModelError, match="int8 accuracy"):
+        build.ship(ruined, tmp_path / "ruined")
+    assert not (tmp_path / "ruined").exists()
+    # The folder is this recipe's.
+    with pytest.raises(ConfigError, match=r"another recipe, schedule\.learning_rate differs"):
+        build.claim(tmp_path / "run", {**rec, "schedule": {**rec["schedule"], "learning_rate": 0.5}})
+    build.claim(tmp_path / "run", {**rec, "description": "what people read"})
 
 
 def weights_after(rec: dict[str, Any], root: Path, folder: Path, stops: list[int]) -> list[Any]:
@@ -225,15 +243,101 @@ def test_a_gated_variant_is_the_daemons_own_gate(tmp_path: Path) -> None:
     assert rows.mean() < Features(params, 40).of(noise).mean() - 3.0
 
 
-def test_resumed_training_is_training_that_never_stopped(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
-    """Interrupted twice or not at all, the weights are the same to the bit."""
+def test_resumed_training_is_training_that_never_stopped(
+    tiny: tuple[dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted twice, once between two checks, or not at all, the weights are the same to the bit."""
     rec, root = tiny
     rec = {**rec, "schedule": {**rec["schedule"], "steps": 24, "check_every": 8}}
     rec["batch"] = {**rec["batch"], "mistaken": 0.2}
     whole = weights_after(rec, root, tmp_path / "whole", [24])
     parts = weights_after(rec, root, tmp_path / "parts", [8, 16, 24])
-    for one, other in zip(whole, parts, strict=True):
+    monkeypatch.setattr(training, "SAVED_EVERY", 5)
+    between = weights_after(rec, root, tmp_path / "between", [10, 24])
+    for one, *others in zip(whole, parts, between, strict=True):
+        for other in others:
+            np.testing.assert_array_equal(one, other, strict=True)
+
+
+def test_what_stopped_early_stays_stopped(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    """Training without a better check ends with the weights of the best; started again, it gives the same."""
+    rec, root = tiny
+    rec = {**rec, "schedule": {**rec["schedule"], "steps": 40, "check_every": 4, "patience": 2}}
+    loaded = recipe.prepare(rec, [], root=root)
+    ops, shape = recipe.shape(rec)
+    batches = Batches(loaded.train, rec["batch"], window_frames=shape.window_frames, n_labels=4, seed=1)
+    found = []
+    for _ in "ab":
+        losses = iter([0.5, 0.4, 0.6, 0.7, 0.1])
+        network = Network(ops, shape.columns, [4, batches.n_original, 1], 0.1, 1)
+        step = training.train(network, batches, rec, tmp_path / "run", judge=lambda _: {"loss": next(losses)})  # noqa: B023
+        found.append((step, [v.numpy() for v in network.trained]))
+    assert found[0][0] == found[1][0] == 8
+    for one, other in zip(found[0][1], found[1][1], strict=True):
         np.testing.assert_array_equal(one, other, strict=True)
+
+
+def test_a_short_sound_is_heard_by_a_gate_that_has_learned(tmp_path: Path) -> None:
+    """A sound that ends before the gate knows the room passes it unchanged; after a lead of faint noise it does not."""
+    soundfile.write(tmp_path / "beep.wav", sound("beep", 1, 0.5), RATE, subtype="FLOAT")
+    clip = Clip(tmp_path / "beep.wav", "beep", "beep", 1)
+    params = {"sample_rate": RATE, "n_fft": 512, "hop_length": 160, "features": [{"kind": "log_mel", "n_mels": 20}]}
+    features = Features(params, 100)
+    plain, gated, led = (features.load(clip, v) for v in (None, {"gate": True}, {"gate": True, "lead_s": 2.5}))
+    np.testing.assert_array_equal(plain, gated, strict=True)
+    assert led.shape == plain.shape
+    assert led.mean() < plain.mean() - 3.0
+    assert abs(float(led.max()) - float(plain.max())) < 2.0, "the loudest is left, but for the mask's smoothing"
+
+
+def test_cross_validation_judges_as_classify_does(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    """A fold's page, its bundle, and scores that are those of `auricle classify` for the clips kept aside."""
+    from auricle import bundle as bundles
+    from auricle import config
+    from auricle.classify import Classifier
+
+    rec, root = tiny
+    rec = {**rec, "schedule": {**rec["schedule"], "steps": 40, "check_every": 40, "quantised_steps": 0}}
+    fold = held_fold(rec, root)
+    told: list[str] = []
+    again: dict[str, Any] = {"root": root, "runs": tmp_path / "runs", "out": tmp_path, "threads": 1, "say": told.append}
+    page = crossval.run(rec, [fold], None, **again)
+    assert page.read_text().startswith("# The model `tiny`, cross-validated")
+    folder = tmp_path / "runs" / f"tiny-without-{fold}"
+    (kept,) = crossval.measured(rec, [fold], tmp_path / "runs")
+    classifier = Classifier(bundles.load(str(folder / "bundle")), config.Decision(), config.Gate())
+    loaded = recipe.prepare(rec, [fold], root=root)
+    for clip, mine in zip(loaded.kept_clips, kept.int8.scores, strict=True):
+        verdict = classifier.verdict(str(clip.path))
+        # Half precision of the kept rows may move a score by a step of int8 and its like.
+        np.testing.assert_allclose([verdict.scores[name] for name in rec["labels"]], mine, atol=0.02)
+    crossval.run(rec, [fold], None, **again)
+    assert f"fold {fold}: judged before, in {folder}" in told
+    other = {**rec, "seed": 4}
+    assert crossval.measured(other, [fold], tmp_path / "runs") == []
+    with pytest.raises(ConfigError, match="another recipe, seed differs"):
+        crossval.run(other, [fold], None, **again)
+    with pytest.raises(ConfigError, match="no streaming network"):
+        crossval.run({**rec, "network": {"kind": "classic"}}, [fold], None, **again)
+
+
+@pytest.mark.parametrize(("activation", "head"), [("relu", "softmax"), ("tanh", "sigmoid")])
+def test_the_classic_learns(tiny: tuple[dict[str, Any], Path], activation: str, head: str) -> None:
+    """The yardstick, on stacked features, is judged on a fold that it never saw; without one it is refused."""
+    rec, root = tiny
+    rec = {**rec, "labels": rec["labels"][:3], "background": None, "head": head, "batch": {"size": 16}}
+    front = {**rec["front_end"], "hop_length": 512, "n_fft": 1024, "win_length": 1024}
+    front["features"] = [{"kind": "log_mel", "n_mels": 20}, {"kind": "chroma_stft"}, {"kind": "mfcc", "n_mfcc": 13}]
+    network = {"window_frames": 16, "channels": [8], "dense": 16, "dropout": 0.1, "activation": activation}
+    rec |= {"front_end": front, "network": network, "schedule": {"epochs": 12, "learning_rate": 0.005}}
+    told: list[str] = []
+    judgement = classic.run(rec, [held_fold(rec, root)], root=root, cache=None, say=told.append)
+    assert judgement.accuracy() >= 0.6
+    assert any(line.startswith("epoch 12 of 12") for line in told)
+    with pytest.raises(ConfigError, match="hold out a fold"):
+        classic.run(rec, [], root=root, cache=None)
+    with pytest.raises(ConfigError, match="'gelu' is not known"):
+        classic.network({**network, "activation": "gelu"}, (16, 45), 3, head)
 
 
 def test_batches_depend_on_seed_and_step_alone(tiny: tuple[dict[str, Any], Path]) -> None:
