@@ -116,11 +116,9 @@ def choose(
     hearer = Hearer(_bare(bundle), decision, gate, cache=cache)
     heard: list[Heard] = []
 
-    def gathered(
-        model: Bundle, recordings: Sequence[str], scenes: Path | None, negatives: Sequence[str]
-    ) -> list[Heard]:
+    def gathered(model: Bundle, scenes: Path | None, negatives: Sequence[str]) -> list[Heard]:
         mine = Hearer(_bare(model), decision, gate, cache=cache)
-        found, faults = evaluates.gather(mine, recordings, scenes, negatives)
+        found, faults = evaluates.gather(mine, [str(scenes / "*.flac")] if scenes else (), scenes, negatives)
         heard.extend(found)
         say(f"{model.path}: heard {mine.hours([item.hearing for item in found]):.2f} h")
         for fault in faults:
@@ -128,8 +126,8 @@ def choose(
         return found
 
     for judge, scenes in judges:
-        gathered(judge, [str(scenes / "*.flac")], scenes, [str(scenes / "negatives")])
-    own = gathered(bundle, (), None, unseen) if unseen else []
+        gathered(judge, scenes, [str(scenes / "negatives")])
+    own = gathered(bundle, None, unseen) if unseen else []
     hours = hearer.hours([item.hearing for item in heard])
     tried = budget.sweep(hearer, heard, durations_ms=DURATIONS_MS)
     chosen = budget.choose(tried, hearer.rules, hours, per_hour, {})

@@ -68,7 +68,7 @@ def test_operations_are_counted_by_hand() -> None:
 
 
 def test_alarms_follow_the_daemons_rules() -> None:
-    """Half an hour of one label's full score is one event; the same of background none; hours are those of decisions."""
+    """Half an hour of one label's full score is one event, the same of background none; hours are of decisions."""
     opened = bundles.load("esc10")
     loud, quiet = np.zeros((22500, 11), np.float32), np.zeros((22500, 11), np.float32)
     loud[:, 3] = quiet[:, 10] = 1.0
