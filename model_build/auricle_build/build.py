@@ -138,7 +138,12 @@ def make(
         model = quantise.settle(model, late, rec, lambda s, loss: say(f"int8: step {s}, loss {loss:.3f}"))
         model.save(kept_grids)
     whole = graph.whole(model, str(rec["name"]), recipe.n_features(rec))
-    scorers = (scorer, evaluate.int8_scorer(whole, window_frames=shape.window_frames, hop_frames=hop))
+    scorers = (
+        evaluate.folded_scorer(
+            model, window_frames=shape.window_frames, hop_frames=hop, stride_frames=shape.stride_frames
+        ),
+        evaluate.int8_scorer(whole, window_frames=shape.window_frames, hop_frames=hop),
+    )
     kept: list[Judgement | None] = [None, None]
     if loaded.kept:
         kept = [evaluate.judge(s, loaded.kept, loaded.truth, labels, background) for s in scorers]

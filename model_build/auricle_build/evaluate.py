@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from auricle_build.network import Network
+from auricle_build.quantise import Quantised, forward
 from auricle_build.rows import Rows
 
 Scores = NDArray[np.float32]
@@ -37,6 +38,24 @@ def float_scorer(network: Network, *, window_frames: int, hop_frames: int, strid
     def score(rows: Rows) -> Scores:
         n = (len(rows) - window_frames) // hop_frames + 1
         return np.asarray(activate(pooled(rows[None])[0] @ w + b, head)[:n], np.float32)
+
+    return score
+
+
+def folded_scorer(model: Quantised, *, window_frames: int, hop_frames: int, stride_frames: int) -> Scorer:
+    """Scores of the weights that int8 was made of, unrounded: what int8 is compared with."""
+
+    def pool(columns: Any) -> Any:
+        return tf.nn.avg_pool2d(columns, [model.columns, 1], [hop_frames // stride_frames, 1], "VALID")
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def scores(x: Any) -> Any:
+        logits = forward(model.ops, model.weights, x, lambda place, op, y: y, fake=False, pool=pool)
+        return activate(logits, model.head)
+
+    def score(rows: Rows) -> Scores:
+        n = (len(rows) - window_frames) // hop_frames + 1
+        return np.asarray(scores(np.asarray(rows[None], np.float32))[0][:n], np.float32)
 
     return score
 

@@ -101,8 +101,19 @@ def _fake_weights(w: Any, op_kind: str) -> Any:
 Watch = Callable[[str, int, Any], Any]
 
 
-def forward(ops: Sequence[Op], weights: Sequence[tuple[Any, Any]], x: Any, watch: Watch, fake: bool) -> Any:
-    """Logits of the folded network; ``watch(place, op, tensor)`` sees, and may replace, every tensor between."""
+def forward(
+    ops: Sequence[Op],
+    weights: Sequence[tuple[Any, Any]],
+    x: Any,
+    watch: Watch,
+    fake: bool,
+    pool: Callable[[Any], Any] = lambda columns: tf.reduce_mean(columns, axis=1, keepdims=True),
+) -> Any:
+    """Logits of the folded network; ``watch(place, op, tensor)`` sees, and may replace, every tensor between.
+
+    Shape:
+        ``(n, pools, n_labels)``: of windows, one pool each; of longer rows as many as ``pool`` makes of the columns.
+    """
     x = watch("source", 0, x)[..., None]
     outputs: list[Any] = []
     for i, op in enumerate(ops):
@@ -112,12 +123,12 @@ def forward(ops: Sequence[Op], weights: Sequence[tuple[Any, Any]], x: Any, watch
             y = watch("before", i, y)
             y += crop(outputs[op.skip], op, y)
         outputs.append(watch("after", i, tf.nn.relu(y)))
-    pooled = tf.reduce_mean(outputs[-1], axis=1, keepdims=True)
+    pooled = pool(outputs[-1])
     # The pool keeps its input's grid: TFLite asks for that.
     pooled = watch("after", len(ops) - 1, pooled)
     w, b = weights[-1]
     logits = tf.nn.conv2d(pooled, _fake_weights(w, "conv") if fake else w, 1, "VALID") + b
-    return watch("logits", 0, logits)[:, 0, 0]
+    return watch("logits", 0, logits)[:, :, 0]
 
 
 def calibrate(
@@ -177,7 +188,7 @@ def settle(
             )
             # Only the head that ships is left to learn here.
             loss = losses(
-                [logits, None, None],
+                [logits[:, 0], None, None],
                 batch,
                 recipe.get("head", "softmax"),
                 {"smoothing": schedule.get("smoothing", 0.0)},
