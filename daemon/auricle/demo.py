@@ -45,8 +45,8 @@ def demo() -> int:
         config = {
             "model": "esc10",
             "sources": [{"name": SOURCE, "recording": {"path": f"{folder}/scene.wav", "speed": 1}}],
-            # What is played is synthesised: the model's own thresholds are for rooms full of foreign sounds.
-            "decision": {"threshold": 0.75},
+            # What is played is synthesised: the model's own rules are for rooms full of foreign sounds.
+            "decision": {"threshold": 0.75, "min_duration_ms": 100},
             "publish": {"endpoint": endpoint, "query": f"ipc://{folder}/query"},
             "store": {"enabled": False},
         }

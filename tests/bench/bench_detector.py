@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "auricle-heard")
     told = parser.parse_args()
     opened = bundle.load(told.bundle)
-    even = msgspec.structs.replace(opened.card, thresholds={})
+    even = msgspec.structs.replace(opened.card, thresholds={}, min_durations_ms={})
     print("| thresholds | F1 onset | F1 both | F1 1 s | noticed | delay | false alarms an hour (95 %) |")
     print("|-|-|-|-|-|-|-|")
     for name, model in (("shipped", opened), ("0.5", dataclasses.replace(opened, card=even))):

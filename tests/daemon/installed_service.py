@@ -98,7 +98,7 @@ class Service:
             "node": "machine",
             "sources": [crying],
             "gate": {"enabled": "off"},
-            "decision": {"threshold": 0.5},
+            "decision": {"threshold": 0.5, "min_duration_ms": 100},
             **wanted,
         }
         self.machine.write("/etc/auricle/auricle.yaml", json.dumps(cfg))

@@ -32,8 +32,9 @@ def esc10() -> bundle.Bundle:
 
 @pytest.fixture
 def hearer(esc10: bundle.Bundle) -> Hearer:
-    """With the default rules, and a threshold that does not depend on what the model ships with."""
-    cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.5, "decision.hysteresis": 0.1})
+    """With rules that do not depend on what the model ships with."""
+    rules = {"decision.threshold": 0.5, "decision.hysteresis": 0.1, "decision.min_duration_ms": 100}
+    cfg = config.load(None, environ={}, overrides=rules)
     return Hearer(esc10, cfg.decision, cfg.gate)
 
 
@@ -52,7 +53,7 @@ def test_what_is_judged_is_what_the_daemon_says(tmp_path: Path, esc10: bundle.Bu
     """Events heard for judging are those that a lane publishes: label, onset, offset and peak, to the sample."""
     sound, _ = scene(["rain", "clock_tick", "baby_cry"], RATE, sound_s=3.0, pause_s=1.0)
     path = str(write(tmp_path / "a.wav", np.concatenate((sound, varied(2.0)))))
-    cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.2})
+    cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.2, "decision.min_duration_ms": 100})
     said = []
 
     def outlet(topic: str, payload: bytes) -> None:

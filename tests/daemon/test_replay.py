@@ -49,7 +49,7 @@ def hear(pieces: Iterator[Piece], esc10: bundle.Bundle) -> list[dict[str, Any]]:
             heard.append({"topic": topic, **{k: v for k, v in message.items() if k not in VARYING}})
 
     source = Recordings("test", [], model_rate=RATE)
-    cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.5})
+    cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.5, "decision.min_duration_ms": 100})
     lane = Lane(
         source, esc10, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=Publisher("node", [outlet])
     )

@@ -47,7 +47,7 @@ def run(folder: Path, recordings: object, *, speed: object = "max") -> list[dict
     """What the subscriber heard of a daemon that plays these recordings."""
     endpoint = f"ipc://{folder}/events"
     config = {
-        "decision": {"threshold": 0.5},
+        "decision": {"threshold": 0.5, "min_duration_ms": 100},
         "sources": [{"name": "porch", "recording": {"path": recordings, "speed": speed}}],
         "publish": {"endpoint": endpoint, "query": f"ipc://{folder}/query"},
         "store": {"enabled": False},
@@ -111,7 +111,7 @@ def test_a_signal_ends_the_daemon_cleanly(tmp_path: Path, signal_name: str) -> N
     write(tmp_path / "scene.wav", samples)
     endpoint = f"ipc://{tmp_path}/events"
     config = {
-        "decision": {"threshold": 0.5},
+        "decision": {"threshold": 0.5, "min_duration_ms": 100},
         "sources": [{"name": "porch", "recording": {"path": str(tmp_path / "scene.wav"), "speed": 4}}],
         "publish": {"endpoint": endpoint, "query": f"ipc://{tmp_path}/query"},
         "store": {"enabled": False},

@@ -35,7 +35,7 @@ def esc10() -> bundle.Bundle:
 @pytest.fixture
 def hearer(esc10: bundle.Bundle) -> Hearer:
     """At a threshold of 0.5, whatever the model ships with."""
-    cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.5})
+    cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.5, "decision.min_duration_ms": 100})
     return Hearer(esc10, cfg.decision, cfg.gate)
 
 

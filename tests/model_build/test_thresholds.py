@@ -42,7 +42,7 @@ def late(hearer: Hearer, label: str, onset_lag_s: float, offset_lag_s: float, n:
 
 def test_lags_are_what_makes_onsets_unbiased(esc10: bundle.Bundle) -> None:
     """Measured to one decision hop; with them in the card, the same decisions are dated right; rare labels get none."""
-    cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.5})
+    cfg = config.load(None, environ={}, overrides={"decision.threshold": 0.5, "decision.min_duration_ms": 100})
     bare = Hearer(thresholds.with_timing(esc10, 0, 0), cfg.decision, cfg.gate)
     heard = [late(bare, "rain", 1.1, 0.5, 8), late(bare, "dog_bark", 0.7, 1.1, 8), late(bare, "sneeze", 0.4, 0.4, 3)]
     onset, offset, lags = thresholds.measure_lags(bare, heard, bare.rules)
