@@ -180,9 +180,10 @@ def _frontier(options: Sequence[Outcome], now: Rule, limit: int) -> list[tuple[f
         return 1 - o.rule.threshold if o.recall is None else o.recall
 
     def better(o: Outcome) -> tuple[float, ...]:
-        # Of equals: the better onsets, then the rule nearest to the usual duration, then the higher threshold.
+        # Of equals: the better onsets, then a rule that something may pass, then the shortest duration, then the higher
+        # threshold.
         onset = 0.0 if math.isnan(o.onset_f1) else round(o.onset_f1, 3)
-        return worth(o), onset, -o.rule.min_duration_samples, o.rule.threshold
+        return worth(o), onset, o.rule.threshold < 1, -o.rule.min_duration_samples, o.rule.threshold
 
     allowed = [
         o

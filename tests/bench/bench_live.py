@@ -129,10 +129,13 @@ def hear(n_sources: int, seconds: float, score_interval_ms: float) -> dict[str, 
                 if settled:
                     latencies.append(message["latency_ms"])
             elif topic.startswith(b"status."):
-                stopped += message["source"] is not None and message["state"] == "stopped"
+                ended = message["source"] is not None and message["state"] == "stopped"
+                if ended and not stopped:
+                    # Once only: while the kernel adds it up, the daemon waits for its own memory.
+                    memory = own_core.pss_mb(process.pid)
+                stopped += ended
             elif settled:
                 heard = message["sources"].values()
-                memory = own_core.pss_mb(process.pid)
                 marks.append(
                     (
                         time.monotonic(),

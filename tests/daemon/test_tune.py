@@ -95,6 +95,16 @@ def test_without_truth_a_rule_is_never_opened(hearer: Hearer) -> None:
     assert kept["rooster"].rule.min_duration_samples == 1.2 * slow.rate
 
 
+def test_a_label_is_silenced_only_where_nothing_else_keeps_the_budget() -> None:
+    """What notices nothing of these recordings may still be passed by a clearer sound, if that costs no alarm here."""
+    tried = {
+        "rain": [outcome(0.9, 1, 0, 20), outcome(0.99, 0, 0, 20), outcome(1.0, 0, 0, 20)],
+        "rooster": [outcome(0.99, 1, 3, 20), outcome(1.0, 0, 0, 20)],
+    }
+    found = budget.choose(tried, dict.fromkeys(tried, RULE), 1.0, 0.0, {})
+    assert {label: o.rule.threshold for label, o in found.items()} == {"rain": 0.99, "rooster": 1.0}
+
+
 def test_with_truth_recall_decides(hearer: Hearer) -> None:
     """A threshold goes down to where the last event is noticed, if no false alarm stands against it."""
     true = [Event(50, 51, "dog_bark"), Event(150, 151, "dog_bark")]
