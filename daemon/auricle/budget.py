@@ -116,11 +116,15 @@ def sweep(
     *,
     durations_ms: Sequence[float] = DURATIONS_MS,
 ) -> dict[str, list[Outcome]]:
-    """Every threshold with every minimum duration, those in force too, for every label, at the hysteresis in force."""
+    """Every threshold with every minimum duration, for every label, at the hysteresis in force.
+
+    Those in force are among them: what raises no alarm may stay as it is.
+    """
+    thresholds = sorted({rule.threshold for rule in hearer.rules.values()}.union(THRESHOLDS))
     in_force = {rule.min_duration_samples for rule in hearer.rules.values()}
     durations = sorted(in_force.union(round(ms * hearer.rate / 1000) for ms in durations_ms))
     found: dict[str, list[Outcome]] = {label: [] for label in hearer.labels}
-    tried = [(threshold, duration) for threshold in THRESHOLDS for duration in durations]
+    tried = [(threshold, duration) for threshold in thresholds for duration in durations]
     for i, (threshold, duration) in enumerate(tried, start=1):
         rules = {
             label: dataclasses.replace(

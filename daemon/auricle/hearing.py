@@ -162,8 +162,8 @@ class Hearer:
         return heard, faults
 
     def hours(self, hearings: Sequence[Hearing]) -> float:
-        """How long they are together."""
-        return sum(hearing.samples for hearing in hearings) / self.rate / 3600
+        """How long they are decided upon together: what lies before a recording's first window raises no event."""
+        return sum(len(hearing.scores) for hearing in hearings) * self.hop / self.rate / 3600
 
 
 @contextmanager

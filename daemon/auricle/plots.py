@@ -66,7 +66,7 @@ def tuning(
     chosen: Mapping[str, tuple[float, float]],
     path: Path,
 ) -> None:
-    """False alarms an hour, and recall where the truth is known, over the threshold; before and after as lines.
+    """False alarms an hour, and recall where the truth is known, over the threshold, each label at its duration chosen.
 
     Args:
         curves_by_label: label -> (threshold, false alarms an hour, recall) from low to high.

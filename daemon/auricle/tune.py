@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from auricle import config, pipeline, plots, scoring
-from auricle.budget import DURATIONS_MS, Outcome, Stretches, outcomes, settle, sweep, with_margin
+from auricle import config, plots, scoring
+from auricle.budget import Outcome, Stretches, outcomes, settle, sweep, with_margin
 from auricle.bundle import Bundle
 from auricle.config_layers import SYSTEM_FILE
 from auricle.errors import EXIT_SKIPPED, UsageError
@@ -53,6 +53,8 @@ class Tuned(msgspec.Struct):
     hours_needed: float | None
     promised: bool
     labels: dict[str, LabelTuned]
+    unpromised: dict[str, float | None] = {}
+    """Labels with a budget of their own that these hours are too few for; how many hours without an alarm it takes."""
 
 
 def tune(
@@ -95,6 +97,11 @@ def tune(
         bound_per_hour=round(bound, 4),
         hours_needed=round(scoring.poisson_bound(0) / per_hour, 2) if per_hour else None,
         promised=bound <= per_hour,
+        unpromised={
+            label: round(scoring.poisson_bound(0) / limit, 2) if limit else None
+            for label, limit in (own or {}).items()
+            if scoring.poisson_bound(labels[label].false_alarms) / hours > limit
+        },
         labels=labels,
     )
     return tuned, tried
@@ -115,6 +122,11 @@ def remarks(tuned: Tuned) -> list[str]:
             f"Too few hours to promise {tuned.budget_per_hour:g} an hour: it may be {tuned.bound_per_hour:.2f} (95 %). "
             f"No alarm in H hours bounds it only at 3/H: for a promise, {needed}. Record more, and tune again."
         )
+    for label, hours_needed in tuned.unpromised.items():
+        enough = (
+            "no number of hours is enough" if hours_needed is None else f"it takes {hours_needed:.1f} h without one"
+        )
+        lines.append(f"Too few hours to promise the budget of {label} alone: {enough}.")
     silenced = [label for label, found in tuned.labels.items() if found.threshold >= 1]
     if silenced:
         lines.append(f"Silenced, because no threshold below 1 keeps the budget: {', '.join(silenced)}.")
@@ -241,9 +253,9 @@ def command(
         for line in remarks(tuned):
             say(line)
     if plot is not None:
-        duration = pipeline.samples(DURATIONS_MS[0], bundle)
+        lasting = {label: round(found.min_duration_ms * hearer.rate / 1000) for label, found in tuned.labels.items()}
         plots.tuning(
-            {label: curve(options, duration, tuned.hours) for label, options in tried.items()},
+            {label: curve(options, lasting[label], tuned.hours) for label, options in tried.items()},
             {label: (hearer.rules[label].threshold, found.threshold) for label, found in tuned.labels.items()},
             plot,
         )

@@ -143,14 +143,11 @@ class Composer:
         else:
             return None
         behind = _power(self._background[at : at + len(part)])
-        part *= np.float32(np.sqrt(behind / _power(part)) * 10 ** (snr_db / 20))
-        if in_room:
-            # The tail rings on after the event, as rooms do; the truth is the sound itself.
-            wet = sounds.in_room(np.pad(part, (0, len(response))), response)
-            tail = wet[: len(self.sound) - at]
-            self.sound[at : at + len(tail)] += tail
-        else:
-            self.sound[at : at + len(part)] += part
+        # The tail rings on after the event, as rooms do; the truth is the sound itself, and its level the one there.
+        heard = sounds.in_room(np.pad(part, (0, len(response))), response) if in_room else part
+        gain = np.sqrt(behind / _power(heard[: len(part)])) * 10 ** (snr_db / 20)
+        heard = heard[: len(self.sound) - at] * np.float32(gain)
+        self.sound[at : at + len(heard)] += heard
         self._taken.append((at, at + len(part), label))
         return Event(at / rate, (at + len(part)) / rate, label), snr_db
 
@@ -246,15 +243,21 @@ def medley(
 
 @dataclass(frozen=True)
 class Material:
-    """Clips for scenes: of the labels, of backgrounds (minutes long), and of what is foreign."""
+    """Clips for scenes: of the labels, of backgrounds (minutes long), and of what is foreign.
+
+    ``quiet``: those of the last two that the negatives are made of.
+    """
 
     events: Mapping[str, Sequence[Clip]]
     backgrounds: Sequence[Clip]
     foreign: Sequence[Clip]
+    quiet: frozenset[Clip]
 
 
 def material(rec: Mapping[str, Any], folds: Sequence[int], root: Path, background_set: str = "ambient") -> Material:
     """What a model trained without ``folds`` has never heard: these folds, and what its recipe holds out anyway.
+
+    The negatives are of these folds alone where there are any, so that those of several models are different hours.
 
     Args:
         background_set: the set whose recordings lie under everything; those of a label are left out.
@@ -277,7 +280,8 @@ def material(rec: Mapping[str, Any], folds: Sequence[int], root: Path, backgroun
             foreign.append(clip)
     if not backgrounds:
         raise ConfigError([f"scenes: no background among the folds {sorted(folds)} of the set {background_set!r}"])
-    return Material(events, backgrounds, foreign)
+    quiet = frozenset(clip for clip in (*backgrounds, *foreign) if not folds or clip.fold in folds)
+    return Material(events, backgrounds, foreign, quiet)
 
 
 def _load(clips: Sequence[Clip], sample_rate: int, say: Callable[[str], None]) -> tuple[list[Sound], list[str]]:
@@ -312,8 +316,8 @@ def write(
     """
     rate = plan.sample_rate
     events = {label: _load(clips, rate, say)[0] for label, clips in chosen.events.items()}
-    backgrounds, places = _load(chosen.backgrounds, rate, say)
-    foreign, names = _load(chosen.foreign, rate, say)
+    backgrounds, _ = _load(chosen.backgrounds, rate, say)
+    foreign, _ = _load(chosen.foreign, rate, say)
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for i in range(number):
@@ -326,10 +330,12 @@ def write(
     if negatives:
         folder = out / "negatives"
         folder.mkdir(exist_ok=True)
-        mixed, what = medley(seed, foreign, names, rate, (-40.0, -18.0))
+        places, place_names = _load([c for c in chosen.backgrounds if c in chosen.quiet], rate, say)
+        others, names = _load([c for c in chosen.foreign if c in chosen.quiet], rate, say)
+        mixed, what = medley(seed, others, names, rate, (-40.0, -18.0))
         # So that a false alarm can be traced to its clip, and the clip trained on.
         truth.write(folder / "foreign.txt", what)
-        pieces = {"foreign": mixed, **dict(zip((place.split(" ", 1)[1] for place in places), backgrounds, strict=True))}
+        pieces = {"foreign": mixed, **dict(zip((n.split(" ", 1)[1] for n in place_names), places, strict=True))}
         for name, sound in pieces.items():
             if len(sound):
                 soundfile.write(folder / f"{name}.flac", np.clip(sound, -1.0, 1.0), rate, subtype="PCM_16")

@@ -141,6 +141,9 @@ def choose(
             "judged_by": [f"{judge.card.name} {judge.hash}" for judge, _ in judges],
             "recordings": len(heard),
             **_summary(chosen, hours),
+            **_promise(
+                budget.expected(tried, hearer.rules, budget.Stretches(hearer, heard).hours, per_hour, {}, 0), hours
+            ),
         },
     }
     if own:
@@ -178,6 +181,16 @@ def _summary(chosen: Mapping[str, Outcome], hours: float) -> dict[str, Any]:
     if any(o.true for o in chosen.values()):
         found["recall"] = {label: round(o.recall, 3) for label, o in chosen.items() if o.recall is not None}
     return found
+
+
+def _promise(counts: Sequence[int], hours: float) -> dict[str, Any]:
+    """What to expect of new recordings, by rules that did not see the stretch that is counted."""
+    low, high = scoring.prediction_interval(counts)
+    return {
+        "expected_per_hour": round(sum(counts) / hours, 3),
+        "expected_interval_95_per_hour": [round(low / hours, 3), round(high / hours, 3)],
+        "bound_95_per_hour": round(scoring.poisson_bound(sum(counts)) / hours, 3),
+    }
 
 
 def write(bundle: Bundle, shipped: Shipped) -> Bundle:

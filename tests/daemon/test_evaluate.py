@@ -106,8 +106,12 @@ def test_the_figures_of_a_hearing_that_is_known(hearer: Hearer) -> None:
     assert (dog.true, dog.reported, dog.noticed) == (2, 2, 1)
     assert dog.event_f1 == dog.event_f1_with_offset == 0.5
     assert dog.false_alarms.count == report.overall.false_alarms.count == 1
-    assert dog.false_alarms.per_hour == pytest.approx(20, abs=0.01)
-    assert (dog.false_alarms.low, dog.false_alarms.high) == pytest.approx((0.5064, 111.4329), abs=0.01)
+    hours = (len(hearing.scores) + len(quiet.hearing.scores)) * hearer.hop / hearer.rate / 3600
+    assert dog.false_alarms.per_hour == pytest.approx(1 / hours, rel=1e-4)
+    # Garwood's limits of a count of one: chi-squared quantiles, halved.
+    assert (dog.false_alarms.low, dog.false_alarms.high) == pytest.approx(
+        (0.025318 / hours, 5.571643 / hours), rel=1e-5
+    )
     hop_s = hearer.hop / hearer.rate
     # The minimum duration of 100 ms is two whole hops of 80 ms; up to one more until the next decision.
     assert 2 * hop_s - 1e-3 <= dog.delay_s - onset_lag < 3 * hop_s
@@ -150,7 +154,9 @@ def test_negatives_alone(tmp_path: Path) -> None:
     write(tmp_path / "quiet.wav", 0.001 * varied(3.0))
     result = CliRunner().invoke(app, ["evaluate", "--negatives", str(tmp_path), "--json"])
     report = json.loads(result.stdout)
-    assert report["hours_without_events"] == report["hours"] == 0.0008
+    hearer = Hearer(bundle.load("esc10"), config.Decision(), config.Gate())
+    decided_s = ((3 * hearer.rate - hearer.span) // hearer.hop + 1) * hearer.hop / hearer.rate
+    assert report["hours_without_events"] == report["hours"] == round(decided_s / 3600, 4), "no decision, no hour"
     assert report["overall"]["event_f1"] is None
 
 

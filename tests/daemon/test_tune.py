@@ -213,6 +213,20 @@ def test_the_fragment_is_a_configuration(hearer: Hearer) -> None:
         assert ("Silenced" in text) == (item is loud)
 
 
+def test_what_raises_no_alarm_stays_as_it_is(hearer: Hearer) -> None:
+    """Ten minutes of nothing change no rule, wherever it stands; a label's own budget is told to be unproved."""
+    card = msgspec.structs.replace(hearer.bundle.card, thresholds={"rain": 0.66, "sneeze": 0.1, "rooster": 0.999})
+    shipped = Hearer(dataclasses.replace(hearer.bundle, card=card), config.Decision(), config.Gate())
+    quiet = Heard(hearing(shipped, {}), (), negative=True)
+    tuned, _ = tune.tune(shipped, [quiet], 100.0, {"dog_bark": 0.1, "rain": 0.0})
+    assert not [label for label, found in tuned.labels.items() if found.changed]
+    assert tuned.promised
+    assert tuned.unpromised == {"dog_bark": 29.96, "rain": None}
+    text = "\n".join(tune.remarks(tuned))
+    assert "the budget of dog_bark alone: it takes 30.0 h without one" in text
+    assert "the budget of rain alone: no number of hours is enough" in text
+
+
 def test_budgets_on_the_command_line() -> None:
     """LABEL=RATE; what is none, and a label that is not the model's, is told."""
     assert tune.budgets(["dog_bark=0.1", "rain=0"], ["dog_bark", "rain"]) == {"dog_bark": 0.1, "rain": 0.0}

@@ -131,7 +131,9 @@ def test_a_folder_of_scenes_is_material_to_train_on(tmp_path: Path) -> None:
     for name, seconds in (("bark", 2.0), ("wind", 9.0), ("gull", 1.0)):
         soundfile.write(tmp_path / f"{name}.wav", 0.1 * rng.standard_normal(int(16000 * seconds)), 16000)
     clip = {name: Clip(tmp_path / f"{name}.wav", name, name, 1) for name in ("bark", "wind", "gull")}
-    chosen = scenes.Material({"bark": [clip["bark"]]}, [clip["wind"]], [clip["gull"]])
+    chosen = scenes.Material(
+        {"bark": [clip["bark"]]}, [clip["wind"]], [clip["gull"]], frozenset({clip["wind"], clip["gull"]})
+    )
     plan = scenes.Plan(20.0, every_s=8.0)
     scenes.write(tmp_path / "made", chosen, plan, seed=1, number=2, negatives=True, say=lambda _: None)
     found = clips.read([{"name": "scenes", "reader": "annotated", "path": "made"}], tmp_path)

@@ -108,6 +108,9 @@ def test_a_room_rings_after_the_event_not_before() -> None:
     first, last = round(wet.events[0].onset_s * RATE), round(wet.events[0].offset_s * RATE)
     assert difference[:first].max() < 1e-6
     assert difference[last : last + RATE // 10].max() > 1e-4
+    behind = np.mean(np.square(without.sound[first:last], dtype=np.float64))
+    level_db = 10 * np.log10(np.mean(np.square(difference[first:last])) / behind)
+    assert level_db == pytest.approx(10.0, abs=0.1), "as loud as asked for, whatever the room adds"
 
 
 def test_negatives_hold_every_foreign_sound_once() -> None:
