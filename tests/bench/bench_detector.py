@@ -4,8 +4,8 @@
 
 with ``S`` as ``auricle-build scenes esc10 --fold 4 --number 2 --snr 10 10 --negatives --out S`` writes it, for a bundle
 that was trained without fold 4. Prints a Markdown table, F1 and delay on the scenes and false alarms on the negatives,
-by the rules of the bundle that ships and at 0.5; then twenty seeded halvings of the negatives, at 0.5 before each: tuned
-on one half, counted on the other.
+by the rules of the bundle that ships and at 0.5; then twenty seeded halvings of the negatives, 0.5 in force before
+each: tuned on one half, counted on the other.
 """
 
 from __future__ import annotations
