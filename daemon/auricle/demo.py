@@ -46,7 +46,7 @@ def demo() -> int:
             "model": "esc10",
             "sources": [{"name": SOURCE, "recording": {"path": f"{folder}/scene.wav", "speed": 1}}],
             # What is played is synthesised: the model's own rules are for rooms full of foreign sounds.
-            "decision": {"threshold": 0.75, "min_duration_ms": 100},
+            "decision": {"threshold": 0.4, "min_duration_ms": 100},
             "publish": {"endpoint": endpoint, "query": f"ipc://{folder}/query"},
             "store": {"enabled": False},
         }
