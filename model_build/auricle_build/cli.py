@@ -241,6 +241,9 @@ def thresholds(
         list[str] | None,
         typer.Option("--unseen", metavar="PATH", help="Without events, and never seen by BUNDLE itself; repeatable."),
     ] = None,
+    judged: Annotated[
+        list[Path] | None, typer.Option("--judged", help="RUN/judged.npz of a fold: its clips as they are; repeatable.")
+    ] = None,
     per_hour: Annotated[float, typer.Option("--false-alarms-per-hour", help="Of all labels together.")] = 0.1,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder to keep scores in.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written.")] = False,
@@ -258,6 +261,7 @@ def thresholds(
         opened,
         [(bundles.load(str(judge)), folder) for judge, folder in zip(judges, scenes, strict=True)],
         unseen or (),
+        judged=judged or (),
         per_hour=per_hour,
         cache=cache,
         say=_Live().say,

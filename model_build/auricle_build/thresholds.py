@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import yaml
 
-from auricle import budget, config, scoring
+from auricle import budget, config, pipeline, scoring
 from auricle import bundle as bundles
 from auricle import evaluate as evaluates
 from auricle.budget import Outcome
@@ -20,7 +20,8 @@ from auricle.config_sections import DEFAULT_THRESHOLD
 from auricle.decision import Rule
 from auricle.errors import ConfigError
 from auricle.evaluate import Heard
-from auricle.hearing import Hearer
+from auricle.hearing import Hearer, Hearing
+from auricle_build.alarms import Quiet
 
 LEAST_EVENTS = 5
 """Of a label with fewer events found, the lag of all is taken."""
@@ -92,6 +93,7 @@ def choose(
     judges: Sequence[tuple[Bundle, Path]],
     unseen: Sequence[str],
     *,
+    judged: Sequence[Path] = (),
     per_hour: float,
     cache: Path | None,
     say: Callable[[str], None],
@@ -103,6 +105,8 @@ def choose(
         judges: models of the same recipe, each with a folder of scenes and ``negatives`` that it was not trained on:
             together they stand for the bundle itself, which has heard nearly everything.
         unseen: recordings without events that the bundle itself was not trained on: it judges them itself.
+        judged: ``judged.npz`` of cross-validated folds: what they kept aside without any label, clip by clip and as
+            loud as it is, where the negatives of scenes follow each other at drawn levels.
         per_hour: false alarms of all labels together, over all that was heard.
 
     Raises:
@@ -127,8 +131,12 @@ def choose(
 
     for judge, scenes in judges:
         gathered(judge, scenes, [str(scenes / "negatives")])
+    as_they_are = [item for path in judged for item in _kept_aside(path, hearer)]
+    heard.extend(as_they_are)
+    if as_they_are:
+        say(f"{len(as_they_are)} clips of the folds as they are: {_hours(hearer, as_they_are):.2f} h")
     own = gathered(bundle, None, unseen) if unseen else []
-    hours = hearer.hours([item.hearing for item in heard])
+    hours = _hours(hearer, heard)
     tried = budget.sweep(hearer, heard, durations_ms=DURATIONS_MS)
     chosen = budget.choose(tried, hearer.rules, hours, per_hour, {})
     rules = {label: o.rule for label, o in chosen.items()}
@@ -146,15 +154,37 @@ def choose(
             ),
         },
     }
-    if own:
-        mine = hearer.hours([item.hearing for item in own])
-        itself = _summary(budget.outcomes(hearer, own, rules), mine)
-        figures["of_these_unseen"] = {"judged_by": "itself", "recordings": len(own), **itself}
-    judged = Hearer(with_timing(_bare(bundle, thresholds, durations_ms), *lags), decision, gate)
-    report = evaluates.evaluate(judged, [item for item in heard if not item.negative])
+    for name, part, by in (
+        ("of_these_clips_as_they_are", as_they_are, "the same"),
+        ("of_these_unseen", own, "itself"),
+    ):
+        if part:
+            found = _summary(budget.outcomes(hearer, part, rules), _hours(hearer, part))
+            figures[name] = {"judged_by": by, "recordings": len(part), **found}
+    as_shipped = Hearer(with_timing(_bare(bundle, thresholds, durations_ms), *lags), decision, gate)
+    report = evaluates.evaluate(as_shipped, [item for item in heard if not item.negative])
     told = msgspec.to_builtins(report.overall)
     figures["scenes_as_shipped"] = {k: v for k, v in told.items() if k != "false_alarms"}
     return Shipped(thresholds, durations_ms, lags, figures)
+
+
+def _hours(hearer: Hearer, heard: Sequence[Heard]) -> float:
+    return hearer.hours([item.hearing for item in heard])
+
+
+def _kept_aside(path: Path, hearer: Hearer) -> list[Heard]:
+    """What a fold's model heard in the clips kept aside that hold none of the labels."""
+    try:
+        with np.load(path) as stored:
+            quiet = Quiet.of_arrays(stored)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError([f"--judged: {path} is no judged.npz of auricle-build crossval: {error}"]) from error
+    found = []
+    for origin, windows in zip(quiet.origins, quiet.windows, strict=True):
+        scores = pipeline.smoother(hearer.bundle, hearer.decision).process(windows)
+        samples = hearer.span + max(0, len(scores) - 1) * hearer.hop
+        found.append(Heard(Hearing(f"{path} {origin}", scores, samples), (), negative=True))
+    return found
 
 
 def _bare(

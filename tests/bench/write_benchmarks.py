@@ -41,7 +41,7 @@ def _stages() -> list[str]:
     live, replay = (sum(each[name] for each in stages) for name in ("live_us", "replay_us"))
     table += [f"| all | {live:.1f} | {replay:.1f} |", ""]
     table += [
-        "| decision hop | one source, us a decision | of sixteen together | live sources a core |",
+        "| decision hop | one source, us a decision | of several together | live sources a core |",
         "|-|-:|-:|-:|",
     ]
     for each in lines:

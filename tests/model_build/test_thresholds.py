@@ -16,6 +16,7 @@ from auricle.evaluate import Heard
 from auricle.hearing import Hearer, Hearing
 from auricle.truth import Event
 from auricle_build import thresholds
+from auricle_build.alarms import Quiet
 
 RULE = Rule(0.5, 0.1, 1600, 8000)
 
@@ -76,6 +77,22 @@ def test_the_card_is_written_and_holds(esc10: bundle.Bundle) -> None:
     assert written.card.files == esc10.card.files
     assert written.hash != esc10.hash
     assert thresholds.write(written, shipped).hash == written.hash, "written again, it is the same"
+
+
+def test_clips_kept_aside_are_heard_as_they_are(esc10: bundle.Bundle, tmp_path: Path) -> None:
+    """A fold's kept scores become negatives of the daemon's own smoothing; another file is told to be none."""
+    hearer = Hearer(esc10, config.Decision(), config.Gate())
+    windows = np.zeros((20, len(esc10.labels)), np.float32)
+    windows[10:] = 0.5
+    np.savez(tmp_path / "judged.npz", **Quiet(["ambient"], [windows]).arrays())
+    (item,) = thresholds._kept_aside(tmp_path / "judged.npz", hearer)
+    span = len(windows) - len(item.hearing.scores) + 1
+    assert item.negative
+    assert span == round(200 / 80), "smoothed over 200 ms of 80 ms hops"
+    np.testing.assert_allclose(item.hearing.scores[:, 0], np.convolve(windows[:, 0], np.ones(span) / span, "valid"))
+    (tmp_path / "other.npz").write_bytes(b"none")
+    with pytest.raises(ConfigError, match=r"other\.npz is no judged"):
+        thresholds._kept_aside(tmp_path / "other.npz", hearer)
 
 
 def test_models_of_other_labels_cannot_judge(esc10: bundle.Bundle, tmp_path: Path) -> None:
