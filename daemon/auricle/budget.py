@@ -127,7 +127,7 @@ def sweep(
     tried = [(threshold, duration) for threshold in thresholds for duration in durations]
     for i, (threshold, duration) in enumerate(tried, start=1):
         rules = {
-            label: dataclasses.replace(
+            label: _otherwise(
                 rule,
                 threshold=threshold,
                 hysteresis=min(rule.hysteresis, threshold / 2),
@@ -140,6 +140,12 @@ def sweep(
         if progress is not None:
             progress(i / len(tried))
     return found
+
+
+def _otherwise(rule: Rule, **changes: float) -> Rule:
+    """Another rule; lags that were measured under the one before do not hold under it."""
+    other = dataclasses.replace(rule, **changes)  # type: ignore[arg-type]
+    return rule if other == rule else dataclasses.replace(other, lags=None)
 
 
 def choose(
@@ -212,7 +218,7 @@ def settle(hearer: Hearer, heard: Sequence[Heard], chosen: Mapping[str, Outcome]
     found = dict(chosen)
     for hysteresis in HYSTERESES:
         rules = {
-            label: dataclasses.replace(o.rule, hysteresis=min(hysteresis, round(o.rule.threshold / 2, 4)))
+            label: _otherwise(o.rule, hysteresis=min(hysteresis, round(o.rule.threshold / 2, 4)))
             for label, o in chosen.items()
         }
         for label, o in outcomes(hearer, heard, rules).items():

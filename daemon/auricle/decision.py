@@ -61,12 +61,17 @@ class Smoother:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a label's scores become an event; times in samples at the model's rate."""
+    """When a label's scores become an event; times in samples at the model's rate.
+
+    Args:
+        lags: by how much onset and offset are told late under this very rule, where that was measured.
+    """
 
     threshold: float
     hysteresis: float
     min_duration_samples: int
     refractory_samples: int
+    lags: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,8 @@ class Detector:
         labels: in the order of the scores; those without a rule never raise an event (``background``).
         rules: one a label.
         span, hop: samples before the first row and from row to row.
-        onset_lag, offset_lag: samples by which the scores speak late; events are back-dated by them.
-        lags: the same two for labels whose own are known.
+        onset_lag, offset_lag: samples by which the scores speak late; events are back-dated by them, or by those of
+            their rule.
         update_samples: how often an event that lasts is told again; may change while running.
     """
 
@@ -129,11 +134,10 @@ class Detector:
         onset_lag: int,
         offset_lag: int,
         update_samples: int,
-        lags: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         self._labels = tuple(labels)
         self._span, self._hop = span, hop
-        self._lags = [(lags or {}).get(label, (onset_lag, offset_lag)) for label in self._labels]
+        self._usual = (onset_lag, offset_lag)
         self.update_samples = update_samples
         self.configure(rules)
         self.reset()
@@ -142,6 +146,7 @@ class Detector:
         """Other rules from the next row on; events that are open stay open under them."""
         self._rules = {i: rules[label] for i, label in enumerate(self._labels) if label in rules}
         # Scores are float32: thresholds are compared in it, so that a score printed as 0.6 passes a threshold of 0.6.
+        self._lags = {i: rule.lags or self._usual for i, rule in self._rules.items()}
         self._on = np.full(len(self._labels), np.inf, np.float32)
         self._off = np.full(len(self._labels), np.inf, np.float32)
         for i, rule in self._rules.items():
@@ -214,7 +219,7 @@ class Detector:
         run = self._runs.pop(i)
         if not run.confirmed:
             return
-        offset = max(run.onset, at - self._lags[i][1])
+        offset = max(run.onset, at - self._lags.get(i, self._usual)[1])
         self._ended[i] = offset
         self._deaf_until[i] = at + self._rules[i].refractory_samples
         changes.append(self._change("offset", i, run, at=at, offset=offset, score=score, cause="score"))

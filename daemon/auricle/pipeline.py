@@ -115,7 +115,8 @@ def smoother(bundle: Bundle, decision: config.Decision) -> Smoother:
 def rules(bundle: Bundle, decision: config.Decision) -> Mapping[str, Rule]:
     """The rule of every label that may raise an event.
 
-    Threshold and minimum duration are the user's own, else the card's, else the defaults.
+    Threshold and minimum duration are the user's own, else the card's, else the defaults. The card's lags of a label
+    hold under the card's own rule: at a lower threshold the same sound is told sooner.
     """
     found = {}
     for label in bundle.labels:
@@ -136,6 +137,7 @@ def rules(bundle: Bundle, decision: config.Decision) -> Mapping[str, Rule]:
             hysteresis=hysteresis,
             min_duration_samples=samples(min_duration_ms, bundle),
             refractory_samples=samples(rule.refractory_ms, bundle),
+            lags=bundle.card.timing.lags.get(label) if rule.threshold is rule.min_duration_ms is None else None,
         )
     return found
 
@@ -149,6 +151,5 @@ def detector(bundle: Bundle, decision: config.Decision, *, span: int, hop: int, 
         hop=hop,
         onset_lag=bundle.card.timing.onset_lag_samples,
         offset_lag=bundle.card.timing.offset_lag_samples,
-        lags=bundle.card.timing.lags,
         update_samples=samples(1000 * update_interval_s, bundle),
     )

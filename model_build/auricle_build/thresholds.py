@@ -229,15 +229,12 @@ def write(bundle: Bundle, shipped: Shipped) -> Bundle:
     The card's text is hashed, so that the bundle's hash changes; the hashes of its files stay.
     """
     onset, offset, lags = shipped.lags
+    every = {label: lags.get(label, (onset, offset)) for label in shipped.thresholds}
     card: dict[str, Any] = dict(bundle.raw)
     card["thresholds"] = dict(shipped.thresholds)
     card["min_durations_ms"] = dict(shipped.min_durations_ms)
-    card["timing"] = {
-        **card["timing"],
-        "onset_lag_samples": onset,
-        "offset_lag_samples": offset,
-        "lags": {label: list(pair) for label, pair in lags.items()},
-    }
+    # Those measured at the export, at a threshold of 0.5, stay for whoever sets rules of his own.
+    card["timing"] = {**card["timing"], "lags": {label: list(pair) for label, pair in every.items()}}
     card["figures"] = {**(card.get("figures") or {}), "detector": shipped.figures}
     text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
     (bundle.path / "card.yaml").write_text(text, encoding="utf-8")

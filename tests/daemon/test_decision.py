@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -131,7 +132,7 @@ def test_every_onset_has_one_offset_however_rows_are_cut(scores: list[float], cu
 def test_a_label_may_have_lags_of_its_own() -> None:
     """An event is back-dated by its label's own lags where they are known, else by those of all."""
     lags = {"onset_lag": 100, "offset_lag": 50, "update_samples": 10_000}
-    both = Detector(["dog", "cat"], {"dog": RULE, "cat": RULE}, span=SPAN, hop=HOP, lags={"dog": (300, 150)}, **lags)
+    both = Detector(["dog", "cat"], {"dog": replace(RULE, lags=(300, 150)), "cat": RULE}, span=SPAN, hop=HOP, **lags)
     changes = both.process(np.array([[0, 0], [0, 0], [0, 0], [0.9, 0.9], [0.9, 0.9], [0, 0]], np.float32))
     found = {change.label: (change.onset, change.offset) for change in changes if change.phase == "offset"}
     assert found == {"dog": (1300 - 300, 1500 - 150), "cat": (1300 - 100, 1500 - 50)}

@@ -243,7 +243,10 @@ def test_rules_are_the_users_then_the_cards_then_the_default(esc10: bundle.Bundl
     Events can end: a hysteresis that a card's threshold leaves no room for is halved.
     """
     card = msgspec.structs.replace(
-        esc10.card, thresholds={"rain": 0.8, "sneeze": 0.08}, min_durations_ms={"rain": 1200.0, "sneeze": 0.0}
+        esc10.card,
+        thresholds={"rain": 0.8, "sneeze": 0.08},
+        min_durations_ms={"rain": 1200.0, "sneeze": 0.0},
+        timing=msgspec.structs.replace(esc10.card.timing, lags={"rain": (9, 7)}),
     )
     shipped = dataclasses.replace(esc10, card=card)
 
@@ -264,5 +267,7 @@ def test_rules_are_the_users_then_the_cards_then_the_default(esc10: bundle.Bundl
 
     assert lasting(plain, "rain", "sneeze", "dog_bark") == [1200, 0, 100]
     assert lasting(own, "rain", "sneeze") == [1200, 0], "each of the two is the user's by itself"
+    assert plain["rain"].lags == (9, 7), "measured under the card's own rule"
+    assert of(threshold=0.5)["rain"].lags is of(min_duration_ms=0)["rain"].lags is plain["dog_bark"].lags is None
     assert lasting(of(min_duration_ms=320), "rain", "sneeze", "dog_bark") == [320, 320, 320]
     assert lasting(of(labels={"rain": {"min_duration_ms": 0}}), "rain", "dog_bark") == [0, 100]
