@@ -24,7 +24,7 @@ from auricle.stage import Stage
 SHARE = 0.8
 """Of a core, that live sources may fill: what is left is for the system, and for ticks that come late."""
 TOGETHER = 32
-"""Live sources that are measured together: more than the caches hold, as where there are hundreds."""
+"""Live sources that are measured together."""
 LIGHT = 0.1
 """Of a core, that the configured sources should cost at the decision hop suggested."""
 _WARM_S = 6.0

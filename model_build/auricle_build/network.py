@@ -117,7 +117,7 @@ def geometry(ops: Sequence[Op], columns: int) -> Geometry:
 
 def crop(x: Any, op: Op, like: Any) -> Any:
     """The part of a skip that the op's output is about."""
-    # A slice, not an index: the gradient of an index is five times as slow as the padding that is a slice's.
+    # A slice, not an index: the gradient of a slice is padding, that of an index a slow scatter.
     wanted = tf.shape(like)
     return tf.slice(x, [0, *op.crop, 0], [-1, wanted[1], wanted[2], -1])
 
