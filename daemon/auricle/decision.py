@@ -169,7 +169,7 @@ class Detector:
         """The changes that these rows ``(n, n_labels)`` make, in order."""
         changes: list[Change] = []
         above = scores >= self._on
-        if not self._runs and not above.any():
+        if not self._runs and not np.count_nonzero(above):
             self._rows += len(scores)
             return changes
         below = scores < self._off

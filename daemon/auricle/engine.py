@@ -154,7 +154,9 @@ def run(
     news, beat_s = set(sockets.values()), 0.0
     while not stop.asked and not all(lane.source.done for lane in lanes):
         now_s = time.monotonic()
-        _hear(lanes, now_s)
+        # On the common beat the time is the beat's: waking a little late does not bring the next one's sources along,
+        # and those that are heard together stay the same.
+        _hear(lanes, now_s if len(lanes) < MANY else TICK_S * math.floor(now_s / TICK_S))
         meter.tick(time.monotonic())
         beat = now_s >= beat_s
         beat_s = now_s + ATTEND_S if beat else beat_s
@@ -184,7 +186,8 @@ def _number(socket: zmq.Socket[bytes], option: int) -> int:
 
 def _hear(lanes: Sequence[Lane], now_s: float) -> None:
     """One tick: every source's pieces in turn, a block of sound of each at a time, all of these computed together."""
-    polls = [(lane, iter(lane.source.poll(now_s))) for lane in lanes]
+    polls = [(lane, iter(lane.source.poll(now_s))) for lane in lanes if lane.source.due_s(now_s) <= now_s]
     while polls:
-        polls = [(lane, pieces) for lane, pieces in polls if any(lane.offer(piece) for piece in pieces)]
-        hear_together(lane for lane, _ in polls)
+        polls = [(lane, pieces) for lane, pieces in polls if lane.draw(pieces)]
+        if failed := hear_together(lane for lane, _ in polls):
+            polls = [(lane, pieces) for lane, pieces in polls if lane not in failed]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from auricle.live import Live
 from auricle.publisher import Publisher
 from auricle.reporter import Reporter
 from auricle.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
+from auricle.stage import Block
 
 log = logging.getLogger("auricle")
 
@@ -83,6 +84,16 @@ class Lane:
         self._waiting: Sound | None = None
         self.score_interval_s = 0.0
         """At most one score message in this time, however often the configuration wants one."""
+
+    def draw(self, pieces: Iterator[Piece]) -> bool:
+        """Take pieces until there is sound that waits for `hear_together`; whether there is."""
+        try:
+            for piece in pieces:
+                if self.offer(piece):
+                    return True
+        except Exception as error:
+            self.fail(error)
+        return False
 
     def offer(self, piece: Piece) -> bool:
         """As `take`, but sound may wait for `hear_together`; whether it does."""
@@ -151,6 +162,16 @@ class Lane:
         self._next_ear = ear
         if not self._hearing:
             self._change_ears()
+
+    def fail(self, error: Exception) -> None:
+        """Something went wrong with this source: its segment ends here, and the other sources hear on."""
+        log.error("%s: failed, the other sources go on", self.source.name, exc_info=error)
+        self._waiting = None
+        at = None
+        if self._hearing:
+            at = self.reporter.sample(self._samples)
+            self._end("gap")
+        self.source.fail(f"{type(error).__name__}: {error}", at)
 
     def close(self, cause: str = "stop") -> None:
         """End the open segment and its events."""
@@ -224,9 +245,9 @@ class Lane:
         ear = self._ear
         for start in range(0, len(samples), ear.block):
             block = samples[start : start + ear.block]
-            self._samples += len(block)
             scores = ear.stages.process(block)
             levels = ear.level.process(block)
+            self._samples += len(block)
             if len(scores):
                 self._decide(scores, levels)
 
@@ -309,8 +330,9 @@ class Lane:
             )
 
 
-def hear_together(lanes: Iterable[Lane]) -> None:
-    """Compute the sound that waits at these lanes, as many of a kind at once as go together."""
+def hear_together(lanes: Iterable[Lane]) -> Sequence[Lane]:
+    """Compute the sound that waits at these lanes, as many of a kind at once as go together; the lanes that failed."""
+    failed: list[Lane] = []
     alike: dict[Hashable, list[tuple[Lane, Sound]]] = {}
     for lane in lanes:
         if (sound := lane._waiting) is not None:
@@ -320,12 +342,29 @@ def hear_together(lanes: Iterable[Lane]) -> None:
         size = max(1, batch.FRAMES * lane._ear.hop_length // max(1, len(sound.samples)))
         for start in range(0, len(members), size):
             some = members[start : start + size]
-            if len(some) == 1:
-                some[0][0]._hear_waiting()
+            try:
+                heard = _compute(some)
+            except Exception as error:  # whosever it is: what these remember of their signals is spoilt
+                for lane, _ in some:
+                    lane.fail(error)
+                    failed.append(lane)
                 continue
-            blocks = np.concatenate([sound.samples for _, sound in some]).reshape(len(some), -1)
-            scores = batch.process([lane._ear.chain for lane, _ in some], blocks)
-            levels = batch.process([[lane._ear.level] for lane, _ in some], blocks)
-            for (lane, sound), rows, row_levels in zip(some, scores, levels, strict=True):
+            for (lane, sound), scores, levels in heard:
                 lane._waiting = None
-                lane._heard(sound, rows, row_levels)
+                try:
+                    lane._heard(sound, scores, levels)
+                except Exception as error:
+                    lane.fail(error)
+                    failed.append(lane)
+    return failed
+
+
+def _compute(members: Sequence[tuple[Lane, Sound]]) -> Iterable[tuple[tuple[Lane, Sound], Block, Block]]:
+    """Scores and levels of every member's sound."""
+    if len(members) == 1:
+        (lane, sound), *_ = members
+        return [(members[0], lane._ear.stages.process(sound.samples), lane._ear.level.process(sound.samples))]
+    blocks = np.concatenate([sound.samples for _, sound in members]).reshape(len(members), -1)
+    scores = batch.process([lane._ear.chain for lane, _ in members], blocks)
+    levels = batch.process([[lane._ear.level] for lane, _ in members], blocks)
+    return zip(members, scores, levels, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from auricle.stage import Block
 
 FLOOR_DBFS = -120.0
 """What digital silence is said to be: JSON knows no minus infinity."""
+_FLOOR = 10.0 ** (FLOOR_DBFS / 10)
 
 
 class Level:
@@ -57,9 +59,7 @@ class Level:
 
 
 def _levels(rows: Block) -> Block:
-    power = np.add.reduce(np.square(rows), axis=-1)
-    power *= np.float32(1.0 / rows.shape[-1])
-    np.maximum(power, np.float32(10.0 ** (FLOOR_DBFS / 10)), out=power)
-    np.log10(power, out=power)
-    power *= np.float32(10.0)
-    return np.asarray(power)
+    mean = np.add.reduce(np.square(rows), axis=-1) * np.float32(1.0 / rows.shape[-1])
+    # One at a time: for the few decisions of a block that takes less than the overhead of three calls into numpy.
+    levels = [10.0 * math.log10(max(power, _FLOOR)) for power in mean.ravel().tolist()]
+    return np.array(levels, np.float32).reshape(mean.shape)

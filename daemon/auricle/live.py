@@ -100,6 +100,7 @@ class Live:
         self._started_s = self._heard_since_s = 0.0
         self._hangs = 0
         self._retry = Retry()
+        self._fault: tuple[str, int | None] | None = None
 
     # What a kind of source says of itself
 
@@ -140,6 +141,8 @@ class Live:
             self._lenient_until_s = now_s + LATE_S
         self._polled_s = now_s
         self._bury()
+        if self._fault is not None:
+            yield from self._failed(now_s, *self._fault)
         if self._clock is not None and (step_s := self._clock.stepped()) is not None:
             yield Status("clock", f"the system clock stepped by {step_s:+.3f} s")
         if self._feed is None:
@@ -199,6 +202,10 @@ class Live:
         feed = self._feed
         if feed is not None and feed.ring is not None:
             self._skip_to = feed.ring.waiting - round(keep_s * feed.rate)
+
+    def fail(self, reason: str, at: int | None) -> None:
+        """At the next poll: the source is lost from this sample on, and started anew as after any loss."""
+        self._fault = reason, at
 
     def close(self) -> None:
         """Let go of the device; harmless when it is done already."""
@@ -330,6 +337,20 @@ class Live:
         self._zeros = 0
         self._silent = False
         self._retry.failed(now_s)
+
+    def _failed(self, now_s: float, reason: str, at: int | None) -> Iterator[Piece]:
+        self._fault = None
+        if self._feed is None:
+            return
+        if at is not None and self._in_segment:
+            # The consumer has ended the segment; what it was given and has not heard is lost with the rest.
+            assert self._resampler is not None
+            self._in_segment = False
+            self._resampler.flush()
+            self._counters.heard -= self._next - at
+            self._next = at
+        self._give_up()
+        yield from self._lose(now_s, reason)
 
     def _gone(self, now_s: float, reason: str) -> Iterator[Piece]:
         """The other side has ended by itself."""

@@ -263,6 +263,10 @@ class Recordings:
             if self._speed is None:
                 return
 
+    def fail(self, reason: str, at: int | None) -> None:
+        """Give nothing more, and say why."""
+        self._pieces = iter((Skipped(f"{self.name}: {reason}; the rest of its recordings is not heard"),))
+
     def close(self) -> None:
         """Close the file being read."""
         self._pieces = iter(())

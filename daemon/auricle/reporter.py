@@ -63,6 +63,11 @@ class Reporter:
         self._last_sample = self._place(at)[0]
         self._segment = None
 
+    def sample(self, at: int) -> int:
+        """The source's own sample at this position in the segment."""
+        assert self._segment is not None
+        return self._segment.start + (self._before + at) * self._segment.rate // self._model_rate
+
     def own_rate(self, samples: int) -> int:
         """The first ``samples`` at the model's rate as samples at the source's own."""
         if self._segment is None:
@@ -129,7 +134,7 @@ class Reporter:
     def _place(self, at: int) -> tuple[int, int]:
         """Sample of the source, and its time in microseconds, of a position in the segment."""
         assert self._segment is not None
-        sample = self._segment.start + (self._before + at) * self._segment.rate // self._model_rate
+        sample = self.sample(at)
         return sample, self._segment.clock.utc_us(sample)
 
     def _file_s(self, at: int) -> float:

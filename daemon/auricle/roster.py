@@ -13,6 +13,9 @@ from auricle.publisher import Publisher
 from auricle.sources import source_of
 from auricle.state import Learned, room
 
+LOOK_S = 0.5
+"""How often to see whether a gate has learned something worth keeping."""
+
 
 class Roster:
     """All lanes of the daemon.
@@ -30,6 +33,7 @@ class Roster:
         self._poller = poller
         self._learned = learned
         self._rooms: dict[str, str | None] = {}
+        self._next_s = 0.0
 
     def __enter__(self) -> Roster:
         return self
@@ -85,7 +89,10 @@ class Roster:
         lane.replace(ear)
 
     def tick(self, now_s: float) -> None:
-        """Keep what was learned; called after every round."""
+        """Keep what was learned, when it is time to look; called after every round."""
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + LOOK_S
         for lane in self.lanes:
             name = self._rooms[lane.source.name]
             if name is not None and lane.gate is not None:

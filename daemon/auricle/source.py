@@ -146,5 +146,13 @@ class Source(Protocol):
     def due_s(self, now_s: float) -> float:
         """When, on the monotonic clock, the next poll is worth while."""
 
+    def fail(self, reason: str, at: int | None) -> None:
+        """What was given could not be heard: a live source is lost from there and tried again, a recording ends.
+
+        Args:
+            reason: what a person should read.
+            at: the sample, at the source's own rate, up to which it was heard; ``None`` outside a segment.
+        """
+
     def close(self) -> None:
         """Let go of the device, processes and files."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from auricle.errors import AudioError
 from auricle.features import front_end
 from auricle.gate import NoiseGate, reduce_noise
-from auricle.mask import MaskSmoother, running_sum
+from auricle.mask import MaskSmoother
 from auricle.noise import load_profile, save_profile
 from auricle.overlap import OverlapAdd
 from auricle.spectrum import Spectrum
@@ -107,15 +107,6 @@ def test_the_mask_is_noisereduces_kernel_cut_at_the_look_ahead(ahead: int) -> No
         expected = weights @ over_freq[frame - past : frame + ahead + 1] / weights.sum()
         np.testing.assert_allclose(smooth[row], expected, atol=2e-7)
     assert len(smooth) == 40 - 2 * ahead
-
-
-def test_a_running_sum_is_a_sum() -> None:
-    """Doubling gives the sums of neighbouring items, at any length and step."""
-    items = np.random.default_rng(0).integers(0, 9, 60)
-    for length in range(1, 12):
-        for step in (1, 3):
-            expected = [items[i : i + length * step : step].sum() for i in range(60 - (length - 1) * step)]
-            np.testing.assert_array_equal(running_sum(items, length, step), expected)
 
 
 def test_a_sound_at_a_segments_start_is_not_faded_in() -> None:

@@ -523,3 +523,25 @@ def test_a_stepped_system_clock_is_told(script: Script, monkeypatch: pytest.Monk
     assert found[0].state == "clock"
     assert "-3600.0" in found[0].detail
     assert script.polls() == []
+
+
+def test_what_the_consumer_could_not_hear_is_lost(script: Script) -> None:
+    """A failure is a loss from the sample that was heard last: told, tried again, its gap counted from there."""
+    script.polls()
+    script.sounds(300)
+    script.polls()
+    script.sounds(100)
+    script.polls()
+    script.fail("RuntimeError: a mistake", 350)
+    (status,) = script.polls()
+    assert isinstance(status, Status)
+    assert (status.state, status.detail) == ("lost", "RuntimeError: a mistake")
+    assert not script.running
+    script.passes(1.6)
+    script.polls()
+    script.sounds(100)
+    assert kinds(script.polls()) == ["found", "Gap", "Segment", "Sound"]
+    gap = next(piece for piece in script.pieces if isinstance(piece, Gap))
+    assert (gap.start, gap.samples, gap.cause, gap.estimated) == (350, 1650, "lost", True)
+    counters = script.counters()
+    assert (counters.heard, counters.lost) == (450, 1650)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from auricle import batch, bundle, config, engine, pipeline
+from auricle.gate import NoiseGate
 from auricle.lane import Lane
 from auricle.level import Level
 from auricle.publisher import Publisher
@@ -120,6 +121,7 @@ class Scripted:
     def __init__(self, name: str, pieces: Iterable[Piece], script: Iterable[int]) -> None:
         self.name = name
         self.done = False
+        self.failed: tuple[str, int | None] | None = None
         self._pieces, self._script = iter(pieces), iter(script)
 
     def open(self) -> None:
@@ -127,7 +129,7 @@ class Scripted:
 
     def poll(self, now_s: float) -> Iterator[Piece]:
         """The next pieces of the script."""
-        for _ in range(next(self._script)):
+        for _ in range(0 if self.done else next(self._script)):
             piece = next(self._pieces, None)
             if piece is None:
                 self.done = True
@@ -137,6 +139,10 @@ class Scripted:
     def due_s(self, now_s: float) -> float:
         """At once."""
         return now_s
+
+    def fail(self, reason: str, at: int | None) -> None:
+        """Ends, and remembers why."""
+        self.failed, self.done = (reason, at), True
 
     def close(self) -> None:
         """Nothing to close."""
@@ -199,6 +205,91 @@ def test_lanes_computed_together_say_what_each_says_alone(esc10: bundle.Bundle) 
         assert together_heard[f"s{i}"] == alone[f"s{i}"]
 
 
+def test_a_source_that_fails_costs_the_others_nothing(
+    esc10: bundle.Bundle, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One source breaks in its own reading, another in its stages: both end where they had been heard, the rest hear
+    what they hear alone."""
+    cfg = config.load(None, environ={}, overrides={"decision.hop_ms": 40, "gate.enabled": "on", "gate.start_up_s": 0.5})
+    signal = varied(5.0, seed=3)
+    sound = [Sound(signal[at : at + 640]) for at in range(0, len(signal) - 639, 640)]
+
+    def breaking() -> Iterator[Piece]:
+        yield Segment(1000, RATE, NominalClock(RATE))
+        yield from sound[:90]
+        raise OSError("the disk is gone")
+
+    def heard_with(names: Iterable[str]) -> tuple[dict[str, list[Any]], list[Scripted], list[Lane]]:
+        heard: dict[str, list[Any]] = {}
+
+        def outlet(topic: str, payload: bytes) -> None:
+            message = json.loads(payload)
+            if message["source"] is not None and message["type"] != "status":
+                varying = ("id", "instance", "seq")
+                heard.setdefault(message["source"], []).append({k: v for k, v in message.items() if k not in varying})
+
+        publisher = Publisher("node", [outlet])
+        whole = [Segment(1000, RATE, NominalClock(RATE)), *sound, End("end")]
+        sources = [
+            Scripted(name, breaking() if name == "disk" else whole, itertools.repeat(1)) for name in names
+        ]  # fmt: skip
+        lanes = [
+            Lane(source, esc10, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=publisher)
+            for source in sources
+        ]
+        for lane in lanes:
+            if lane.source.name == "stage":
+                process = lane.reporter.scores
+
+                def scores(at: int, *rest: Any, process: Any = process) -> None:
+                    if at > 60_000:
+                        raise RuntimeError("a mistake")
+                    process(at, *rest)
+
+                monkeypatch.setattr(lane.reporter, "scores", scores)
+        stop = engine.Stop()
+        engine.run(lanes, publisher, stop)
+        stop.close()
+        return heard, sources, lanes
+
+    alone, _, _ = heard_with(["a"])
+    heard, sources, lanes = heard_with(["a", "disk", "stage", "b"])
+    assert heard["a"] == alone["a"]
+    assert [{**m, "source": "a"} for m in heard["b"]] == alone["a"]
+    by_name = {source.name: source for source in sources}
+    assert by_name["disk"].failed == ("OSError: the disk is gone", 1000 + 90 * 640)
+    reason, at = by_name["stage"].failed or ("", 0)
+    assert reason == "RuntimeError: a mistake"
+    assert at is not None
+    assert 60_000 < at - 1000 <= 60_000 + 2 * 640
+    assert [lane.counters.heard for lane in lanes][1:3] == [90 * 640, at - 1000]
+    assert [m["sample"] for m in heard["stage"]] == [m["sample"] for m in alone["a"] if m["sample"] <= 61_000]
+    assert {record.getMessage() for record in caplog.records if record.exc_info} == {
+        "disk: failed, the other sources go on", "stage: failed, the other sources go on",
+    }  # fmt: skip
+
+
+def test_a_batch_that_fails_fails_those_in_it(esc10: bundle.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was computed together cannot be told apart: each of these sources is told to have failed, once."""
+    cfg = config.load(None, environ={}, overrides={"decision.hop_ms": 40})
+    publisher = Publisher("node", [])
+    pieces = [Segment(0, RATE, NominalClock(RATE)), *[Sound(np.zeros(640, np.float32))] * 3]
+    sources = [Scripted(f"s{i}", pieces, itertools.repeat(4)) for i in range(3)]
+    lanes = [
+        Lane(source, esc10, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=publisher)
+        for source in sources
+    ]
+
+    def process(*_: Any) -> list[Block]:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(batch, "process", process)
+    stop = engine.Stop()
+    engine.run(lanes, publisher, stop)
+    stop.close()
+    assert [source.failed for source in sources] == [("MemoryError: no room", 0)] * 3
+
+
 def test_a_further_source_takes_little_memory(esc10: bundle.Bundle) -> None:
     """Every array that a further source keeps, stages, states and rules, comes to well under 2 MB."""
     cfg = config.load(None, environ={}, overrides={"gate.enabled": "on"})
@@ -236,6 +327,32 @@ def test_in_the_steady_state_no_stage_is_asked_alone(esc10: bundle.Bundle, monke
                 if hasattr(stage, "together"):
                     monkeypatch.setattr(type(stage), "process", None)
         batch.process(chains, np.stack([signal[at : at + 640]] * 4))
+
+
+def test_gates_of_every_sensitivity_share_a_batch(esc10: bundle.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each source's own threshold holds in a batch with others', and they are computed in shared calls."""
+    sensitivities = (0.5, 1.5, 4.0, 1.5)
+    signals = [varied(4.0, seed=i) for i in range(4)]
+
+    def make(sensitivity: float) -> Pipeline:
+        gate = config.Gate(enabled="on", start_up_s=0.5, sensitivity=sensitivity)
+        return pipeline.scorer(esc10, config.Decision(hop_ms=40), gate).stages
+
+    alone = [make(s).process(signal) for s, signal in zip(sensitivities, signals, strict=True)]
+    assert not np.array_equal(make(0.5).process(signals[0]), alone[0]) or not np.array_equal(
+        make(4.0).process(signals[0]), alone[0]
+    )
+    chains = [batch.chain(make(s)) for s in sensitivities]
+    outs: list[list[Block]] = [[] for _ in signals]
+    for at in range(0, len(signals[0]), 640):
+        if at == 2 * RATE:
+            gate = next(stage for stage in chains[0] if isinstance(stage, NoiseGate))
+            monkeypatch.setattr(type(gate), "process", None)
+        blocks = np.stack([signal[at : at + 640] for signal in signals])
+        for out, given in zip(outs, batch.process(chains, blocks), strict=True):
+            out.append(given)
+    for out, whole in zip(outs, alone, strict=True):
+        np.testing.assert_array_equal(np.concatenate(out), whole, strict=True)
 
 
 def test_recordings_that_begin_at_once_are_not_due_at_once() -> None:
