@@ -42,6 +42,14 @@ class Counters:
     overloads: int = 0
 
 
+class _StageError(Exception):
+    """A source's stages have failed: that source's affair, where what fails at telling is everybody's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Lane:
     """A source, its stages and its decisions.
 
@@ -87,13 +95,20 @@ class Lane:
 
     def draw(self, pieces: Iterator[Piece]) -> bool:
         """Take pieces until there is sound that waits for `hear_together`; whether there is."""
-        try:
-            for piece in pieces:
+        while True:
+            try:
+                piece = next(pieces, None)
+            except Exception as error:
+                self.fail(error)
+                return False
+            if piece is None:
+                return False
+            try:
                 if self.offer(piece):
                     return True
-        except Exception as error:
-            self.fail(error)
-        return False
+            except _StageError as error:
+                self.fail(error.error)
+                return False
 
     def offer(self, piece: Piece) -> bool:
         """As `take`, but sound may wait for `hear_together`; whether it does."""
@@ -245,8 +260,11 @@ class Lane:
         ear = self._ear
         for start in range(0, len(samples), ear.block):
             block = samples[start : start + ear.block]
-            scores = ear.stages.process(block)
-            levels = ear.level.process(block)
+            try:
+                scores = ear.stages.process(block)
+                levels = ear.level.process(block)
+            except Exception as error:
+                raise _StageError(error) from error
             self._samples += len(block)
             if len(scores):
                 self._decide(scores, levels)
@@ -351,11 +369,7 @@ def hear_together(lanes: Iterable[Lane]) -> Sequence[Lane]:
                 continue
             for (lane, sound), scores, levels in heard:
                 lane._waiting = None
-                try:
-                    lane._heard(sound, scores, levels)
-                except Exception as error:
-                    lane.fail(error)
-                    failed.append(lane)
+                lane._heard(sound, scores, levels)
     return failed
 
 
