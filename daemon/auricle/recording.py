@@ -7,7 +7,7 @@ import os
 import re
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
@@ -16,9 +16,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from auricle.ahead import Ahead
 from auricle.conditioning import Resampler, clean, mono
 from auricle.errors import AudioError
-from auricle.source import End, NominalClock, Piece, Segment, Skipped, Sound
+from auricle.source import End, NominalClock, Piece, Segment, Skipped, Sound, Status
 
 EXTENSIONS = frozenset(
     (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".w64", ".wav", ".wave")
@@ -28,6 +29,11 @@ EXTENSIONS = frozenset(
 _MIN_RATE, _MAX_RATE = 1_000, 768_000
 _READ_FRAMES = 16_384
 """Read at once: a call into libsndfile costs as much as some thousand samples."""
+
+AHEAD_S, MOST_AHEAD_S = 1.0, 30.0
+"""Sound read ahead of its pace: so many seconds of real time, and no more than so much sound."""
+AGAIN_S, STALL_S = 0.01, 2.0
+"""Where nothing has been read in time: how soon to ask again, and when to tell it."""
 
 
 def find(paths: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -194,6 +200,9 @@ def _date_in(text: str) -> int | None:
 class Recordings:
     """Recordings as a fake stream: a `Source` of one segment a file.
 
+    At a pace they are read ahead: a disk that hangs holds up nobody else, and is told as a loss; when it answers again
+    the recording goes on where it was. As fast as the consumer takes it, a file is read when it is asked for.
+
     Args:
         name: of the source.
         paths: files, folders and globs.
@@ -225,6 +234,10 @@ class Recordings:
         self._next_us = start_us
         self._block = block_samples
         self._pieces: Iterator[Piece] = iter(())
+        self._ahead: Ahead[Piece] | None = None
+        self._starved_s: float | None = None
+        self._lost = False
+        self._again_s = 0.0
         self._began_s = 0.0
         self._given = 0
         self._share = (0.0, 1.0)
@@ -233,9 +246,12 @@ class Recordings:
 
     def open(self) -> None:
         """Look for the files; what is missing or broken comes as `Skipped` when its turn is."""
-        self._pieces = self._read_all()
         self._began_s = time.monotonic()
-        if self._speed is not None:
+        if self._speed is None:
+            self._pieces = self._read_all()
+        else:
+            ahead_s = min(AHEAD_S * self._speed, MOST_AHEAD_S)
+            self._ahead = Ahead(self._read_all(), max(8, round(ahead_s * self._model_rate / self._block)))
             # Each name has its own place within a block: hundreds that begin at once would all be due at once for ever.
             place = crc32(self.name.encode()) / 2**32
             self._began_s += place * self._block / (self._model_rate * self._speed)
@@ -243,36 +259,68 @@ class Recordings:
 
     def due_s(self, now_s: float) -> float:
         """When the next block has been 'recorded'."""
-        if self._speed is None:
-            return now_s
-        return self._began_s + (self._given + self._block) / (self._model_rate * self._speed)
+        return now_s if self._ahead is None else max(self._recorded_s, self._again_s)
 
     def poll(self, now_s: float) -> Iterator[Piece]:
         """The pieces that are due; at full speed one block."""
-        while not self.done and (due := self.due_s(now_s)) <= now_s:
-            for piece in self._pieces:
-                if isinstance(piece, Sound):
-                    self._given += len(piece.samples)
-                    if self._speed is not None:
-                        piece.delivered_s = due
-                    yield piece
-                    break
-                yield piece
-            else:
-                self.done = True
-            if self._speed is None:
+        if self._ahead is not None:
+            yield from self._poll_ahead(self._ahead, now_s)
+            return
+        for piece in self._pieces:
+            yield piece
+            if isinstance(piece, Sound):
                 return
+        self.done = True
 
     def fail(self, reason: str, at: int | None) -> None:
         """Give nothing more, and say why."""
+        self._let_go()
         self._pieces = iter((Skipped(f"{self.name}: {reason}; the rest of its recordings is not heard"),))
 
     def close(self) -> None:
         """Close the file being read."""
-        self._pieces = iter(())
+        self._let_go()
         self.done = True
 
-    def _read_all(self) -> Iterator[Piece]:
+    def _let_go(self) -> None:
+        self._pieces = iter(())
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+
+    @property
+    def _recorded_s(self) -> float:
+        """When the next block has been 'recorded'."""
+        assert self._speed is not None
+        return self._began_s + (self._given + self._block) / (self._model_rate * self._speed)
+
+    def _poll_ahead(self, ahead: Ahead[Piece], now_s: float) -> Iterator[Piece]:
+        while (due_s := self._recorded_s) <= now_s and self._ahead is ahead:
+            if (piece := ahead.get()) is None:
+                if ahead.ended:
+                    self.done = True
+                else:
+                    yield from self._starve(now_s)
+                return
+            self._starved_s = None
+            if self._lost:
+                self._lost = False
+                yield Status("found", "it can be read again")
+            if isinstance(piece, Sound):
+                self._given += len(piece.samples)
+                piece.delivered_s = due_s
+            yield piece
+
+    def _starve(self, now_s: float) -> Iterator[Piece]:
+        """Nothing is there that should be: ask again soon, and tell it when it lasts."""
+        self._again_s = now_s + AGAIN_S
+        if self._starved_s is None:
+            self._starved_s = now_s
+        if not self._lost and now_s - self._starved_s > STALL_S:
+            self._lost = True
+            yield Status("lost", f"nothing could be read for {STALL_S:g} s; is its disk or share still there?")
+
+    def _read_all(self) -> Generator[Piece]:
         while True:
             files, faults = find(self._paths)
             yield from map(Skipped, faults)
