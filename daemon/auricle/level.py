@@ -59,7 +59,8 @@ class Level:
 
 
 def _levels(rows: Block) -> Block:
-    mean = np.add.reduce(np.square(rows), axis=-1) * np.float32(1.0 / rows.shape[-1])
-    # One at a time: for the few decisions of a block that takes less than the overhead of three calls into numpy.
-    levels = [10.0 * math.log10(max(power, _FLOOR)) for power in mean.ravel().tolist()]
-    return np.array(levels, np.float32).reshape(mean.shape)
+    *shape, hop = rows.shape
+    # One at a time: for the few decisions of a block that takes less than calls into numpy for all of them.
+    energies = [float(np.dot(row, row)) for row in rows.reshape(-1, hop)]
+    levels = [10.0 * math.log10(max(energy / hop, _FLOOR)) for energy in energies]
+    return np.array(levels, np.float32).reshape(shape)

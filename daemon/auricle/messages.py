@@ -23,7 +23,7 @@ Label = Annotated[str, Meta(description="a slug: small letters, digits, undersco
 
 def rfc3339(us: int) -> str:
     """Microseconds since 1970 UTC as RFC 3339 with all six digits."""
-    return (_EPOCH + timedelta(microseconds=us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (_EPOCH + timedelta(0, 0, us)).isoformat("T", "microseconds")[:-6] + "Z"
 
 
 def microseconds(time: str) -> int:

@@ -117,7 +117,7 @@ class Socket:
 
     def __call__(self, topic: str, payload: bytes) -> None:
         """Send; what a slow subscriber's queue cannot take is lost to that subscriber alone, and `seq` shows it."""
-        self._send((topic.encode(), payload))
+        self._send(topic.encode(), payload)
 
     def greet(self, publisher: Publisher, query: str | None) -> None:
         """Welcome subscribers that ask for it, from now on, and tell them where to ask questions; tell of slow ones."""
@@ -134,25 +134,29 @@ class Socket:
             except zmq.Again:
                 return
             if frame.startswith(b"\x01" + WELCOME) and self._welcome is not None:
-                self._send((frame[1:], self._welcome))
+                self._send(frame[1:], self._welcome)
 
     def close(self, linger_ms: int = 500) -> None:
         """Give subscribers a moment to take what is queued."""
         self._slow.close()
         self._socket.close(linger_ms)
 
-    def _send(self, frames: tuple[bytes, bytes]) -> None:
+    def _send(self, topic: bytes, payload: bytes) -> None:
         try:
-            self._socket.send_multipart(frames, zmq.DONTWAIT)
+            self._send_frames(topic, payload)
         except zmq.Again:  # at the first frame, before anything of it was sent
             # To everybody but those whose queues are full. They lose the newest until they are judged, which costs them
             # nothing more: who is cut loses all that.
             self._socket.setsockopt(zmq.XPUB_NODROP, 0)
-            self._socket.send_multipart(frames, zmq.DONTWAIT)
+            self._send_frames(topic, payload)
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
             if not self._overflowed:
                 self._overflowed = True
                 self._slow.begin(time.monotonic())
+
+    def _send_frames(self, topic: bytes, payload: bytes) -> None:
+        self._socket.send(topic, zmq.DONTWAIT | zmq.SNDMORE)
+        self._socket.send(payload, zmq.DONTWAIT)
 
     def _judge(self) -> None:
         """Cut whoever is stuck, and say so once it is done."""
