@@ -1,5 +1,5 @@
 """`python -m auricle`."""
 
-from auricle.cli import main
+from auricle.start import main
 
 main()

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-# numpy's BLAS would otherwise start a thread a core; set before anything loads numpy.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import typer
 
-from auricle import __version__, allocator, config_cli
-from auricle.errors import AuricleError
+from auricle import __version__, config_cli, start
 
 if TYPE_CHECKING:
     from auricle.config import Config
@@ -61,11 +54,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command()
 def run(config: ConfigFile = None, model: ModelName = None) -> None:
     """Run the daemon: listen to every source and publish what is heard."""
-    from auricle import logs, service
-
-    cfg = _config(config, model)
-    logs.set_up(cfg.log)
-    raise typer.Exit(service.run(cfg, lambda: _config(config, model)))
+    raise typer.Exit(start.run(config, model))
 
 
 @app.command()
@@ -376,20 +365,3 @@ def models(json: Json = False, config: ConfigFile = None) -> None:
     from auricle import catalogue
 
     raise typer.Exit(catalogue.print_models(_config(config).models_dir, json=json))
-
-
-def main() -> None:
-    """The entry point: an error is one line, never a traceback."""
-    allocator.keep_freed()
-    try:
-        app(standalone_mode=True)
-    except AuricleError as e:
-        for line in e.lines():
-            print(f"auricle: error: {line}", file=sys.stderr)
-        sys.exit(e.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has gone: that is how a pipe ends, not an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

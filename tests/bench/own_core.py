@@ -25,7 +25,7 @@ def take() -> str:
 
 def auricle(*arguments: str | Path, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """`auricle` on a core of its own, its output thrown away."""
-    code = "import own_core; own_core.take(); from auricle.cli import main; main()"
+    code = "import own_core; own_core.take(); from auricle.start import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), **(environ or {})},

@@ -43,6 +43,22 @@ def test_help_names_every_command() -> None:
         assert f"\n  {command} " in text
 
 
+def test_run_is_asked_for_in_any_way_that_the_command_line_knows(folder: Path) -> None:
+    """The daemon's own short way in takes what it knows; all else goes to the command line, to the same end."""
+    missing = folder / "none.yaml"
+    said = {
+        auricle("run", *words).stderr
+        for words in (["--config", missing], ["-c", missing], [f"--config={missing}"], ["--model", "x", "-c", missing])
+    }
+    (line,) = said
+    assert str(missing) in line
+    assert "--config" in auricle("run", "--help").stdout
+    for wrong in (["--config"], ["--confg", missing], ["--config", missing, "surplus"], ["surplus"]):
+        done = auricle("run", *wrong)
+        assert done.returncode == 2
+        assert "Error" in done.stderr
+
+
 def test_classify_gives_one_json_line_a_file(folder: Path) -> None:
     """Each line holds what is promised; scores are one a label and the label is the highest of them."""
     done = auricle("classify", "--json", folder / "good.wav")

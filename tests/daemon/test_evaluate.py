@@ -12,13 +12,14 @@ from typer.testing import CliRunner
 
 from auricle import bundle, config, truth
 from auricle import evaluate as evaluates
-from auricle.cli import app, main
+from auricle.cli import app
 from auricle.errors import ConfigError, UsageError
 from auricle.evaluate import Heard
 from auricle.hearing import Hearer, Hearing
 from auricle.lane import Lane
 from auricle.publisher import Publisher
 from auricle.recording import Recordings
+from auricle.start import main
 from auricle.synth import scene
 from auricle.truth import Event
 from sounds import RATE, varied, write

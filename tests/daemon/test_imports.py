@@ -19,29 +19,25 @@ HEAVY = {
     "noisereduce",
     "numba",
     "pandas",
+    "pydantic",
     "rich",
     "scipy",
     "sklearn",
     "sounddevice",
     "tensorflow",
     "torch",
+    "typer",
 }
-LOADED = {"ai_edge_litert", "auricle", "msgspec", "numpy", "soundfile", "soxr", "typer", "uuid6", "yaml", "zmq"}
+LOADED = {"ai_edge_litert", "auricle", "msgspec", "numpy", "soundfile", "soxr", "uuid6", "yaml", "zmq"}
 """The packages that the daemon is known to load, besides the standard library and their own helpers."""
 HELPERS = {
     "_cffi_backend",
     "_soundfile",
     "_soundfile_data",
-    "annotated_doc",
     "cffi",
-    "click",
-    "colorama",
     "flatbuffers",
     "packaging",
-    "shellingham",
     "typing_extensions",
-    # typer's, of late: a seventh of the start, which only another command line could save.
-    *("annotated_types", "pydantic", "pydantic_core", "typing_inspection"),
 }
 
 _RUN = """
@@ -52,7 +48,7 @@ def tell():
         json.dump(sorted(sys.modules), out)
 atexit.register(tell)
 sys.argv = ["auricle", *sys.argv[1:-1]]
-from auricle.cli import main
+from auricle.start import main
 main()
 """
 
@@ -89,7 +85,7 @@ def of_run(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_the_daemon_loads_nothing_heavy(of_run: list[str]) -> None:
-    """No training library, no scipy, no plotting; rich only where a command prints, PortAudio in no daemon."""
+    """No training library, no scipy, no plotting; typer and rich only where a command prints, PortAudio nowhere."""
     assert HEAVY & {name.partition(".")[0] for name in of_run} == set()
     assert "auricle.lane" in of_run
 
@@ -110,7 +106,7 @@ def test_every_package_that_the_daemon_loads_is_known(of_run: list[str]) -> None
     )
     found = {name for name in found - own if not any(mark in name for mark in marks)}
     assert found - LOADED - HELPERS == set()
-    assert found >= LOADED - {"typer"}
+    assert found >= LOADED
 
 
 def test_what_the_daemon_is_not_asked_for_stays_out(of_run: list[str]) -> None:
@@ -121,7 +117,7 @@ def test_what_the_daemon_is_not_asked_for_stays_out(of_run: list[str]) -> None:
 def test_blas_has_one_thread(tmp_path: Path) -> None:
     """numpy's BLAS is told before numpy is loaded: a pool of threads would wake for every small product."""
     code = (
-        "import auricle.cli, sys; assert 'numpy' not in sys.modules; import numpy, os; "
+        "import auricle.start, sys; assert 'numpy' not in sys.modules; import numpy, os; "
         "print(os.environ['OPENBLAS_NUM_THREADS'], len(os.listdir('/proc/self/task')))"
     )
     bare = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}

@@ -106,7 +106,7 @@ def test_from_sounds_to_a_bundle_that_the_daemon_recognises(tiny: tuple[dict[str
         for i in range(4):
             paths[tmp_path / f"{kind}{i}.wav"] = kind
             soundfile.write(tmp_path / f"{kind}{i}.wav", sound(kind, 5000 + 100 * k + i), RATE)
-    command = [sys.executable, "-c", "from auricle.cli import main; main()", "classify", "--json"]
+    command = [sys.executable, "-c", "from auricle.start import main; main()", "classify", "--json"]
     command += ["--model", str(tmp_path / "bundle"), *map(str, paths)]
     verdicts = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
     right = 0
