@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 import msgspec
-import uuid6
 import zmq
 
 from auricle import endpoint as endpoints
 from auricle import messages
+from auricle.ids import uuid7
 from auricle.questions import Welcome
 from auricle.slow import Slow
 from auricle.topics import part, topic
@@ -43,7 +43,7 @@ class Publisher:
 
     def __init__(self, node: str, outlets: Sequence[Outlet]) -> None:
         self.node = node
-        self.instance = uuid6.uuid7().hex
+        self.instance = uuid7().hex
         self.last_seq: dict[str, int] = {}
         self._outlets = tuple(outlets)
 

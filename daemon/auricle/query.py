@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import uuid6
 import zmq
 
 from auricle import __version__, endpoint, messages
+from auricle.ids import uuid7
 from auricle.journal import Journal
 from auricle.lane import Lane
 from auricle.publisher import Publisher
@@ -229,7 +229,7 @@ class Query:
             model=None,
             t=messages.rfc3339(time.time_ns() // 1000),
             sample=None,
-            id=str(uuid6.uuid7()),
+            id=str(uuid7()),
             text=question.text,
             label=question.label,
         )

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import uuid6
 from numpy.typing import NDArray
 
 from auricle import messages
 from auricle.bundle import Bundle
 from auricle.decision import Change
+from auricle.ids import uuid7
 from auricle.publisher import Publisher, part
 from auricle.source import Gap, Segment
 
@@ -105,7 +105,7 @@ class Reporter:
         """An event began, goes on or ended."""
         assert self._segment is not None
         if change.phase == "onset":
-            self._ids[change.label] = str(uuid6.uuid7())
+            self._ids[change.label] = str(uuid7())
         onset_sample, onset_us = self._place(change.onset)
         end = change.at if change.offset is None else change.offset
         message = messages.Event(

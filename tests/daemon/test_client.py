@@ -320,7 +320,7 @@ def test_the_client_alone_is_light() -> None:
     code = "import sys, auricle.client; print(*{m.split('.')[0] for m in sys.modules})"
     modules = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split())
     assert {"zmq", "msgspec"} <= modules
-    assert not modules & {"numpy", "rich", "typer", "yaml", "uuid6", "soundfile", "ai_edge_litert"}
+    assert not modules & {"numpy", "rich", "typer", "yaml", "soundfile", "ai_edge_litert"}
 
 
 def test_questions_get_typed_answers(tmp_path: Path) -> None:

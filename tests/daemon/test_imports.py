@@ -28,7 +28,7 @@ HEAVY = {
     "torch",
     "typer",
 }
-LOADED = {"ai_edge_litert", "auricle", "msgspec", "numpy", "soundfile", "soxr", "uuid6", "yaml", "zmq"}
+LOADED = {"ai_edge_litert", "auricle", "msgspec", "numpy", "soundfile", "soxr", "yaml", "zmq"}
 """The packages that the daemon is known to load, besides the standard library and their own helpers."""
 HELPERS = {
     "_cffi_backend",

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import uuid6
 import zmq
 
 from auricle import messages
 from auricle.client import Client, Item
+from auricle.ids import uuid7
 from auricle.journal import Journal
 from auricle.lane import Lane
 from auricle.messages import Event, Scores, Status, rfc3339
@@ -91,7 +91,7 @@ class Daemon:
         heard = self._heard(source)
         if phase == "onset":
             event = Event(
-                **heard, phase="onset", id=str(uuid6.uuid7()), label=label, score=0.9, peak=0.9, onset=heard["t"],
+                **heard, phase="onset", id=str(uuid7()), label=label, score=0.9, peak=0.9, onset=heard["t"],
                 onset_sample=heard["sample"], offset=None, offset_sample=None, duration_s=0.0,
             )  # fmt: skip
         else:
