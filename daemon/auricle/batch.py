@@ -8,7 +8,7 @@ their memories differ in shape, each is asked in turn. No bit of a source's resu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,49 +34,45 @@ def chain(stage: Stage) -> list[Stage]:
     return [stage]
 
 
-def process(chains: Sequence[Sequence[Stage]], blocks: Block) -> list[Block]:
-    """Each source's block through its own chain of stages.
+class Group:
+    """Equal chains of stages of several sources, each step asked in one call.
 
     Args:
         chains: one a source, built with equal parameters.
-        blocks: ``(sources, n, *item)``.
-
-    Shape:
-        out: one block ``(k, *item)`` a source.
     """
-    outs: list[Block] = [blocks[0]] * len(chains)
-    for source, out in _run(chains, blocks, range(len(chains)), 0):
-        outs[source] = out
-    return outs
 
+    def __init__(self, chains: Sequence[Sequence[Stage]]) -> None:
+        self._chains = chains
+        self._steps: list[tuple[tuple[Stage, ...], bool, Together | None]] = []
+        for stages in zip(*chains, strict=True):
+            together = getattr(stages[0], "together", None) if len(chains) > 1 else None
+            self._steps.append((stages, isinstance(stages[0], RowStage), together))
 
-def _run(
-    chains: Sequence[Sequence[Stage]], blocks: Block, sources: Sequence[int], depth: int
-) -> Iterator[tuple[int, Block]]:
-    while depth < len(chains[sources[0]]):
-        stages = [chains[source][depth] for source in sources]
-        depth += 1
-        first = stages[0]
-        if isinstance(first, RowStage):
-            rows = first.process(blocks.reshape(-1, *blocks.shape[2:]))
-            blocks = rows.reshape(*blocks.shape[:2], *rows.shape[1:])
-            continue
-        together: Together | None = getattr(first, "together", None)
-        if together is not None and len(stages) > 1 and (given := together(stages, blocks)) is not None:
-            blocks = given
-            continue
-        outs = [stage.process(block) for stage, block in zip(stages, blocks, strict=True)]
+    def process(self, blocks: Block) -> list[Block]:
+        """Each source's block through its own chain: ``(sources, n, *item)`` to a ``(k, *item)`` each."""
+        for depth, (stages, by_row, together) in enumerate(self._steps):
+            if by_row:
+                rows = stages[0].process(blocks.reshape(-1, *blocks.shape[2:]))
+                blocks = rows.reshape(*blocks.shape[:2], *rows.shape[1:])
+            elif together is not None and (given := together(stages, blocks)) is not None:
+                blocks = given
+            else:
+                outs = [stage.process(block) for stage, block in zip(stages, blocks, strict=True)]
+                if len({len(out) for out in outs}) > 1:
+                    return self._part(outs, depth + 1)
+                blocks = _stack(outs)
+        return list(blocks)
+
+    def _part(self, blocks: list[Block], depth: int) -> list[Block]:
+        """Sources that stand differently within a hop: from here on, those that stand alike go together."""
         alike: dict[int, list[int]] = {}
-        for i, out in enumerate(outs):
-            alike.setdefault(len(out), []).append(i)
-        if len(alike) > 1:
-            # Sources that stand differently within a hop: from here on, those that stand alike go together.
-            for members in alike.values():
-                part = _stack([outs[i] for i in members])
-                yield from _run(chains, part, [sources[i] for i in members], depth)
-            return
-        blocks = _stack(outs)
-    yield from zip(sources, blocks, strict=True)
+        for i, block in enumerate(blocks):
+            alike.setdefault(len(block), []).append(i)
+        for members in alike.values():
+            part = Group([self._chains[i][depth:] for i in members])
+            for i, out in zip(members, part.process(_stack([blocks[i] for i in members])), strict=True):
+                blocks[i] = out
+        return blocks
 
 
 def _stack(blocks: Sequence[Block]) -> Block:

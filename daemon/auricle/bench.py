@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from auricle import config, pipeline
 from auricle.bundle import Bundle
 from auricle.ear import Ear
-from auricle.lane import Lane, hear_together
+from auricle.lane import Lane
 from auricle.publisher import Publisher
 from auricle.recording import Recordings
 from auricle.source import NominalClock, Segment, Sound
 from auricle.stage import Stage
+from auricle.together import Together
 
 SHARE = 0.8
 """Of a core, that live sources may fill: what is left is for the system, and for ticks that come late."""
@@ -192,6 +193,7 @@ def _live(cfg: config.Config, bundle: Bundle, hop_ms: float, n_sources: int, sec
     lanes = [_lane(cfg, bundle, decision, tell_scores=True) for _ in range(n_sources)]
     sounds = [_blocks(_sound(_WARM_S + seconds, rate, seed), hop) for seed in range(n_sources)]
     ticks: list[float] = []
+    together = Together()
     warm, next_s = int(_WARM_S * rate / hop), time.monotonic()
     for blocks in zip(*sounds, strict=True):
         if len(ticks) >= warm:
@@ -200,7 +202,7 @@ def _live(cfg: config.Config, bundle: Bundle, hop_ms: float, n_sources: int, sec
         began = time.thread_time()
         for lane, block in zip(lanes, blocks, strict=True):
             lane.offer(Sound(block, time.monotonic()))
-        hear_together(lanes)
+        together.hear(lanes, time.monotonic())
         ticks.append(time.thread_time() - began)
     return 1e6 * statistics.median(ticks[warm:]) / n_sources
 

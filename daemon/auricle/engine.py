@@ -15,8 +15,9 @@ from typing import Protocol
 import zmq
 
 from auricle import messages
-from auricle.lane import Lane, hear_together
+from auricle.lane import Lane
 from auricle.publisher import Publisher
+from auricle.together import Together
 
 HEALTH_INTERVAL_S = 1.0
 IDLE_S = 0.5
@@ -142,7 +143,7 @@ def run(
     """
     # What is here now stays: searching all of it for garbage takes longer than a tick may.
     gc.freeze()
-    meter = Meter(publisher, lanes)
+    meter, together = Meter(publisher, lanes), Together()
     # The descriptors themselves: `zmq.Poller` asks every socket before its sleep and after it, in as many system calls.
     sleeper = select.poll()
     sleeper.register(stop.fileno(), select.POLLIN)
@@ -156,7 +157,7 @@ def run(
         now_s = time.monotonic()
         # On the common beat the time is the beat's: waking a little late does not bring the next one's sources along,
         # and those that are heard together stay the same.
-        _hear(lanes, now_s if len(lanes) < MANY else TICK_S * math.floor(now_s / TICK_S))
+        _hear(lanes, together, now_s if len(lanes) < MANY else TICK_S * math.floor(now_s / TICK_S))
         meter.tick(time.monotonic())
         beat = now_s >= beat_s
         beat_s = now_s + ATTEND_S if beat else beat_s
@@ -184,10 +185,10 @@ def _number(socket: zmq.Socket[bytes], option: int) -> int:
     return int(socket.get(option))
 
 
-def _hear(lanes: Sequence[Lane], now_s: float) -> None:
+def _hear(lanes: Sequence[Lane], together: Together, now_s: float) -> None:
     """One tick: every source's pieces in turn, a block of sound of each at a time, all of these computed together."""
     polls = [(lane, iter(lane.source.poll(now_s))) for lane in lanes if lane.source.due_s(now_s) <= now_s]
     while polls:
         polls = [(lane, pieces) for lane, pieces in polls if lane.draw(pieces)]
-        if failed := hear_together(lane for lane, _ in polls):
+        if failed := together.hear((lane for lane, _ in polls), now_s):
             polls = [(lane, pieces) for lane, pieces in polls if lane not in failed]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle import batch, config, messages
+from auricle import config, messages
 from auricle.bundle import Bundle
 from auricle.decision import Change
 from auricle.ear import Ear
@@ -19,7 +19,6 @@ from auricle.live import Live
 from auricle.publisher import Publisher
 from auricle.reporter import Reporter
 from auricle.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
-from auricle.stage import Block
 
 log = logging.getLogger("auricle")
 
@@ -89,12 +88,13 @@ class Lane:
         self._rows = 0
         self._next_score = 0
         self._delivered_s: float | None = None
-        self._waiting: Sound | None = None
+        self.waiting: Sound | None = None
+        """Sound that was offered, for `heard` to come."""
         self.score_interval_s = 0.0
         """At most one score message in this time, however often the configuration wants one."""
 
     def draw(self, pieces: Iterator[Piece]) -> bool:
-        """Take pieces until there is sound that waits for `hear_together`; whether there is."""
+        """Take pieces until there is sound that waits for others' (`auricle.together`); whether there is."""
         while True:
             try:
                 piece = next(pieces, None)
@@ -111,14 +111,14 @@ class Lane:
                 return False
 
     def offer(self, piece: Piece) -> bool:
-        """As `take`, but sound may wait for `hear_together`; whether it does."""
+        """As `take`, but sound may be left waiting; whether it is."""
         if (
             isinstance(piece, Sound)
-            and self._waiting is None
+            and self.waiting is None
             and self._next_ear is None
             and len(piece.samples) <= self._ear.block
         ):
-            self._waiting = piece
+            self.waiting = piece
             return True
         self.take(piece)
         return False
@@ -181,7 +181,7 @@ class Lane:
     def fail(self, error: Exception) -> None:
         """Something went wrong with this source: its segment ends here, and the other sources hear on."""
         log.error("%s: failed, the other sources go on", self.source.name, exc_info=error)
-        self._waiting = None
+        self.waiting = None
         at = None
         if self._hearing:
             at = self.reporter.sample(self._samples)
@@ -234,8 +234,8 @@ class Lane:
             self.tell("running", segment.file or "")
 
     def _hear_waiting(self) -> None:
-        if self._waiting is not None:
-            sound, self._waiting = self._waiting, None
+        if self.waiting is not None:
+            sound, self.waiting = self.waiting, None
             self._hear(sound)
 
     def _hear(self, sound: Sound) -> None:
@@ -248,8 +248,10 @@ class Lane:
         self._process(samples)
         self.processed_s = time.monotonic()
 
-    def _heard(self, sound: Sound, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
-        """What a batch made of the sound."""
+    def heard(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
+        """What was made of the sound that waits."""
+        assert self.waiting is not None
+        sound, self.waiting = self.waiting, None
         self._delivered_s = sound.delivered_s
         self._samples += len(sound.samples)
         if len(scores):
@@ -346,39 +348,3 @@ class Lane:
                 self.bundle.card.name,
                 "without" if self.gate is not None else "behind",
             )
-
-
-def hear_together(lanes: Iterable[Lane]) -> Sequence[Lane]:
-    """Compute the sound that waits at these lanes, as many of a kind at once as go together; the lanes that failed."""
-    failed: list[Lane] = []
-    alike: dict[Hashable, list[tuple[Lane, Sound]]] = {}
-    for lane in lanes:
-        if (sound := lane._waiting) is not None:
-            alike.setdefault((lane._ear.kind, len(sound.samples)), []).append((lane, sound))
-    for members in alike.values():
-        lane, sound = members[0]
-        size = max(1, batch.FRAMES * lane._ear.hop_length // max(1, len(sound.samples)))
-        for start in range(0, len(members), size):
-            some = members[start : start + size]
-            try:
-                heard = _compute(some)
-            except Exception as error:  # whosever it is: what these remember of their signals is spoilt
-                for lane, _ in some:
-                    lane.fail(error)
-                    failed.append(lane)
-                continue
-            for (lane, sound), scores, levels in heard:
-                lane._waiting = None
-                lane._heard(sound, scores, levels)
-    return failed
-
-
-def _compute(members: Sequence[tuple[Lane, Sound]]) -> Iterable[tuple[tuple[Lane, Sound], Block, Block]]:
-    """Scores and levels of every member's sound."""
-    if len(members) == 1:
-        (lane, sound), *_ = members
-        return [(members[0], lane._ear.stages.process(sound.samples), lane._ear.level.process(sound.samples))]
-    blocks = np.concatenate([sound.samples for _, sound in members]).reshape(len(members), -1)
-    scores = batch.process([lane._ear.chain for lane, _ in members], blocks)
-    levels = batch.process([[lane._ear.level] for lane, _ in members], blocks)
-    return zip(members, scores, levels, strict=True)

@@ -50,7 +50,9 @@ def together(
             sizes = [1 + min(len(s) - a for a, s in zip(at, signals, strict=True) if a < len(s)) // 2]
             continue
         some = [i for i in rng.permutation(ready).tolist() if rng.random() < 0.9] or ready
-        given = batch.process([chains[i] for i in some], np.stack([signals[i][at[i] : at[i] + size] for i in some]))
+        given = batch.Group([chains[i] for i in some]).process(
+            np.stack([signals[i][at[i] : at[i] + size] for i in some])
+        )
         for i, out in zip(some, given, strict=True):
             outs[i].append(out)
             at[i] += size
@@ -81,14 +83,14 @@ def test_twenty_sources_at_one_pace_score_as_alone(esc10: bundle.Bundle) -> None
     signals = [varied(3.2, seed=20 + i) for i in range(20)]
     pipelines = [pipeline.scorer(esc10, decision, gate).stages for _ in signals]
     alone = [pipeline.scorer(esc10, decision, gate).stages.process(signal) for signal in signals]
-    chains = [batch.chain(each) for each in pipelines]
+    group = batch.Group([batch.chain(each) for each in pipelines])
     outs: list[list[Block]] = [[] for _ in signals]
     for at in range(0, len(signals[0]), 640):
         if at == 640 * 30:
             pipelines[3].reset()
             outs[3].clear()
         for out, given in zip(
-            outs, batch.process(chains, np.stack([signal[at : at + 640] for signal in signals])), strict=True
+            outs, group.process(np.stack([signal[at : at + 640] for signal in signals])), strict=True
         ):
             out.append(given)
     for i, (out, whole) in enumerate(zip(outs, alone, strict=True)):
@@ -289,7 +291,7 @@ def test_a_batch_that_fails_fails_those_in_it(esc10: bundle.Bundle, monkeypatch:
     def process(*_: Any) -> list[Block]:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(batch, "process", process)
+    monkeypatch.setattr(batch.Group, "process", process)
     stop = engine.Stop()
     engine.run(lanes, publisher, stop)
     stop.close()
@@ -326,13 +328,14 @@ def test_in_the_steady_state_no_stage_is_asked_alone(esc10: bundle.Bundle, monke
     scorers = [pipeline.scorer(esc10, config.Decision(hop_ms=40), GATES["on"]).stages for _ in range(4)]
     smoothed = [Pipeline([each, pipeline.smoother(esc10, config.Decision(hop_ms=40))]) for each in scorers]
     chains = [batch.chain(each) for each in smoothed]
+    group = batch.Group(chains)
     signal = varied(4.0)
     for at in range(0, len(signal) - 640, 640):
         if at >= 3 * RATE:
             for stage in chains[0]:
                 if hasattr(stage, "together"):
                     monkeypatch.setattr(type(stage), "process", None)
-        batch.process(chains, np.stack([signal[at : at + 640]] * 4))
+        group.process(np.stack([signal[at : at + 640]] * 4))
 
 
 def test_gates_of_every_sensitivity_share_a_batch(esc10: bundle.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,13 +352,14 @@ def test_gates_of_every_sensitivity_share_a_batch(esc10: bundle.Bundle, monkeypa
         make(4.0).process(signals[0]), alone[0]
     )
     chains = [batch.chain(make(s)) for s in sensitivities]
+    group = batch.Group(chains)
     outs: list[list[Block]] = [[] for _ in signals]
     for at in range(0, len(signals[0]), 640):
         if at == 2 * RATE:
             gate = next(stage for stage in chains[0] if isinstance(stage, NoiseGate))
             monkeypatch.setattr(type(gate), "process", None)
         blocks = np.stack([signal[at : at + 640] for signal in signals])
-        for out, given in zip(outs, batch.process(chains, blocks), strict=True):
+        for out, given in zip(outs, group.process(blocks), strict=True):
             out.append(given)
     for out, whole in zip(outs, alone, strict=True):
         np.testing.assert_array_equal(np.concatenate(out), whole, strict=True)
