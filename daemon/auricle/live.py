@@ -132,8 +132,8 @@ class Live:
         self._retry.due_s = time.monotonic()
 
     def due_s(self, now_s: float) -> float:
-        """One block after the last poll."""
-        return self._polled_s + self.stretch * self.block_s
+        """One block after the last poll, less what rounding may add: on a beat of that pace none is missed."""
+        return self._polled_s + self.stretch * self.block_s - 1e-6
 
     def poll(self, now_s: float) -> Iterator[Piece]:
         """The pieces that wait; starts, gives up and restarts the other side when it is time."""

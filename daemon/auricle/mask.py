@@ -8,6 +8,7 @@ summation gives the same bits, and so BLAS may choose its own. One product over 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,24 @@ _LONGEST = 32
 """Frames smoothed at once: the product over time grows with their square."""
 _BAND = 32
 """Bins that one product over frequency gives, at least: a wider band multiplies by more zeros."""
+
+
+@cache
+def _triangles(n_freq: int, n_past: int, n_ahead: int) -> tuple[Counts, Counts]:
+    """The weights over time and over frequency as matrices; one pair for all sources, so that it stays in the cache."""
+    taps = np.append(np.arange(1, n_past + 1), np.arange(n_past + 1, n_past - n_ahead, -1))
+    triangle = n_freq + 1 - np.abs(np.arange(-n_freq, n_freq + 1))
+    # The largest sum decides which type holds every sum exactly.
+    kind = np.dtype(np.float32 if int(triangle.sum()) * int(taps.sum()) < 2**24 else np.float64)
+    over_time = np.zeros((_LONGEST, n_past + n_ahead + _LONGEST), kind)
+    for row in range(_LONGEST):
+        over_time[row, row : row + len(taps)] = taps
+    band = max(_BAND, n_freq)
+    over_frequency = np.zeros((band + 2 * n_freq, band), kind)
+    for column in range(band):
+        over_frequency[column : column + len(triangle), column] = triangle
+    over_time.flags.writeable = over_frequency.flags.writeable = False
+    return over_time, over_frequency
 
 
 class MaskSmoother:
@@ -37,17 +56,10 @@ class MaskSmoother:
         self._reach = n_past + n_ahead
         full = (n_freq + 1) ** 2
         taps = np.append(np.arange(1, n_past + 1), np.arange(n_past + 1, n_past - n_ahead, -1))
-        # The largest sum decides which type holds every sum exactly.
-        self._type = np.dtype(np.float32 if full * int(taps.sum()) < 2**24 else np.float64)
-        self._over_time = np.zeros((_LONGEST, self._reach + _LONGEST), self._type)
-        for row in range(_LONGEST):
-            self._over_time[row, row : row + len(taps)] = taps
-        self._band = band = max(_BAND, n_freq)
-        self._bands = -(-n_bins // band)
-        self._over_frequency = np.zeros((band + 2 * n_freq, band), self._type)
-        triangle = n_freq + 1 - np.abs(np.arange(-n_freq, n_freq + 1))
-        for column in range(band):
-            self._over_frequency[column : column + len(triangle), column] = triangle
+        self._over_time, self._over_frequency = _triangles(n_freq, n_past, n_ahead)
+        self._type = self._over_time.dtype
+        self._band = self._over_frequency.shape[1]
+        self._bands = -(-n_bins // self._band)
         # What the weights of a row add up to when only its first n frames back exist: whole in the end.
         sums = [int(taps[max(0, n_past - back) :].sum()) for back in range(n_ahead, n_past)] + [int(taps.sum())]
         self._scales = (1.0 / (full * np.array(sums, np.float64))).astype(np.float32)[:, None]

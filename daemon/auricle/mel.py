@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from auricle import filters
@@ -37,19 +39,7 @@ class MelSpectrogram(RowStage):
         htk: bool = False,
         norm: str | None = "slaney",
     ) -> None:
-        bank = filters.mel(
-            sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, htk=htk, norm=norm
-        )
-        empty = np.flatnonzero(~bank.any(axis=1))
-        if len(empty):
-            raise ValueError(
-                f"mel band{'s' if len(empty) > 1 else ''} {', '.join(map(str, empty[:8]))} of {n_mels} hold no bin of "
-                f"{sample_rate / n_fft:g} Hz; use fewer n_mels, an n_fft above {n_fft}, or an fmin above {fmin:g}"
-            )
-        bins = np.flatnonzero(bank.any(axis=0))
-        self._bins = slice(int(bins[0]), int(bins[-1]) + 1)
-        self._basis = np.ascontiguousarray(bank[:, self._bins].T, np.float32)
-        self._at_once = _AT_ONCE if _blind_to_place(self._basis) else 1
+        self._bins, self._basis, self._at_once = _projection(sample_rate, n_fft, n_mels, fmin, fmax, htk, norm)
 
     def process(self, block: Block) -> Block:
         """Project a fixed number of frames at a time: a product over more or fewer would give other bits."""
@@ -58,6 +48,26 @@ class MelSpectrogram(RowStage):
             block = np.concatenate((block, np.zeros((short, n_bins), block.dtype)))
         rows: Block = np.matmul(block.reshape(-1, self._at_once, n_bins)[..., self._bins], self._basis)
         return rows.reshape(-1, rows.shape[-1])[:n]
+
+
+@cache
+def _projection(
+    sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, htk: bool, norm: str | None
+) -> tuple[slice, Block, int]:
+    """The bins that count, their weights ``(bins, n_mels)`` and how many frames to project at once; one for all
+    sources, so that it stays in the cache."""
+    bank = filters.mel(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, htk=htk, norm=norm)
+    empty = np.flatnonzero(~bank.any(axis=1))
+    if len(empty):
+        raise ValueError(
+            f"mel band{'s' if len(empty) > 1 else ''} {', '.join(map(str, empty[:8]))} of {n_mels} hold no bin of "
+            f"{sample_rate / n_fft:g} Hz; use fewer n_mels, an n_fft above {n_fft}, or an fmin above {fmin:g}"
+        )
+    bins = np.flatnonzero(bank.any(axis=0))
+    used = slice(int(bins[0]), int(bins[-1]) + 1)
+    basis = np.ascontiguousarray(bank[:, used].T, np.float32)
+    basis.flags.writeable = False
+    return used, basis, _AT_ONCE if _blind_to_place(basis) else 1
 
 
 def _blind_to_place(basis: Block) -> bool:

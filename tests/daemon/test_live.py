@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle import capture, clock
+from auricle.engine import TICK_S
 from auricle.live import Live
 from auricle.microphone import RecordFeed
 from auricle.poller import Feed
@@ -523,6 +525,14 @@ def test_a_stepped_system_clock_is_told(script: Script, monkeypatch: pytest.Monk
     assert found[0].state == "clock"
     assert "-3600.0" in found[0].detail
     assert script.polls() == []
+
+
+def test_on_a_beat_a_source_is_due_at_every_block(script: Script) -> None:
+    """Asked at a beat, a source of 40 ms is due at the fourth beat of 10 ms after it, wherever the clock stands."""
+    for beat in range(100_000, 10_000_000, 9_973):
+        list(script.poll(TICK_S * beat))
+        assert math.ceil(script.due_s(0.0) / TICK_S) == beat + 4
+        assert script.due_s(0.0) <= TICK_S * (beat + 4)
 
 
 def test_what_the_consumer_could_not_hear_is_lost(script: Script) -> None:
