@@ -90,6 +90,7 @@ class Lane:
         self._delivered_s: float | None = None
         self.waiting: Sound | None = None
         """Sound that was offered, for `heard` to come."""
+        self._failure = ""
         self.score_interval_s = 0.0
         """At most one score message in this time, however often the configuration wants one."""
 
@@ -180,13 +181,17 @@ class Lane:
 
     def fail(self, error: Exception) -> None:
         """Something went wrong with this source: its segment ends here, and the other sources hear on."""
-        log.error("%s: failed, the other sources go on", self.source.name, exc_info=error)
+        reason = f"{type(error).__name__}: {error}"
+        # The same again and again, at every try, would fill the log with one traceback.
+        level = logging.DEBUG if reason == self._failure else logging.ERROR
+        log.log(level, "%s: failed, the other sources go on", self.source.name, exc_info=error)
+        self._failure = reason
         self.waiting = None
         at = None
         if self._hearing:
             at = self.reporter.sample(self._samples)
             self._end("gap")
-        self.source.fail(f"{type(error).__name__}: {error}", at)
+        self.source.fail(reason, at)
 
     def close(self, cause: str = "stop") -> None:
         """End the open segment and its events."""
