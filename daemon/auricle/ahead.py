@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import deque
@@ -14,6 +15,8 @@ STUCK_S = 0.25
 """Work that takes longer may hang: what waits behind it is given a thread of its own."""
 IDLE_S = 10.0
 """A thread more than one that has had nothing to do for so long ends."""
+SETTLE_S = 0.5
+"""At the program's end work under way is waited for so long; what hangs is left behind."""
 
 
 class _Threads:
@@ -41,6 +44,11 @@ class _Threads:
             if self._work and busy:
                 self._begin()
 
+    def settle(self) -> None:
+        """Let what is under way come to its end: the interpreter must not be taken apart in the midst of it."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._work and not self._began_s, SETTLE_S)
+
     def _begin(self) -> None:
         self._threads += 1
         # A daemon thread: one that hangs must not keep the process from ending.
@@ -59,9 +67,12 @@ class _Threads:
             work()
             with self._changed:
                 del self._began_s[me]
+                if not self._work:
+                    self._changed.notify_all()
 
 
 _threads = _Threads()
+atexit.register(_threads.settle)
 
 
 class Ahead(Generic[T]):

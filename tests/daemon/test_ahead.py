@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -96,6 +98,25 @@ def test_who_hangs_holds_up_nobody() -> None:
     stuck[0].close()
     answer.set()
     assert [drawn(each) for each in stuck[1:]] == [[1], [1]]
+
+
+@pytest.mark.parametrize("work", ["threading.Event().wait()", "os.write(1, b'x'); time.sleep(0.2); os.write(1, b'y')"])
+def test_a_program_ends_whatever_its_reading_does(work: str) -> None:
+    """What takes its time is let finish, what hangs is left; either way the program ends, soon and in order."""
+    code = f"""
+import os, threading, time
+from auricle.ahead import Ahead
+def items():
+    {work}
+    yield 1
+ahead = Ahead(items(), 4)
+time.sleep(0.05)
+"""
+    began_s = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout in (b"", b"xy")
+    assert time.monotonic() - began_s < 10
 
 
 def test_a_closed_generator_is_closed() -> None:
