@@ -27,7 +27,7 @@ while True:
 # The daemon, with two faults to be switched on by files: a pipeline that hangs, and a source that gives nothing more.
 BROKEN = """
 import pathlib, sys, time
-from auricle import cli, recording
+from auricle import recording, start
 
 flags = pathlib.Path("/run/auricle")
 poll = recording.Recordings.poll
@@ -41,7 +41,7 @@ def broken(self, now_s):
 
 recording.Recordings.poll = broken
 sys.argv[0] = "auricle"
-cli.main()
+start.main()
 """
 
 PROBE = """

@@ -24,7 +24,7 @@ from sounds import RATE, varied
 # The daemon with a pipeline that is three times slower than the sound while a file is there, and less patience.
 SLOW = """
 import pathlib, sys, time
-from auricle import cli, lane, load
+from auricle import lane, load, start
 
 flag = pathlib.Path(sys.argv.pop(1))
 process = lane.Lane._process
@@ -38,7 +38,7 @@ lane.Lane._process = slowly
 lane.Lane.offer = lambda self, piece: self.take(piece)
 load.CALM_FOR_S = 0.3
 sys.argv[0] = "auricle"
-cli.main()
+start.main()
 """
 
 
