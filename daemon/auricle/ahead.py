@@ -111,8 +111,8 @@ class Ahead(Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Whether `get` has given everything."""
-        return self._ended and not self._made
+        """Whether `get` has given everything, a failure too."""
+        return self._ended and not self._made and self._error is None
 
     def close(self) -> None:
         """Make nothing more."""
@@ -127,11 +127,10 @@ class Ahead(Generic[T]):
     def _make(self) -> None:
         try:
             while len(self._made) < self._most and not self._unwanted and not self._ended:
-                for item in self._items:
-                    self._made.append(item)
-                    break
-                else:
+                if (item := next(self._items, None)) is None:
                     self._ended = True
+                else:
+                    self._made.append(item)
             if self._unwanted:
                 self._items.close()
         except Exception as error:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from auricle import __version__, config_cli, start
-
-if TYPE_CHECKING:
-    from auricle.config import Config
 
 app = typer.Typer(
     name="auricle",
@@ -34,14 +31,6 @@ Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Recordings:
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output.")]
 Endpoint = Annotated[str | None, typer.Option(help="Where the daemon publishes; publish.endpoint unless told.")]
 Query = Annotated[str | None, typer.Option("--endpoint", help="Where the daemon answers; publish.query unless told.")]
-
-
-def _config(path: Path | None, model: str | None = None, *, without: Path | None = None, **overrides: object) -> Config:
-    from auricle import config
-
-    given = {"model": model, **overrides}
-    told = {key: value for key, value in given.items() if value is not None}
-    return config.load(path, overrides=told, without=without)
 
 
 @app.callback(invoke_without_command=True)
@@ -74,7 +63,7 @@ def replay(
     from auricle import bundle, logs
     from auricle import replay as replays
 
-    cfg = _config(config, model)
+    cfg = start.load(config, model)
     logs.set_up(cfg.log, least="warning")
     options = replays.Options(
         speed=replays.parse_speed(speed),
@@ -92,7 +81,7 @@ def classify(paths: Paths, json: Json = False, config: ConfigFile = None, model:
     from auricle import bundle
     from auricle import classify as classifies
 
-    cfg = _config(config, model)
+    cfg = start.load(config, model)
     raise typer.Exit(classifies.classify(paths, cfg, bundle.load(cfg.model, cfg.models_dir), json=json))
 
 
@@ -108,7 +97,7 @@ def listen(
     """Subscribe to a running daemon and show what it says."""
     from auricle import listen as listens
 
-    raise typer.Exit(listens.listen(endpoint or _config(config).publish.endpoint, topics or [""], json=json))
+    raise typer.Exit(listens.listen(endpoint or start.load(config).publish.endpoint, topics or [""], json=json))
 
 
 @app.command()
@@ -116,7 +105,7 @@ def status(query: Query = None, json: Json = False, config: ConfigFile = None) -
     """Ask the daemon whether it hears: exit 0 if so, 1 if not all is well, 69 if there is none."""
     from auricle import status as statuses
 
-    raise typer.Exit(statuses.print_status(query or _config(config).publish.query, json=json))
+    raise typer.Exit(statuses.print_status(query or start.load(config).publish.query, json=json))
 
 
 @app.command()
@@ -132,7 +121,7 @@ def events(
     """Ask the daemon for the events of the past."""
     from auricle import events as past
 
-    endpoint = query or _config(config).publish.query
+    endpoint = query or start.load(config).publish.query
     raise typer.Exit(past.print_events(endpoint, since=since, label=label, source=source, json=json, as_csv=csv))
 
 
@@ -147,7 +136,7 @@ def mark(
     """Mark this moment in the daemon's stream and history."""
     from auricle import status as statuses
 
-    raise typer.Exit(statuses.mark(query or _config(config).publish.query, text, label=label, source=source))
+    raise typer.Exit(statuses.mark(query or start.load(config).publish.query, text, label=label, source=source))
 
 
 @app.command()
@@ -185,7 +174,7 @@ def bench(
     from auricle import bench as benches
     from auricle import bundle, logs
 
-    cfg = _config(config, model)
+    cfg = start.load(config, model)
     logs.set_up(cfg.log, least="error")
     raise typer.Exit(benches.bench(cfg, bundle.load(cfg.model, cfg.models_dir), seconds=seconds, json=json))
 
@@ -215,7 +204,7 @@ def evaluate(
     from auricle import bundle
     from auricle import evaluate as evaluates
 
-    cfg = _config(config, model)
+    cfg = start.load(config, model)
     opened = bundle.load(cfg.model, cfg.models_dir)
     code = evaluates.command(
         paths or (),
@@ -257,7 +246,7 @@ def tune(
     from auricle import bundle
     from auricle import tune as tunes
 
-    cfg = _config(config, model, without=tunes.fragment_beside(config))
+    cfg = start.load(config, model, without=tunes.fragment_beside(config))
     opened = bundle.load(cfg.model, cfg.models_dir)
     code = tunes.command(
         paths or (),
@@ -356,7 +345,7 @@ def doctor(json: Json = False, config: ConfigFile = None) -> None:
     """Look this machine over: each line is ok, or says what to do; exit 1 if something is to be mended."""
     from auricle import doctor as doctors
 
-    raise typer.Exit(doctors.doctor(lambda: _config(config), as_json=json))
+    raise typer.Exit(doctors.doctor(lambda: start.load(config), as_json=json))
 
 
 @app.command()
@@ -364,4 +353,4 @@ def models(json: Json = False, config: ConfigFile = None) -> None:
     """List the models that can be used by name."""
     from auricle import catalogue
 
-    raise typer.Exit(catalogue.print_models(_config(config).models_dir, json=json))
+    raise typer.Exit(catalogue.print_models(start.load(config).models_dir, json=json))

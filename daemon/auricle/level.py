@@ -61,6 +61,6 @@ class Level:
 def _levels(rows: Block) -> Block:
     *shape, hop = rows.shape
     energies = np.matmul(rows[..., None, :], rows[..., :, None]).ravel().tolist()
-    # For the few decisions of a block this takes less than three calls into numpy.
+    # A block holds few decisions: plain arithmetic in place of three more calls into numpy.
     levels = [10.0 * math.log10(max(energy / hop, _FLOOR)) for energy in energies]
     return np.array(levels, np.float32).reshape(shape)

@@ -24,7 +24,7 @@ _BAND = 32
 
 @cache
 def _triangles(n_freq: int, n_past: int, n_ahead: int) -> tuple[Counts, Counts]:
-    """The weights over time and over frequency as matrices; one pair for all sources, so that it stays in the cache."""
+    """The weights over time and over frequency as matrices; one pair for all sources."""
     taps = np.append(np.arange(1, n_past + 1), np.arange(n_past + 1, n_past - n_ahead, -1))
     triangle = n_freq + 1 - np.abs(np.arange(-n_freq, n_freq + 1))
     # The largest sum decides which type holds every sum exactly.

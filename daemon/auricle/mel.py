@@ -54,8 +54,8 @@ class MelSpectrogram(RowStage):
 def _projection(
     sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, htk: bool, norm: str | None
 ) -> tuple[slice, Block, int]:
-    """The bins that count, their weights ``(bins, n_mels)`` and how many frames to project at once; one for all
-    sources, so that it stays in the cache."""
+    """The bins that count, their weights ``(bins, n_mels)`` and how many frames to project at once; shared by all
+    sources."""
     bank = filters.mel(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, htk=htk, norm=norm)
     empty = np.flatnonzero(~bank.any(axis=1))
     if len(empty):
@@ -72,7 +72,8 @@ def _projection(
 
 def _blind_to_place(basis: Block) -> bool:
     """Whether this machine's BLAS gives a frame the same bits wherever it stands among those projected at once."""
-    frames = np.random.default_rng(0).random((_AT_ONCE, len(basis)), np.float32)
+    # Irregular enough; numpy's generators would be loaded at every start for this alone.
+    frames = np.sin(np.arange(_AT_ONCE * len(basis), dtype=np.float32) ** 2).reshape(_AT_ONCE, -1)
     product = frames @ basis
     alone = np.zeros_like(frames)
     alone[-1] = frames[0]

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # numpy's BLAS would otherwise start a thread a core; set before anything loads numpy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -13,6 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from auricle import allocator
 from auricle.errors import AuricleError
+
+if TYPE_CHECKING:
+    from auricle.config import Config
 
 OPTIONS = {"--config": "config", "-c": "config", "--model": "model"}
 """Of `auricle run`."""
@@ -28,15 +32,20 @@ def run(config: Path | None, model: str | None) -> int:
     Raises:
         AuricleError: something cannot be as configured.
     """
-    from auricle import config as configs
     from auricle import logs, service
 
-    def load() -> configs.Config:
-        return configs.load(config, overrides={} if model is None else {"model": model})
-
-    cfg = load()
+    cfg = load(config, model)
     logs.set_up(cfg.log)
-    return service.run(cfg, load)
+    return service.run(cfg, lambda: load(config, model))
+
+
+def load(path: Path | None, model: str | None = None, *, without: Path | None = None, **overrides: object) -> Config:
+    """The configuration, with what the command line says over it where it says something."""
+    from auricle import config
+
+    given = {"model": model, **overrides}
+    told = {key: value for key, value in given.items() if value is not None}
+    return config.load(path, overrides=told, without=without)
 
 
 def main() -> None:

@@ -82,6 +82,21 @@ def test_a_failure_comes_in_its_turn() -> None:
     assert ahead.ended
 
 
+def test_not_everything_is_given_while_a_failure_is_not() -> None:
+    """A generator that fails before anybody asks has not ended until its failure was given."""
+
+    def items() -> Generator[int]:
+        yield from ()
+        raise ValueError("nothing at all")
+
+    ahead = Ahead(items(), 8)
+    until(lambda: not ahead._making)
+    assert not ahead.ended
+    with pytest.raises(ValueError, match="nothing at all"):
+        ahead.get()
+    assert ahead.ended
+
+
 def test_who_hangs_holds_up_nobody() -> None:
     """With three generators that hang, others give everything, and asking takes no time; closing does not wait."""
     answer = threading.Event()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import laws
+from auricle import mel
 from auricle.cens import ChromaCens
 from auricle.chroma import ChromaStft
 from auricle.cqt import ChromaCqt, HalfRate
@@ -148,6 +149,21 @@ def test_a_spectrum_is_numpys(n_fft: int) -> None:
     frames = np.random.default_rng(1).standard_normal((9, n_fft)).astype(np.float32)
     expected = np.fft.rfft(frames * taper(n_fft).astype(np.float32)).astype(np.complex64)
     np.testing.assert_array_equal(Spectrum(n_fft).process(frames), expected, strict=True)
+
+
+def test_where_a_frames_place_counts_frames_are_projected_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a BLAS that gives other bits at other places the mel bands are the same to rounding, and obey the laws."""
+    power = np.random.default_rng(2).random((45, 257)).astype(np.float32)
+    expected = MelSpectrogram(sample_rate=16_000, n_fft=512, n_mels=37).process(power)
+    monkeypatch.setattr(mel, "_blind_to_place", lambda basis: False)
+    monkeypatch.setattr(mel, "_projection", mel._projection.__wrapped__)  # what was found before is not asked again
+
+    def make() -> MelSpectrogram:
+        return MelSpectrogram(sample_rate=16_000, n_fft=512, n_mels=37)
+
+    assert make()._at_once == 1
+    np.testing.assert_allclose(make().process(power), expected, rtol=1e-5)
+    laws.hold(make, power, [1, 0, 3, 7, 20])
 
 
 def test_what_features_share_is_computed_once() -> None:

@@ -136,6 +136,15 @@ def kinds(pieces: list[Piece]) -> list[str]:
     return found
 
 
+def comes_back(script: Script, after_s: float) -> Gap:
+    """The first sound after a loss: found, the gap, and a new segment; the gap."""
+    script.passes(after_s)
+    script.polls()
+    script.sounds(100)
+    assert kinds(script.polls()) == ["found", "Gap", "Segment", "Sound"]
+    return next(piece for piece in script.pieces if isinstance(piece, Gap))
+
+
 def held(pieces: list[Piece], heard: int, lost: int) -> None:
     """Hold the order of pieces, and every sample's place, against the totals."""
     at, inside = 0, False
@@ -234,11 +243,7 @@ def test_a_death_is_told_at_once_and_its_gap_at_the_return(script: Script) -> No
     script.polls()
     script.dies()
     assert kinds(script.polls()) == ["End", "lost"]
-    script.passes(1.7)
-    script.polls()
-    script.sounds(100)
-    assert kinds(script.polls()) == ["found", "Gap", "Segment", "Sound"]
-    gap = next(piece for piece in script.pieces if isinstance(piece, Gap))
+    gap = comes_back(script, 1.7)
     assert (gap.start, gap.samples, gap.cause, gap.estimated) == (300, 1700, "lost", True)
     held(script.pieces, 400, 1700)
 
@@ -547,11 +552,7 @@ def test_what_the_consumer_could_not_hear_is_lost(script: Script) -> None:
     assert isinstance(status, Status)
     assert (status.state, status.detail) == ("lost", "RuntimeError: a mistake")
     assert not script.running
-    script.passes(1.6)
-    script.polls()
-    script.sounds(100)
-    assert kinds(script.polls()) == ["found", "Gap", "Segment", "Sound"]
-    gap = next(piece for piece in script.pieces if isinstance(piece, Gap))
+    gap = comes_back(script, 1.6)
     assert (gap.start, gap.samples, gap.cause, gap.estimated) == (350, 1650, "lost", True)
     counters = script.counters()
     assert (counters.heard, counters.lost) == (450, 1650)
