@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from auricle import allocator
 from auricle.errors import AuricleError
+from auricle.service import allocator
 
 if TYPE_CHECKING:
     from auricle.config import Config
@@ -32,11 +32,11 @@ def run(config: Path | None, model: str | None) -> int:
     Raises:
         AuricleError: something cannot be as configured.
     """
-    from auricle import logs, service
+    from auricle.service import life, logs
 
     cfg = load(config, model)
     logs.set_up(cfg.log)
-    return service.run(cfg, lambda: load(config, model))
+    return life.run(cfg, lambda: load(config, model))
 
 
 def load(path: Path | None, model: str | None = None, *, without: Path | None = None, **overrides: object) -> Config:
@@ -55,7 +55,7 @@ def main() -> None:
         if (options := _plain(sys.argv[1:])) is not None:
             path = options.get("config")
             sys.exit(run(None if path is None else Path(path), options.get("model")))
-        from auricle.cli import app
+        from auricle.commands.cli import app
 
         app(standalone_mode=True)
     except AuricleError as e:

@@ -11,17 +11,20 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from auricle import bundle as bundles
 from auricle import config
 from auricle.errors import ConfigError
-from auricle_build import alarms, evaluate, export, graph, lags, quantise, recipe, training
-from auricle_build.alarms import Quiet
-from auricle_build.batches import Batches
-from auricle_build.evaluate import Judgement
-from auricle_build.network import Geometry, Network
-from auricle_build.quantise import Quantised
+from auricle.model import bundle as bundles
+from auricle_build import export, recipe
+from auricle_build.int8 import graph, quantise
+from auricle_build.int8.quantise import Quantised
+from auricle_build.judge import alarms, evaluate, lags
+from auricle_build.judge.alarms import Quiet
+from auricle_build.judge.evaluate import Judgement
+from auricle_build.learn import training
+from auricle_build.learn.batches import Batches
+from auricle_build.learn.network import Geometry, Network
+from auricle_build.material.rows import Features, Rows
 from auricle_build.recipe import Loaded
-from auricle_build.rows import Features, Rows
 
 INPUT_DB = (-98.0, 29.5)  # a grid of exactly half a decibel
 

@@ -15,7 +15,7 @@ from auricle import __version__
 from auricle.errors import AuricleError, ConfigError
 
 if TYPE_CHECKING:
-    from auricle_build.training import Progress
+    from auricle_build.learn.training import Progress
 
 app = typer.Typer(
     name="auricle-build",
@@ -99,7 +99,7 @@ def train(
     """Train a recipe, quantise it and write the bundle; an interrupted run goes on where it was."""
     rec = _recipe(config)
     if rec["network"].get("kind") == "classic":
-        from auricle_build import classic
+        from auricle_build.reports import classic
 
         if out is not None:
             raise ConfigError(["--out: classic is trained to be judged, not shipped; leave it out"])
@@ -116,7 +116,7 @@ def train(
             )
         return
     from auricle_build import build
-    from auricle_build import crossval as crossvalidation
+    from auricle_build.reports import crossval as crossvalidation
 
     tag = "".join(f"-without-{fold}" for fold in hold_out or [])
     folder = runs / f"{rec['name']}{tag}"
@@ -157,8 +157,8 @@ def crossval(
     threads: Threads = 2,
 ) -> None:
     """Train and judge fold by fold, and write one report: Markdown with pictures."""
-    from auricle import bundle
-    from auricle_build import crossval as crossvalidation
+    from auricle.model import bundle
+    from auricle_build.reports import crossval as crossvalidation
 
     rec = _recipe(config)
     live = _Live()
@@ -187,8 +187,8 @@ def gate_report(
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("docs"),
 ) -> None:
     """Judge a model in real noise with and without the noise gate, and write the report."""
-    from auricle import bundle
-    from auricle_build import gate_report as gates
+    from auricle.model import bundle
+    from auricle_build.reports import gate_report as gates
 
     live = _Live()
     with live.bars:
@@ -218,7 +218,7 @@ def scenes(
     seed: Annotated[int, typer.Option("--seed")] = 1,
 ) -> None:
     """Make long recordings with exact truth from clips that a model was not trained on."""
-    from auricle_build import scenes as composing
+    from auricle_build.material import scenes as composing
 
     rec = _recipe(config)
     plan = composing.Plan(60 * minutes, int(rec["front_end"]["sample_rate"]), snr, every)
@@ -251,8 +251,8 @@ def thresholds(
     """Tune the thresholds and minimum durations that a bundle ships with, measure its lags; write all into its card."""
     import yaml
 
-    from auricle import bundle as bundles
-    from auricle_build import thresholds as tuning
+    from auricle.model import bundle as bundles
+    from auricle_build.judge import thresholds as tuning
 
     if len(judges) != len(scenes):
         raise ConfigError([f"thresholds: {len(judges)} judges and {len(scenes)} folders of scenes; give one for each"])

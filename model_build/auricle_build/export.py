@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import yaml
 
-from auricle.bundle import Affine, load, quantise
 from auricle.errors import ModelError
-from auricle_build import golden, graph
-from auricle_build.clips import Clip
-from auricle_build.evaluate import Judgement
-from auricle_build.network import geometry
-from auricle_build.quantise import Affine as Grid
-from auricle_build.quantise import Quantised
+from auricle.model.bundle import Affine, load, quantise
+from auricle_build.int8 import golden, graph
+from auricle_build.int8.quantise import Affine as Grid
+from auricle_build.int8.quantise import Quantised
+from auricle_build.judge.evaluate import Judgement
+from auricle_build.learn.network import geometry
+from auricle_build.material.clips import Clip
 
 GOLDEN_WINDOWS = 8
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from auricle.errors import ConfigError
 from auricle.features import front_end
-from auricle_build import clips as clipping
-from auricle_build.batches import Material
-from auricle_build.clips import Clip
-from auricle_build.network import Geometry, Op, geometry, plan
-from auricle_build.rows import Features, Progress, Rows, load_all
-from auricle_build.teacher import taught_by
+from auricle_build.learn.batches import Material
+from auricle_build.learn.network import Geometry, Op, geometry, plan
+from auricle_build.learn.teacher import taught_by
+from auricle_build.material import clips as clipping
+from auricle_build.material.clips import Clip
+from auricle_build.material.rows import Features, Progress, Rows, load_all
 
 NEEDED = ("name", "labels", "front_end", "data", "batch", "network", "schedule", "seed")
 

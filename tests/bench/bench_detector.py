@@ -19,10 +19,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from auricle import budget, bundle, config, scoring
-from auricle.evaluate import Heard, evaluate, gather
-from auricle.hearing import Hearer, Hearing
-from auricle.tune import tune
+from auricle import config
+from auricle.hearing.hearer import Hearer, Hearing
+from auricle.judge import budget, scoring
+from auricle.judge.evaluate import Heard, evaluate, gather
+from auricle.judge.tune import tune
+from auricle.model import bundle
 
 PIECE_S = 30.0
 HALVINGS = 20

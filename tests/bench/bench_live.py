@@ -29,8 +29,10 @@ import soundfile
 import soxr
 import zmq
 
-from auricle import allocator, bundle, config
-from auricle.ear import Ear
+from auricle import config
+from auricle.hearing.ear import Ear
+from auricle.model import bundle
+from auricle.service import allocator
 
 RATE, HOP_MS = 16_000, 40
 GATE = {"AURICLE__GATE__ENABLED": "on", "AURICLE__DECISION__HOP_MS": str(HOP_MS)}

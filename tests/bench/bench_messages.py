@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import zmq
 
-from auricle import bundle
-from auricle.decision import Change
-from auricle.journal import Journal
-from auricle.publisher import Outlet, Publisher, Socket
-from auricle.reporter import Reporter
-from auricle.source import NominalClock, Segment
-from auricle.store import Store
+from auricle.capture.source import NominalClock, Segment
+from auricle.hearing.decision import Change
+from auricle.hearing.reporter import Reporter
+from auricle.model import bundle
+from auricle.publish.journal import Journal
+from auricle.publish.publisher import Outlet, Publisher, Socket
+from auricle.publish.store import Store
 
 ROUNDS, EACH = 7, 2000
 SUBSCRIBERS, PROCESSES, SENT, PACE_S = 100, 4, 400, 0.01

@@ -30,13 +30,16 @@ from pymicro_wakeword import Model as MicroModel
 from pyopen_wakeword import Model as OpenModel
 from pyopen_wakeword import OpenWakeWord, OpenWakeWordFeatures
 
-from auricle import allocator, bundle, config, pipeline
-from auricle.bundle import Network, quantise
-from auricle.classifier import classifier, window_classifier
-from auricle.lane import Lane
-from auricle.publisher import Publisher
-from auricle.recording import Recordings
-from auricle.source import NominalClock, Segment, Sound
+from auricle import config
+from auricle.capture.recording import Recordings
+from auricle.capture.source import NominalClock, Segment, Sound
+from auricle.hearing import pipeline
+from auricle.hearing.lane import Lane
+from auricle.model import bundle
+from auricle.model.bundle import Network, quantise
+from auricle.model.classifier import classifier, window_classifier
+from auricle.publish.publisher import Publisher
+from auricle.service import allocator
 
 RATE, HOP_MS = 16_000, 40
 ROUNDS = 7

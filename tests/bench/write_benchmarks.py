@@ -32,7 +32,7 @@ def _processor() -> str:
 
 
 def _stages() -> list[str]:
-    code = "from auricle.cli import app; app(['bench', '--json'], standalone_mode=False)"
+    code = "from auricle.commands.cli import app; app(['bench', '--json'], standalone_mode=False)"
     environ = "import os; os.environ.update(AURICLE__GATE__ENABLED='on', AURICLE__DECISION__HOP_MS='40'); "
     lines = [json.loads(line) for line in _on_own_core(environ + code).splitlines()]
     stages = [line for line in lines if line["measure"] == "stage"]

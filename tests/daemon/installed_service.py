@@ -27,7 +27,8 @@ while True:
 # The daemon, with two faults to be switched on by files: a pipeline that hangs, and a source that gives nothing more.
 BROKEN = """
 import pathlib, sys, time
-from auricle import recording, start
+from auricle import start
+from auricle.capture import recording
 
 flags = pathlib.Path("/run/auricle")
 poll = recording.Recordings.poll

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from auricle.stage import Block, Stage, count_out
+from auricle.stages.stage import Block, Stage, count_out
 
 
 class Learner(Stage, Protocol):

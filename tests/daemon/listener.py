@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.live import Live
-from auricle.microphone import Microphone
-from auricle.poller import Poller
-from auricle.source import End, Gap, Piece, Segment, Sound, Status
+from auricle.capture.live import Live
+from auricle.capture.microphone import Microphone
+from auricle.capture.poller import Poller
+from auricle.capture.source import End, Gap, Piece, Segment, Sound, Status
 
 RATE = 16000
 
 FAKES = """if True:
     import json, os, signal, sys, time
-    from auricle import capture
+    from auricle.capture import child as capture
     os.set_blocking(1, False)
     RATE = 16000
     def hello(channels=1):

@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 import yaml
 
-from auricle import bundle, config, logs
-from auricle.lane import Lane
-from auricle.poller import Poller
-from auricle.publisher import Publisher
-from auricle.reload import Reload, load_models
-from auricle.roster import Roster
-from auricle.state import Learned
-from auricle.synth import scene
+from auricle import config
+from auricle.capture.poller import Poller
+from auricle.commands.synth import scene
+from auricle.hearing.lane import Lane
+from auricle.model import bundle
+from auricle.publish.publisher import Publisher
+from auricle.service import logs
+from auricle.service.reload import Reload, load_models
+from auricle.service.roster import Roster
+from auricle.service.state import Learned
 from sounds import RATE, varied, write
 
 

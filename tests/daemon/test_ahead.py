@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
-from auricle import bundle, config, engine
-from auricle import recording as recordings
-from auricle.ahead import Ahead
-from auricle.lane import Lane
-from auricle.publisher import Publisher
-from auricle.recording import Recordings
+from auricle import config
+from auricle.capture import recording as recordings
+from auricle.capture.ahead import Ahead
+from auricle.capture.recording import Recordings
+from auricle.hearing import engine
+from auricle.hearing.lane import Lane
+from auricle.model import bundle
+from auricle.publish.publisher import Publisher
 from sounds import RATE, varied, write
 
 
@@ -120,7 +122,7 @@ def test_a_program_ends_whatever_its_reading_does(work: str) -> None:
     """What takes its time is let finish, what hangs is left; either way the program ends, soon and in order."""
     code = f"""
 import os, threading, time
-from auricle.ahead import Ahead
+from auricle.capture.ahead import Ahead
 def items():
     {work}
     yield 1

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from auricle import bench, bundle, config
+from auricle import config
+from auricle.commands import bench
+from auricle.model import bundle
 
 
 def _measured(capsys: pytest.CaptureFixture[str], **overrides: object) -> list[dict[str, object]]:

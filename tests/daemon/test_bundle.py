@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import yaml
 
-from auricle import bundle, litert
-from auricle.bundle import Affine, quantise
 from auricle.errors import ModelError
+from auricle.model import bundle, litert
+from auricle.model.bundle import Affine, quantise
 
 
 @pytest.fixture

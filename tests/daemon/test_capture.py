@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auricle import capture
-from auricle.capture import Refused, find, stable
-from auricle.poller import Poller
-from auricle.source import Gap, Segment, Sound, Status
+from auricle.capture import child as capture
+from auricle.capture.child import Refused, find, stable
+from auricle.capture.poller import Poller
+from auricle.capture.source import Gap, Segment, Sound, Status
 from listener import Hearing, listen, scripted
 
 pytestmark = pytest.mark.alone
@@ -89,7 +89,7 @@ def test_a_full_pipe_drops_whole_records_and_never_blocks() -> None:
     """Nobody reads: the child goes on. What is read later is whole records, and their indices tell what is missing."""
     code = """if True:
         import os, sys
-        from auricle import capture
+        from auricle.capture import child as capture
         os.set_blocking(1, False)
         payload = bytes(3200)
         sent = [capture.send(capture.PCM, payload, index=800 * i) for i in range(1000)]
@@ -116,7 +116,7 @@ def test_records_fit_into_one_write() -> None:
 
 def test_the_child_needs_little() -> None:
     """Neither numpy nor anything else that is slow to import, nor PortAudio before it is asked for."""
-    code = "import sys, auricle.capture; print('numpy' in sys.modules, 'sounddevice' in sys.modules, len(sys.modules))"
+    code = "import auricle.capture.child, sys; m = sys.modules; print('numpy' in m, 'sounddevice' in m, len(m))"
     process = child(code, stdout=subprocess.PIPE)
     numpy, sounddevice, modules = process.communicate(timeout=30)[0].split()
     assert (numpy, sounddevice) == (b"False", b"False")
@@ -277,7 +277,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     """When the parent is killed, the child ends though its main thread hangs."""
     code = """if True:
         import os, sys, threading, time
-        from auricle import capture
+        from auricle.capture import child as capture
         threading.Thread(target=capture._end_with_parent, daemon=True).start()
         print(os.getpid(), flush=True)
         time.sleep(600)
@@ -307,7 +307,9 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
 def test_what_portaudio_lacks_is_said_in_one_line(module: str, reason: str, tmp_path: Path) -> None:
     """Without the package or the library: a record with the reason for the parent, a line on stderr for a person."""
     (tmp_path / "sounddevice.py").write_text(module)
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from auricle import capture; sys.exit(capture.main())"
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from auricle.capture import child; sys.exit(child.main())"
+    )
     wanted = json.dumps({"device": "default", "channel": "mix", "rates": [RATE]})
     process = child(code, wanted, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin is not None

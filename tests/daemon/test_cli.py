@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from auricle import bundle
+from auricle.model import bundle
 from sounds import varied, write
 
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from auricle import client as module
-from auricle.backlog import Backlog
 from auricle.client import (
     AskSnapshot,
     AskStatus,
@@ -28,11 +26,13 @@ from auricle.client import (
     Snapshot,
     Status,
     ask,
-    from_here,
 )
+from auricle.client import client as module
+from auricle.client.backlog import Backlog
+from auricle.client.client import from_here
 from auricle.errors import EndpointError, NoDaemonError
 from auricle.messages import AnyMessage
-from auricle.topics import topic_of
+from auricle.messages.topics import topic_of
 from wire import Daemon, daemon, pump
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auricle import clock
-from auricle.clock import CaptureClock
+from auricle.capture import clock
+from auricle.capture.clock import CaptureClock
 
 START_NS = 5_000_000_000_000
 

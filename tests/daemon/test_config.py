@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from auricle import config_layers
 from auricle.config import Config, Rule, load
-from auricle.config_diff import diff
-from auricle.config_keys import REQUIRED, Key, keys_of
-from auricle.config_read import check_labels
-from auricle.config_tree import DEFAULT, from_object
+from auricle.config import layers as config_layers
+from auricle.config.diff import diff
+from auricle.config.keys import REQUIRED, Key, keys_of
+from auricle.config.read import check_labels
+from auricle.config.tree import DEFAULT, from_object
 from auricle.errors import ConfigError
 
 

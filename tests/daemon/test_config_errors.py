@@ -12,8 +12,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auricle import config_layers, config_tree
 from auricle.config import Config, load
+from auricle.config import layers as config_layers
+from auricle.config import tree as config_tree
 from auricle.errors import EXIT_CONFIG, ConfigError
 
 

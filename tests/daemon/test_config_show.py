@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from auricle import config_layers, config_show
+from auricle.commands.config import app
 from auricle.config import Config, load
-from auricle.config_cli import app
-from auricle.config_keys import keys_of, values
+from auricle.config import layers as config_layers
+from auricle.config import show as config_show
+from auricle.config.keys import keys_of, values
 from auricle.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

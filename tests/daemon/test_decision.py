@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auricle.decision import Change, Detector, Rule
+from auricle.hearing.decision import Change, Detector, Rule
 
 RULE = Rule(threshold=0.5, hysteresis=0.1, min_duration_samples=0, refractory_samples=0)
 SPAN, HOP = 1000, 100

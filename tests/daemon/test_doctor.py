@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import zmq
 
-from auricle import doctor
+from auricle.commands import doctor
 from sounds import varied, write
 
 

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from auricle import bundle, config, truth
-from auricle import evaluate as evaluates
-from auricle.cli import app
+from auricle import config
+from auricle.capture.recording import Recordings
+from auricle.commands.cli import app
+from auricle.commands.synth import scene
 from auricle.errors import ConfigError, UsageError
-from auricle.evaluate import Heard
-from auricle.hearing import Hearer, Hearing
-from auricle.lane import Lane
-from auricle.publisher import Publisher
-from auricle.recording import Recordings
+from auricle.hearing.hearer import Hearer, Hearing
+from auricle.hearing.lane import Lane
+from auricle.judge import evaluate as evaluates
+from auricle.judge import truth
+from auricle.judge.evaluate import Heard
+from auricle.judge.truth import Event
+from auricle.model import bundle
+from auricle.publish.publisher import Publisher
 from auricle.start import main
-from auricle.synth import scene
-from auricle.truth import Event
 from sounds import RATE, varied, write
 
 

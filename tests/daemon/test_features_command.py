@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import sounds
+from auricle.commands.features import features_file
+from auricle.commands.noise import noise_of_file, record_noise
 from auricle.errors import AudioError, AuricleError, UsageError
 from auricle.features import extract
-from auricle.features_command import features_file
 from auricle.gate import NoiseGate
-from auricle.noise import load_profile
-from auricle.noise_command import noise_of_file, record_noise
+from auricle.gate.noise import load_profile
 
 
 def test_features_are_written_with_their_times(tmp_path: Path) -> None:

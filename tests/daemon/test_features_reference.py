@@ -13,10 +13,10 @@ import soxr
 from numpy.typing import NDArray
 
 import sounds
-from auricle import filters, wavelets
-from auricle.cens import ChromaCens
-from auricle.features import extract, front_end
-from auricle.pcen import Pcen
+from auricle.features import extract, front_end, wavelets
+from auricle.features.cens import ChromaCens
+from auricle.features.pcen import Pcen
+from auricle.stages import filters
 
 RATE = 22_050
 

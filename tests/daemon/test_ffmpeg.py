@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import rtspserver
-from auricle.ffmpeg import Ffmpeg, shown
-from auricle.poller import Poller
-from auricle.source import Gap, Segment, Status
+from auricle.capture.ffmpeg import Ffmpeg, shown
+from auricle.capture.poller import Poller
+from auricle.capture.source import Gap, Segment, Status
 from listener import Hearing
 from rtspserver import RtspServer
 from soundserver import write_wav

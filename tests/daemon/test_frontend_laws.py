@@ -11,19 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import laws
-from auricle import mel
-from auricle.cens import ChromaCens
-from auricle.chroma import ChromaStft
-from auricle.cqt import ChromaCqt, HalfRate
-from auricle.features import extract, front_end
+from auricle.features import extract, front_end, mel
+from auricle.features.cens import ChromaCens
+from auricle.features.chroma import ChromaStft
+from auricle.features.cqt import ChromaCqt, HalfRate
+from auricle.features.mel import LogMel, MelSpectrogram
+from auricle.features.mfcc import Delta, Mfcc
+from auricle.features.pcen import Pcen
+from auricle.features.stack import Stack
 from auricle.gate import NoiseGate
-from auricle.mel import LogMel, MelSpectrogram
-from auricle.mfcc import Delta, Mfcc
-from auricle.overlap import OverlapAdd
-from auricle.pcen import Pcen
-from auricle.spectrum import Power, Root, Spectrum, taper
-from auricle.stack import Stack
-from auricle.stage import Pipeline, Slices, Stage
+from auricle.gate.overlap import OverlapAdd
+from auricle.stages.spectrum import Power, Root, Spectrum, taper
+from auricle.stages.stage import Pipeline, Slices, Stage
 
 RATE = 16_000
 RNG = np.random.default_rng(20)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from auricle.errors import AudioError
 from auricle.features import front_end
 from auricle.gate import NoiseGate, reduce_noise
-from auricle.mask import MaskSmoother
-from auricle.noise import load_profile, save_profile
-from auricle.overlap import OverlapAdd
-from auricle.spectrum import Spectrum
-from auricle.stage import Pipeline, Slices
+from auricle.gate.mask import MaskSmoother
+from auricle.gate.noise import load_profile, save_profile
+from auricle.gate.overlap import OverlapAdd
+from auricle.stages.spectrum import Spectrum
+from auricle.stages.stage import Pipeline, Slices
 
 RATE = 16_000
 FRAME = {"sample_rate": RATE, "n_fft": 512, "win_length": 400, "hop_length": 160}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from uuid import RFC_4122
 
-from auricle.ids import uuid7
+from auricle.messages.ids import uuid7
 
 
 def test_identifiers_are_of_version_7_and_tell_when() -> None:

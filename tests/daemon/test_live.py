@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auricle import capture, clock
-from auricle.engine import TICK_S
-from auricle.live import Live
-from auricle.microphone import RecordFeed
-from auricle.poller import Feed
-from auricle.source import End, Gap, Piece, Segment, Sound, Status
+from auricle.capture import child as capture
+from auricle.capture import clock
+from auricle.capture.live import Live
+from auricle.capture.microphone import RecordFeed
+from auricle.capture.poller import Feed
+from auricle.capture.source import End, Gap, Piece, Segment, Sound, Status
+from auricle.hearing.engine import TICK_S
 
 RATE = 1000
 START_S = 1000.0

@@ -16,15 +16,17 @@ from typing import Any
 import pytest
 import zmq
 
-from auricle.lane import Counters
-from auricle.live import Live
-from auricle.load import CALM_FOR_S, Load
+from auricle.capture.live import Live
+from auricle.hearing.lane import Counters
+from auricle.service.overload import CALM_FOR_S, Load
 from sounds import RATE, varied
 
 # The daemon with a pipeline that is three times slower than the sound while a file is there, and less patience.
 SLOW = """
 import pathlib, sys, time
-from auricle import lane, load, start
+from auricle import start
+from auricle.hearing import lane
+from auricle.service import overload
 
 flag = pathlib.Path(sys.argv.pop(1))
 process = lane.Lane._process
@@ -36,7 +38,7 @@ def slowly(self, samples):
 
 lane.Lane._process = slowly
 lane.Lane.offer = lambda self, piece: self.take(piece)
-load.CALM_FOR_S = 0.3
+overload.CALM_FOR_S = 0.3
 sys.argv[0] = "auricle"
 start.main()
 """

@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auricle import batch, bundle, config, engine, pipeline
+from auricle import config
+from auricle.capture.recording import Recordings
+from auricle.capture.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
 from auricle.gate import NoiseGate
-from auricle.lane import Lane
-from auricle.level import Level
-from auricle.publisher import Publisher
-from auricle.recording import Recordings
-from auricle.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
-from auricle.stage import Block, Pipeline, Slices, Stage
+from auricle.hearing import engine, pipeline
+from auricle.hearing.lane import Lane
+from auricle.model import bundle
+from auricle.publish.publisher import Publisher
+from auricle.stages import batch
+from auricle.stages.level import Level
+from auricle.stages.stage import Block, Pipeline, Slices, Stage
 from sounds import RATE, varied
 
 GATES = {

@@ -21,14 +21,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auricle import bundle, config, messages, questions, topics
-from auricle.decision import Change, Detector, Rule
+from auricle import config, messages
+from auricle.capture.source import Gap, NominalClock, Segment
 from auricle.errors import ModelError
-from auricle.journal import Journal
-from auricle.publisher import Publisher
-from auricle.reporter import Reporter
-from auricle.source import Gap, NominalClock, Segment
-from auricle.store import Store, closed
+from auricle.hearing.decision import Change, Detector, Rule
+from auricle.hearing.reporter import Reporter
+from auricle.messages import questions, topics
+from auricle.model import bundle
+from auricle.publish.journal import Journal
+from auricle.publish.publisher import Publisher
+from auricle.publish.store import Store, closed
 from wire import daemon
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -366,7 +368,7 @@ def test_topics_prints_all_of_it() -> None:
 
 def test_a_long_mixed_run_keeps_the_schema(tmp_path: Path) -> None:
     """Every message of `auricle run` over several sources, from the start to the stop, validates."""
-    from auricle.synth import scene
+    from auricle.commands.synth import scene
     from sounds import RATE as SCENE_RATE
     from sounds import write
     from test_run import run  # a daemon and a subscriber, each in a process of its own
@@ -385,7 +387,7 @@ def test_a_long_mixed_run_keeps_the_schema(tmp_path: Path) -> None:
 
 def test_the_configuration_bounds_the_defaults() -> None:
     """The docs' figures are the code's."""
-    from auricle import journal, publisher, store
+    from auricle.publish import journal, publisher, store
 
     text = PAGE.read_text()
     assert f"{publisher.QUEUE:,} messages are queued" in text

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 import soundserver
-from auricle.devices import devices, levels, print_devices
+from auricle.capture.microphone import Microphone
+from auricle.capture.poller import Poller
+from auricle.capture.source import End, Gap, Segment, Sound, Status
+from auricle.commands.devices import devices, levels, print_devices
 from auricle.errors import DeviceError
-from auricle.microphone import Microphone
-from auricle.poller import Poller
-from auricle.source import End, Gap, Segment, Sound, Status
 from listener import Hearing, listen
 from soundserver import SoundServer, write_wav
 
@@ -285,7 +285,7 @@ def test_the_meter_shows_what_is_played(server: SoundServer, tmp_path: Path) -> 
 
 def test_devices_of_a_frozen_server_are_an_error(server: SoundServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list comes from a process that can be given up: one line instead of a hanging command."""
-    monkeypatch.setattr("auricle.devices.LIST_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("auricle.commands.devices.LIST_TIMEOUT_S", 1.0)
     server.freeze()
     with pytest.raises(DeviceError, match="has not answered for 1 s"):
         devices()

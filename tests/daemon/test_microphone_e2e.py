@@ -22,13 +22,15 @@ import soxr
 import zmq
 
 import soundserver
-from auricle import bundle, config, engine
-from auricle.lane import Lane
-from auricle.microphone import Microphone
-from auricle.poller import Poller
-from auricle.publisher import Publisher
-from auricle.source import Gap, Piece, Sound
-from auricle.synth import scene
+from auricle import config
+from auricle.capture.microphone import Microphone
+from auricle.capture.poller import Poller
+from auricle.capture.source import Gap, Piece, Sound
+from auricle.commands.synth import scene
+from auricle.hearing import engine
+from auricle.hearing.lane import Lane
+from auricle.model import bundle
+from auricle.publish.publisher import Publisher
 from soundserver import SoundServer, write_wav
 
 pytestmark = pytest.mark.alone

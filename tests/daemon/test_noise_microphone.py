@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import soundserver
+from auricle.commands.noise import noise_of_microphone
 from auricle.errors import AudioError, DeviceError
 from auricle.gate import NoiseGate
-from auricle.noise import load_profile
-from auricle.noise_command import noise_of_microphone
+from auricle.gate.noise import load_profile
 from soundserver import SoundServer, write_wav
 
 pytestmark = pytest.mark.alone

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from auricle import logs
-from auricle.notify import Notifier
-from auricle.watchdog import Watchdog
+from auricle.service import logs
+from auricle.service.notify import Notifier
+from auricle.service.watchdog import Watchdog
 
 
 def manager(address: str) -> socket.socket:

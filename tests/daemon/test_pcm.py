@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auricle.pcm import SAMPLE_BYTES, StdinPcm, to_float
-from auricle.poller import Poller
-from auricle.source import End, Gap, Segment
+from auricle.capture.pcm import SAMPLE_BYTES, StdinPcm, to_float
+from auricle.capture.poller import Poller
+from auricle.capture.source import End, Gap, Segment
 from listener import Hearing
 
 RATE = 16000

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from auricle import publisher as module
-from auricle.endpoint import bind
 from auricle.errors import EndpointError
-from auricle.publisher import Publisher, Socket
+from auricle.publish import publisher as module
+from auricle.publish.endpoint import bind
+from auricle.publish.publisher import Publisher, Socket
 from wire import Daemon, daemon
 
 Context = zmq.Context

@@ -24,9 +24,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auricle.client import AskMark, AskStatus, Client, Marked, Missed, Report, Scores, Snapshot, ask
+from auricle.commands.synth import scene
 from auricle.messages import Mark
-from auricle.questions import Refused
-from auricle.synth import scene
+from auricle.messages.questions import Refused
 from sounds import RATE, write
 from wire import Daemon, daemon
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from auricle.capture.recording import Reader, Recordings, find
+from auricle.capture.source import End, Segment, Skipped, Sound
 from auricle.errors import AudioError
-from auricle.recording import Reader, Recordings, find
-from auricle.source import End, Segment, Skipped, Sound
 from sounds import RATE, varied, write
 
 

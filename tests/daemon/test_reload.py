@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import yaml
 
-from auricle import pipeline
+from auricle.capture.recording import Reader
 from auricle.errors import AuricleError
-from auricle.recording import Reader
+from auricle.hearing import pipeline
 from reloading import Daemon, configuration, daemon, model_beside, recording, rule, seconds
 from sounds import RATE, varied, write
 

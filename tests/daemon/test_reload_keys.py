@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from auricle import config
-from auricle.config_keys import keys_of
-from auricle.noise import save_profile
+from auricle.config.keys import keys_of
+from auricle.gate.noise import save_profile
 from reloading import Daemon, configuration, daemon, model_beside, recording, rule
 from sounds import RATE, varied
 

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auricle import bundle, config
-from auricle.classify import Classifier
-from auricle.lane import Lane
-from auricle.publisher import Publisher
-from auricle.recording import Recordings
-from auricle.ring import Ring, Run
-from auricle.source import End, NominalClock, Piece, Segment, Sound
-from auricle.synth import scene
+from auricle import config
+from auricle.capture.recording import Recordings
+from auricle.capture.ring import Ring, Run
+from auricle.capture.source import End, NominalClock, Piece, Segment, Sound
+from auricle.commands.classify import Classifier
+from auricle.commands.synth import scene
+from auricle.hearing.lane import Lane
+from auricle.model import bundle
+from auricle.publish.publisher import Publisher
 from sounds import RATE, varied, write
 
 VARYING = ("id", "instance", "seq", "latency_ms")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auricle.ring import CAUSES, Lost, Ring, Run
+from auricle.capture.ring import CAUSES, Lost, Ring, Run
 
 write = st.tuples(st.just("write"), st.integers(0, 40))
 lose = st.tuples(st.just("lose"), st.integers(1, 50), st.sampled_from(CAUSES), st.booleans())

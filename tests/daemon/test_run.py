@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from auricle.commands.synth import scene
 from auricle.messages import rfc3339
-from auricle.synth import scene
 from sounds import RATE, write
 
 SUBSCRIBER = """

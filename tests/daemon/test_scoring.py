@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from auricle.scoring import (
+from auricle.judge.scoring import (
     Counts,
     Reported,
     Tally,
@@ -22,7 +22,7 @@ from auricle.scoring import (
     poisson_bound,
     poisson_interval,
 )
-from auricle.truth import Event
+from auricle.judge.truth import Event
 
 LABELS = ["dog", "cat", "owl"]
 

@@ -16,7 +16,7 @@ import pytest
 
 import soundserver
 import systemd_machine
-from auricle.synth import scene
+from auricle.commands.synth import scene
 from installed_service import BROKEN, PROBE, SUBSCRIBER, UNIT, Service
 from sounds import RATE, varied, write
 from systemd_machine import Machine, wait_for

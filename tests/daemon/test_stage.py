@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import laws
-from auricle import bundle, config, pipeline
-from auricle.classifier import classifier, window_classifier
-from auricle.decision import Smoother
-from auricle.level import Level
-from auricle.stage import Pipeline, Slices, Stage
+from auricle import config
+from auricle.hearing import pipeline
+from auricle.hearing.decision import Smoother
+from auricle.model import bundle
+from auricle.model.classifier import classifier, window_classifier
+from auricle.stages.level import Level
+from auricle.stages.stage import Pipeline, Slices, Stage
 from sounds import varied
 
 SOUND = varied(4.0)

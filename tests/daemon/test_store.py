@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from auricle.client import AskEvents, AskSnapshot, Event, History, Snapshot, ask
-from auricle.events import history
-from auricle.store import Store
-from auricle.synth import scene
+from auricle.commands.events import history
+from auricle.commands.synth import scene
+from auricle.publish.store import Store
 from sounds import RATE, write
 from test_run import subscriber
 from wire import Daemon, daemon
@@ -302,7 +302,7 @@ def test_pages_give_each_event_once(tmp_path: Path) -> None:
 
 def test_a_store_that_waits_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While nothing can be written only so many messages wait; the oldest are lost, and that is counted."""
-    monkeypatch.setattr("auricle.store.WAITING", 10)
+    monkeypatch.setattr("auricle.publish.store.WAITING", 10)
     (tmp_path / "state").write_text("a file")
     with daemon(tmp_path) as one:
         assert isinstance(one, Daemon)

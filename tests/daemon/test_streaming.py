@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import laws
-from auricle import bundle, config, pipeline
-from auricle.classifier import classifier, window_classifier
+from auricle import config
+from auricle.capture.recording import Reader
 from auricle.errors import ModelError
-from auricle.recording import Reader
-from auricle.streaming import StreamNetwork
+from auricle.hearing import pipeline
+from auricle.model import bundle
+from auricle.model.classifier import classifier, window_classifier
+from auricle.model.streaming import StreamNetwork
 from sounds import varied
 
 HOPS = (4, 8, 12, 36, 200, 208)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from auricle import truth
 from auricle.errors import ConfigError
-from auricle.truth import Event
+from auricle.judge import truth
+from auricle.judge.truth import Event
 
 OWL, FOX = Event(0.5, 1.25, "owl"), Event(2.0, 2.5, "fox")
 

@@ -13,14 +13,17 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from auricle import budget, bundle, config, pipeline, scoring, tune
-from auricle.budget import Outcome
-from auricle.cli import app
-from auricle.decision import Rule
+from auricle import config
+from auricle.commands.cli import app
 from auricle.errors import UsageError
-from auricle.evaluate import Heard
-from auricle.hearing import Hearer, Hearing
-from auricle.truth import Event
+from auricle.hearing import pipeline
+from auricle.hearing.decision import Rule
+from auricle.hearing.hearer import Hearer, Hearing
+from auricle.judge import budget, scoring, tune
+from auricle.judge.budget import Outcome
+from auricle.judge.evaluate import Heard
+from auricle.judge.truth import Event
+from auricle.model import bundle
 from sounds import varied, write
 
 RULE = Rule(0.5, 0.1, 1600, 8000)

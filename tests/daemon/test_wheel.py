@@ -26,7 +26,7 @@ def test_it_holds_both_packages_and_the_model(wheel: Path) -> None:
     """Both packages under their names, the default model, and nothing of tests or configuration."""
     with zipfile.ZipFile(wheel) as content:
         names = content.namelist()
-    assert "auricle/models/esc10/model.tflite" in names
+    assert "auricle/model/packaged/esc10/model.tflite" in names
     assert "auricle/py.typed" in names
     assert "auricle_build/__init__.py" in names
     tops = {name.split("/")[0] for name in names}

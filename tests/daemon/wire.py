@@ -14,14 +14,14 @@ import zmq
 
 from auricle import messages
 from auricle.client import Client, Item
-from auricle.ids import uuid7
-from auricle.journal import Journal
-from auricle.lane import Lane
+from auricle.hearing.lane import Lane
 from auricle.messages import Event, Scores, Status, rfc3339
-from auricle.publisher import Publisher, Socket
-from auricle.query import Query
-from auricle.store import Store, closed
-from auricle.topics import topic
+from auricle.messages.ids import uuid7
+from auricle.messages.topics import topic
+from auricle.publish.journal import Journal
+from auricle.publish.publisher import Publisher, Socket
+from auricle.publish.store import Store, closed
+from auricle.service.query import Query
 
 MODEL = messages.Model("test", "0" * 12)
 LIMIT_S = 20.0

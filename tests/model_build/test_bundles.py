@@ -10,8 +10,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from auricle import bundle as bundles
 from auricle.features import front_end
+from auricle.model import bundle as bundles
 
 LIMITS_KB = {"esc10": 250, "digits": 200}
 LEAST = {"esc10": 0.8, "digits": 0.75}
@@ -90,7 +90,7 @@ def test_stream_equals_whole_windows_on_golden_sounds(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_stream_equals_whole_windows_on_real_clips(name: str, data: Path) -> None:
     """On real recordings, one of each label, int8 for int8."""
-    from auricle_build import sound
+    from auricle_build.material import sound
 
     opened = bundles.load(name)
     card = opened.card.front_end

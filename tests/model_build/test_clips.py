@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.errors import AudioError, ConfigError
-from auricle_build import clips, rows, scenes, sound
-from auricle_build.clips import Clip
+from auricle_build.material import clips, rows, scenes, sound
+from auricle_build.material.clips import Clip
 
 
 def wav(path: Path, seconds: float = 0.1, rate: int = 8000) -> Path:

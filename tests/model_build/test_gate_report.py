@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from auricle_build import gate_report
-from auricle_build.gate_report import Mixture, Steady
+from auricle_build.reports import gate_report
+from auricle_build.reports.gate_report import Mixture, Steady
 
 
 def test_a_mixture_has_its_snr_and_the_profile_its_noise() -> None:

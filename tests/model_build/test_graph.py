@@ -15,7 +15,8 @@ pytest.importorskip("tensorflow", reason="missing here: the build extra")
 
 from ai_edge_litert.interpreter import Interpreter
 
-from auricle_build import graph, network, quantise
+from auricle_build.int8 import graph, quantise
+from auricle_build.learn import network
 
 LAYERS = [
     ["conv", [4, 4], [2, 2], 8],

@@ -9,10 +9,12 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="missing here: the build extra")
 
-from auricle import bundle as bundles
-from auricle_build import alarms, crossval, recipe, report
-from auricle_build.alarms import Quiet
-from auricle_build.evaluate import Judgement
+from auricle.model import bundle as bundles
+from auricle_build import recipe
+from auricle_build.judge import alarms
+from auricle_build.judge.alarms import Quiet
+from auricle_build.judge.evaluate import Judgement
+from auricle_build.reports import crossval, report
 
 RECIPE = Path(recipe.__file__).parent / "recipes" / "esc10.yaml"
 
@@ -60,7 +62,7 @@ def test_folds_come_back_as_they_were_kept(tmp_path: Path) -> None:
 
 def test_operations_are_counted_by_hand() -> None:
     """Two layers whose multiplications can be counted on paper."""
-    from auricle_build import network
+    from auricle_build.learn import network
 
     ops = network.plan([["conv", [2, 2], [2, 2], 3], ["separable", [1, 2], [1, 1], 4]], 4)
     # 8 frames: 4 x 2 cells of 2*2*1*3, then 4 x 1 cells of 2*3 and of 3*4, then 4 columns of 4, and 4 by 5 labels

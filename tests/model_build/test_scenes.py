@@ -9,12 +9,12 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from auricle import truth
 from auricle.errors import ConfigError
-from auricle_build import scenes
+from auricle.judge import truth
 from auricle_build.cli import app
-from auricle_build.scenes import Plan
-from auricle_build.sound import Sound
+from auricle_build.material import scenes
+from auricle_build.material.scenes import Plan
+from auricle_build.material.sound import Sound
 
 RATE = 16000
 

@@ -10,14 +10,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from auricle import bundle, config
-from auricle.decision import Rule
+from auricle import config
 from auricle.errors import ConfigError
-from auricle.evaluate import Heard
-from auricle.hearing import Hearer, Hearing
-from auricle.truth import Event
-from auricle_build import thresholds
-from auricle_build.alarms import Quiet
+from auricle.hearing.decision import Rule
+from auricle.hearing.hearer import Hearer, Hearing
+from auricle.judge.evaluate import Heard
+from auricle.judge.truth import Event
+from auricle.model import bundle
+from auricle_build.judge import thresholds
+from auricle_build.judge.alarms import Quiet
 
 RULE = Rule(0.5, 0.1, 1600, 8000)
 

@@ -19,13 +19,16 @@ from auricle.features import front_end
 
 pytest.importorskip("tensorflow", reason="missing here: the build extra")
 
-from auricle_build import build, classic, crossval, evaluate, export, recipe, training
-from auricle_build.batches import Batches, warped
-from auricle_build.clips import Clip
-from auricle_build.evaluate import Judgement
-from auricle_build.network import Network
-from auricle_build.rows import Features
-from auricle_build.teacher import Taught
+from auricle_build import build, export, recipe
+from auricle_build.judge import evaluate
+from auricle_build.judge.evaluate import Judgement
+from auricle_build.learn import training
+from auricle_build.learn.batches import Batches, warped
+from auricle_build.learn.network import Network
+from auricle_build.learn.teacher import Taught
+from auricle_build.material.clips import Clip
+from auricle_build.material.rows import Features
+from auricle_build.reports import classic, crossval
 
 RATE = 16000
 
@@ -292,9 +295,9 @@ def test_a_short_sound_is_heard_by_a_gate_that_has_learned(tmp_path: Path) -> No
 
 def test_cross_validation_judges_as_classify_does(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     """A fold's page, its bundle, and scores that are those of `auricle classify` for the clips kept aside."""
-    from auricle import bundle as bundles
     from auricle import config
-    from auricle.classify import Classifier
+    from auricle.commands.classify import Classifier
+    from auricle.model import bundle as bundles
 
     rec, root = tiny
     rec = {**rec, "schedule": {**rec["schedule"], "steps": 40, "check_every": 40, "quantised_steps": 0}}

@@ -1,0 +1,119 @@
+"""Whatever ffmpeg reads as a source: RTSP cameras, Icecast and HTTP streams, sound servers of other houses."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from auricle.capture.live import Live
+from auricle.capture.pcm import PcmFeed
+from auricle.capture.poller import Feed, Poller
+
+_USER = re.compile(r"//[^/\s]*@")
+_QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\"]*")
+
+
+def shown(text: str) -> str:
+    """Text without what can be a password: the user of an address, and all that follows its question mark."""
+    return _QUERY.sub(r"\1?***", _USER.sub("//***@", text))
+
+
+class Ffmpeg(Live):
+    """A `Source` that hears an address by a child process of its own, the system's ffmpeg.
+
+    ffmpeg ends with status 0 when a camera goes away: any end, and any time without bytes, is a loss.
+
+    Args:
+        name: of the source.
+        poller: moves the sound of all sources into their rings.
+        url: what ffmpeg opens. Credentials in it never reach a log or a message.
+        options: for ffmpeg, before its ``-i``.
+        model_rate: in Hz, of the sound given and asked of ffmpeg: it is the source's own rate.
+        ring_s: sound kept waiting for a busy consumer.
+        stall_s: without a byte for this long the stream is lost and ffmpeg is started anew.
+        silence_alarm_s: exact zeros for this long are told as suspicious; 0 never.
+        block_s: how often the consumer should ask.
+        program: ffmpeg, by name or path.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        poller: Poller,
+        url: str,
+        options: Sequence[str] = (),
+        model_rate: int,
+        ring_s: float = 10.0,
+        stall_s: float = 5.0,
+        silence_alarm_s: float = 30.0,
+        block_s: float = 0.04,
+        program: str = "ffmpeg",
+    ) -> None:
+        super().__init__(
+            name,
+            poller=poller,
+            model_rate=model_rate,
+            ring_s=ring_s,
+            stall_s=stall_s,
+            silence_alarm_s=silence_alarm_s,
+            block_s=block_s,
+        )
+        self._url = url
+        self._options = tuple(options)
+        self._program = program
+
+    START_S = 5.0
+
+    def command(self) -> list[str]:
+        """What is run."""
+        options = self._options
+        # What is lost over UDP nobody counts; and a camera's slow video must not hold up its sound for five seconds.
+        defaults = {"-analyzeduration": "1000000"}
+        if urlsplit(self._url).scheme in ("rtsp", "rtsps"):
+            defaults["-rtsp_transport"] = "tcp"
+        for option, value in defaults.items():
+            if option not in options:
+                options = (option, value, *options)
+        wanted = ("-vn", "-sn", "-dn", "-ac", "1", "-ar", str(self._model_rate), "-f", "f32le", "-flush_packets", "1")
+        return [self._program, "-nostdin", "-v", "error", *options, "-i", self._url, *wanted, "pipe:1"]
+
+    def _launch(self, before: Feed | None) -> tuple[Feed, subprocess.Popen[bytes]]:
+        process = subprocess.Popen(
+            self.command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            process_group=0,  # an interrupt at the terminal is for the parent
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        feed = PcmFeed(
+            os.dup(process.stdout.fileno()),
+            rate=self._model_rate,
+            form="f32le",
+            channels=1,
+            ring_s=self._ring_s,
+            errors_fd=os.dup(process.stderr.fileno()),
+            before=before,
+            device=shown(self._url),
+        )
+        process.stdout.close()
+        process.stderr.close()
+        return feed, process
+
+    def _missing(self, fault: OSError) -> str:
+        if isinstance(fault, FileNotFoundError):
+            return f"{self._program} is not installed; on Debian: apt-get install ffmpeg"
+        return f"{self._program} cannot be started: {fault.strerror or fault}"
+
+    def _ended(self, feed: Feed, code: int | None) -> str:
+        said = shown(feed.reason or feed.complaint)
+        # Its options may hold secrets too, and it may quote them.
+        for secret in (o for o in self._options if len(o) > 3 and not o.startswith("-")):
+            said = said.replace(secret, "***")
+        return f"ffmpeg: {said}" if said else "the stream ended"

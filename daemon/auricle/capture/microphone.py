@@ -1,0 +1,138 @@
+"""A microphone as a source: the parent's side of `auricle.capture`."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from auricle.capture import child
+from auricle.capture.conditioning import mono
+from auricle.capture.live import Live
+from auricle.capture.poller import Broken, Feed, Poller
+
+PIPE_BYTES = 262_144
+"""Four seconds of 16 kHz: more than the poller is ever late."""
+FLOOD_S = 5.0
+"""A device whose sound is so much longer than the time it took is no microphone."""
+
+
+class RecordFeed(Feed):
+    """Records of `auricle.capture`; a jump of the sample index is an overrun of the pipe."""
+
+    def __init__(self, fd: int, *, ring_s: float, errors_fd: int, before: Feed | None) -> None:
+        super().__init__(fd, ring_s=ring_s, errors_fd=errors_fd, before=before)
+        self._channels = 1
+        self._expected = 0
+
+    def take(self, data: memoryview, now_ns: int) -> int:
+        """Use all whole records."""
+        size = child.HEADER.size
+        at = 0
+        while len(data) - at >= size:
+            kind, flags, length, _, index, clock_ns = child.HEADER.unpack_from(data, at)
+            if len(data) - at < size + length:
+                break
+            payload = data[at + size : at + size + length]
+            at += size + length
+            if kind == child.PCM:
+                self._pcm(payload, flags, index, clock_ns)
+            elif kind == child.HELLO:
+                hello = json.loads(bytes(payload))
+                self.device, self._channels = hello["device"], hello["channels"]
+                self.begin(hello["rate"])
+            elif kind == child.BYE:
+                self.reason = bytes(payload).decode(errors="replace")
+            else:
+                raise Broken(f"capture wrote a record of unknown kind {kind}")
+        return at
+
+    def _pcm(self, payload: memoryview, flags: int, index: int, clock_ns: int) -> None:
+        frames = np.frombuffer(payload, "<f4").reshape(-1, self._channels)
+        block = frames[:, 0] if self._channels == 1 else mono(frames)
+        self.put(block, clock_ns, lost=index - self._expected, overflow=bool(flags & child.OVERFLOW))
+        self._expected = index + len(block)
+        if (ahead_s := self.ahead_ns(clock_ns) / 1e9) > FLOOD_S:
+            raise Broken(f"{self.device!r} gives sound faster than real time ({ahead_s:.1f} s too much)")
+
+
+class Microphone(Live):
+    """A `Source` that hears one PortAudio device, by a child process of its own.
+
+    Args:
+        name: of the source.
+        poller: moves the sound of all sources into their rings.
+        device: ``default``, a name or part of one, or a number; the name that a number had when it was first heard wins
+            over the number from then on.
+        channel: 1 is the first; ``mix`` the mean of all.
+        model_rate: in Hz, of the sound given.
+        sample_rate: to open the device at; ``None``: the model's where the device takes it, else the device's own.
+        ring_s: sound kept waiting for a busy consumer.
+        stall_s: without a block for this long the child is killed and started anew.
+        silence_alarm_s: exact zeros for this long are told as suspicious; 0 never.
+        block_s: how often the consumer should ask.
+        command: that starts the child, in place of this Python's `auricle.capture`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        poller: Poller,
+        device: int | str = "default",
+        channel: int | str = "mix",
+        model_rate: int,
+        sample_rate: int | None = None,
+        ring_s: float = 10.0,
+        stall_s: float = 2.0,
+        silence_alarm_s: float = 30.0,
+        block_s: float = 0.04,
+        command: Sequence[str] = (sys.executable, "-I", "-m", "auricle.capture"),
+    ) -> None:
+        super().__init__(
+            name,
+            poller=poller,
+            model_rate=model_rate,
+            ring_s=ring_s,
+            stall_s=stall_s,
+            silence_alarm_s=silence_alarm_s,
+            block_s=block_s,
+        )
+        self._command = tuple(command)
+        self._device = device
+        self._channel = channel
+        self._rates = [sample_rate] if sample_rate is not None else [model_rate]
+
+    def _launch(self, before: Feed | None) -> tuple[Feed, subprocess.Popen[bytes]]:
+        if isinstance(self._device, int) and before is not None and before.device:
+            self._device = child.stable(before.device)
+        wanted: dict[str, Any] = {"device": self._device, "channel": self._channel, "rates": self._rates}
+        process = subprocess.Popen(
+            [*self._command, json.dumps(wanted)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            process_group=0,  # an interrupt at the terminal is for the parent
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with suppress(OSError):  # there is a limit for all pipes of a user; the usual size will do
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        # The poller closes its own copies; Popen's go at once, so that nobody closes a number twice.
+        feed = RecordFeed(
+            os.dup(process.stdout.fileno()),
+            ring_s=self._ring_s,
+            errors_fd=os.dup(process.stderr.fileno()),
+            before=before,
+        )
+        process.stdout.close()
+        process.stderr.close()
+        return feed, process

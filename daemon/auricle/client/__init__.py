@@ -1,0 +1,40 @@
+"""A subscriber that misses nothing it can have, for programs: an iterator of typed messages, sync or asyncio.
+
+    from auricle.client import Client, Event
+
+    with Client("tcp://127.0.0.1:5557", topics=["event."]) as client:
+        for item in client:
+            if isinstance(item, Event):
+                print(item.phase, item.label)
+
+Needs ``pyzmq`` and ``msgspec`` alone of what Auricle depends on.
+"""
+
+from __future__ import annotations
+
+from auricle.client.client import Client, ask
+from auricle.client.follow import Item, Missed
+from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Status
+from auricle.messages.questions import AskEvents, AskMark, AskSnapshot, AskStatus, History, Marked, Report, Snapshot
+
+__all__ = [
+    "AnyMessage",
+    "AskEvents",
+    "AskMark",
+    "AskSnapshot",
+    "AskStatus",
+    "Client",
+    "Event",
+    "Gap",
+    "Health",
+    "History",
+    "Item",
+    "Mark",
+    "Marked",
+    "Missed",
+    "Report",
+    "Scores",
+    "Snapshot",
+    "Status",
+    "ask",
+]

@@ -1,0 +1,307 @@
+"""A subscriber that misses nothing it can have, for programs: an iterator of typed messages, sync or asyncio.
+
+    from auricle.client import Client, Event
+
+    with Client("tcp://127.0.0.1:5557", topics=["event."]) as client:
+        for item in client:
+            if isinstance(item, Event):
+                print(item.phase, item.label)
+
+Needs ``pyzmq`` and ``msgspec`` alone of what Auricle depends on.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+import msgspec
+import zmq
+
+from auricle.client.backlog import Backlog
+from auricle.client.follow import Follower, Item, Missed
+from auricle.errors import EndpointError, NoDaemonError, UsageError
+from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Status
+from auricle.messages.questions import (
+    AnyAnswer,
+    AnyQuestion,
+    AskEvents,
+    AskMark,
+    AskSnapshot,
+    AskStatus,
+    History,
+    Marked,
+    Refused,
+    Report,
+    Snapshot,
+)
+
+__all__ = [
+    "AnyMessage",
+    "AskEvents",
+    "AskMark",
+    "AskSnapshot",
+    "AskStatus",
+    "Client",
+    "Event",
+    "Gap",
+    "Health",
+    "History",
+    "Item",
+    "Mark",
+    "Marked",
+    "Missed",
+    "Report",
+    "Scores",
+    "Snapshot",
+    "Status",
+    "ask",
+]
+
+ENDPOINT = "tcp://127.0.0.1:5557"
+QUEUE = 10_000
+TICK_S, PUMP_S = 0.25, 0.05
+
+_A = TypeVar("_A", History, Marked, Report, Snapshot)
+
+
+class Client:
+    """Follows one or several daemons.
+
+    It gives messages (`Event`, `Scores`, `Gap`, `Status`, `Mark`, `Health`), a `Snapshot` whenever it has joined a
+    daemon or a daemon has started anew, followed by the newest message of every event that goes on, and a `Missed` for
+    messages that are lost for good. Within a topic they come in order, none twice.
+
+    Args:
+        endpoints: where daemons publish; one on this machine unless told.
+        topics: prefixes; everything unless told.
+        query: where a daemon is to be asked, if not where it says itself (behind a forwarded port); one endpoint only.
+        queue: messages that wait here for a slow reader, in the socket and once more behind it. Of more the oldest
+            scores and `health` are dropped and reported; all else is asked for again.
+
+    Raises:
+        EndpointError: it is no endpoint.
+    """
+
+    def __init__(
+        self, *endpoints: str, topics: Sequence[str] = ("",), query: str | None = None, queue: int = QUEUE
+    ) -> None:
+        if query is not None and len(endpoints) > 1:
+            raise UsageError("query: belongs to one endpoint, and there are several; leave it out")
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._poller = zmq.Poller()
+        self._links: list[_Link] = []
+        self._backlog = Backlog(queue)
+        self._pump_s = 0.0
+        try:
+            for endpoint in endpoints or (ENDPOINT,):
+                self._links.append(_Link(self._context, self._poller, endpoint, topics, query, queue))
+        except EndpointError:
+            self.close()
+            raise
+
+    def receive(self, timeout_s: float | None = None) -> Item | None:
+        """The next item; ``None`` if none has come in that time."""
+        until_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            if time.monotonic() >= self._pump_s:
+                self._pump()
+            if (item := self._backlog.take()) is not None:
+                return item
+            left_s = TICK_S if until_s is None else min(TICK_S, until_s - time.monotonic())
+            self._poller.poll(max(0, int(left_s * 1000)))
+            self._pump()
+            if until_s is not None and time.monotonic() >= until_s:
+                return self._backlog.take()
+
+    def silent_s(self, endpoint: str) -> float:
+        """For how long nothing at all, not even `health`, has come from there."""
+        return next(time.monotonic() - link.heard_s for link in self._links if link.endpoint == endpoint)
+
+    def close(self) -> None:
+        """Disconnect."""
+        for link in self._links:
+            link.close()
+        self._links.clear()
+        self._context.destroy(linger=0)
+
+    def __iter__(self) -> Iterator[Item]:
+        while True:
+            if (item := self.receive()) is not None:
+                yield item
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        import asyncio
+
+        import zmq.asyncio
+
+        known: list[zmq.Socket[bytes]] = []
+        while True:
+            while (item := self._backlog.take()) is not None:
+                yield item
+                if time.monotonic() >= self._pump_s:
+                    await asyncio.sleep(0)  # others have their turn, however much waits here
+                    self._pump()
+            sockets = [socket for link in self._links for socket in link.sockets]
+            if sockets != known:
+                known, poller = sockets, zmq.asyncio.Poller()
+                for socket in sockets:
+                    poller.register(socket, zmq.POLLIN)
+            await poller.poll(int(TICK_S * 1000))
+            self._pump()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _pump(self) -> None:
+        """Empty the sockets, for a slow reader too: left alone they keep the oldest and lose the newest."""
+        for link in self._links:
+            if not self._backlog.full:
+                link.pump()
+            while link.follower.items:
+                self._backlog.put(link.endpoint, link.follower.items.popleft())
+        self._pump_s = time.monotonic() + PUMP_S
+
+
+class _Link:
+    """The sockets to one daemon."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        poller: zmq.Poller,
+        endpoint: str,
+        topics: Sequence[str],
+        query: str | None,
+        queue: int,
+    ) -> None:
+        self.endpoint = endpoint
+        self.heard_s = time.monotonic()
+        self.follower = Follower(endpoint, topics, secrets.token_hex(8))
+        self._context, self._poller = context, poller
+        self._query, self._queue = query, queue
+        self._asked: str | None = None
+        self._subscriber = context.socket(zmq.SUB)
+        self._subscriber.rcvhwm = queue
+        self._asker: zmq.Socket[bytes] | None = None
+        for topic in self.follower.subscriptions:
+            self._subscriber.subscribe(topic)
+        connect(self._subscriber, endpoint)
+        poller.register(self._subscriber, zmq.POLLIN)
+
+    @property
+    def sockets(self) -> list[zmq.Socket[bytes]]:
+        return [self._subscriber] if self._asker is None else [self._subscriber, self._asker]
+
+    def pump(self) -> None:
+        """Take what has come, ask what must be asked; does not block."""
+        for _ in range(self._queue):
+            try:
+                frames = self._subscriber.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                break
+            self.heard_s = time.monotonic()
+            if len(frames) == 2:
+                self.follower.hear(frames[0].decode(errors="replace"), frames[1], self.heard_s)
+        if self._asker is not None:
+            self._take_answers(self._asker)
+        now_s = time.monotonic()
+        if self.follower.deadline_s is not None and now_s >= self.follower.deadline_s:
+            self.follower.give_up(now_s)
+        self._ask()
+
+    def close(self) -> None:
+        for socket in self.sockets:
+            self._poller.unregister(socket)
+            socket.close(0)
+        self._asker = None
+
+    def _take_answers(self, asker: zmq.Socket[bytes]) -> None:
+        while True:
+            try:
+                frames = asker.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            self.follower.answered(frames[-1], time.monotonic())
+
+    def _ask(self) -> None:
+        if not self.follower.questions:
+            return
+        told = self._query or self.follower.query
+        if told is not None and told != self._asked:
+            self._asked = told
+            if self._asker is not None:
+                self._poller.unregister(self._asker)
+                self._asker.close(0)
+            self._asker = self._context.socket(zmq.DEALER)
+            self._asker.linger = 0
+            connect(self._asker, told if self._query else from_here(told, self.endpoint))
+            self._poller.register(self._asker, zmq.POLLIN)
+        while self.follower.questions:
+            question = self.follower.questions.popleft()
+            if self._asker is not None:
+                try:
+                    self._asker.send(question, zmq.DONTWAIT)
+                except zmq.Again:
+                    return  # it will be given up in time
+
+
+def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
+    """Connect; ZeroMQ goes on trying by itself.
+
+    Raises:
+        EndpointError: it is no endpoint. The socket is closed.
+    """
+    try:
+        socket.connect(endpoint)
+    except zmq.ZMQError as e:
+        socket.close(0)
+        raise EndpointError(f"{endpoint}: no endpoint to connect to ({e.strerror}); use tcp://HOST:PORT") from None
+
+
+def from_here(told: str, endpoint: str) -> str:
+    """Where a daemon says it answers, on the host at which we reach it: it may know itself as 0.0.0.0 or 127.0.0.1."""
+    if told.startswith("tcp://") and endpoint.startswith("tcp://"):
+        return f"{endpoint.rpartition(':')[0]}:{told.rpartition(':')[2]}"
+    return told
+
+
+def ask(query: str, question: AnyQuestion, kind: type[_A], *, timeout_s: float = 3.0) -> _A:
+    """One question to a daemon's query socket, and the answer.
+
+    Raises:
+        NoDaemonError: nobody answers there.
+        UsageError: the daemon refuses the question.
+        EndpointError: it is no endpoint.
+    """
+    with zmq.Context[zmq.Socket[bytes]]() as context, context.socket(zmq.DEALER) as socket:
+        socket.linger = 0
+        connect(socket, query)
+        socket.send(msgspec.json.encode(question))
+        if not socket.poll(int(timeout_s * 1000)):
+            raise NoDaemonError(f"{query}: nobody answers within {timeout_s:g} s; is a daemon running there?")
+        try:
+            answer = msgspec.json.decode(socket.recv_multipart()[-1], type=AnyAnswer)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise NoDaemonError(f"{query}: what answers there is no auricle daemon") from None
+    if isinstance(answer, Refused):
+        raise UsageError(f"{query}: {answer.error}")
+    if not isinstance(answer, kind):
+        raise NoDaemonError(f"{query}: what answers there is no auricle daemon")
+    return answer

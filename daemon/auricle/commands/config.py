@@ -1,0 +1,57 @@
+"""``auricle config``: look at the configuration, check it, begin one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Show, check and explain the configuration.", no_args_is_help=True)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration; /etc/auricle/auricle.yaml unless told.")
+]
+
+
+@app.command()
+def show(config: ConfigFile = None) -> None:
+    """Print the effective configuration as YAML, each value with where it came from."""
+    from auricle import config as configs
+    from auricle.config import show as written
+
+    print(written.show(configs.load(config)), end="")
+
+
+@app.command()
+def check(config: ConfigFile = None) -> None:
+    """Print every problem, or ok; exit 78 when there is one."""
+    from auricle import config as configs
+
+    loaded = configs.load(config)
+    print(f"ok: {len(loaded.sources)} source(s), model {loaded.model}, configuration {loaded.hash()}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    from auricle.config import show as written
+
+    print(json.dumps(written.schema(), indent=2))
+
+
+@app.command()
+def example() -> None:
+    """Print a commented configuration with every key, to begin with."""
+    from auricle.config import show as written
+
+    print(written.example(), end="")
+
+
+@app.command()
+def keys() -> None:
+    """Print every key as a Markdown table."""
+    from auricle.config import show as written
+
+    print(written.table(), end="")

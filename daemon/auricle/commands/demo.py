@@ -1,0 +1,119 @@
+"""`auricle demo`: a synthesised scene, at real time, through the daemon in one process, a subscriber in another."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import soundfile
+
+from auricle.client import Client, Event, Scores, Status
+from auricle.commands import synth, text
+from auricle.commands.synth import Part
+from auricle.errors import EXIT_SKIPPED, AuricleError
+from auricle.model import bundle
+
+LABELS = ("baby_cry", "chainsaw", "dog_bark", "fire_crackling")
+LIMIT_S = 30.0
+SOURCE = "demo"
+
+
+def write_scene(path: Path, sample_rate: int) -> list[Part]:
+    """Write the scene as a recording, and say what plays when."""
+    samples, parts = synth.scene(LABELS, sample_rate)
+    soundfile.write(path, samples, sample_rate, subtype="PCM_16")
+    return parts
+
+
+def demo() -> int:
+    """Run the scene and judge what came; the exit code.
+
+    Raises:
+        AuricleError: the daemon did not run.
+    """
+    began_s = time.monotonic()
+    sample_rate = bundle.load("esc10").card.front_end.sample_rate
+    with tempfile.TemporaryDirectory(prefix="auricle-demo-") as folder:
+        parts = write_scene(Path(folder, "scene.wav"), sample_rate)
+        endpoint = f"ipc://{folder}/events"
+        config = {
+            "model": "esc10",
+            "sources": [{"name": SOURCE, "recording": {"path": f"{folder}/scene.wav", "speed": 1}}],
+            # What is played is synthesised: the model's own rules are for rooms full of foreign sounds.
+            "decision": {"threshold": 0.4, "min_duration_ms": 100},
+            "publish": {"endpoint": endpoint, "query": f"ipc://{folder}/query"},
+            "store": {"enabled": False},
+        }
+        # JSON is YAML, and needs no thought about quoting.
+        Path(folder, "demo.yaml").write_text(json.dumps(config))
+        print("These sounds are synthetic: made by arithmetic, never heard by the model before.\n", flush=True)
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "auricle", "run", "--config", f"{folder}/demo.yaml"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            # What is learned of a scene is not to be kept.
+            env={**os.environ, "STATE_DIRECTORY": folder},
+        )
+        try:
+            heard = _watch(endpoint, parts, daemon, LIMIT_S - (time.monotonic() - began_s))
+        finally:
+            daemon.terminate()
+            _, complaints = daemon.communicate(timeout=5)
+    # It may be at its end by itself, past its own handlers, when it is told to end.
+    if daemon.returncode not in (0, -signal.SIGTERM):
+        raise AuricleError(f"the daemon ended with {daemon.returncode}: {complaints.strip().splitlines()[-1:]}")
+    return _judge(heard)
+
+
+def _watch(endpoint: str, parts: Sequence[Part], daemon: subprocess.Popen[str], limit_s: float) -> list[str]:
+    """Print events and top scores beside what is playing; the labels in the order of their onsets."""
+    heard: list[str] = []
+    deadline_s = time.monotonic() + limit_s
+    said_s = -1
+    with Client(endpoint, topics=[f"{kind}.{SOURCE}." for kind in ("event", "score", "status")]) as client:
+        while time.monotonic() < deadline_s and daemon.poll() is None:
+            match item := client.receive(0.25):
+                case Status(state="stopped"):
+                    break
+                case Event(phase="onset" | "offset"):
+                    if item.phase == "onset":
+                        heard.append(item.label)
+                    print(f">>> {text.line(item)}".replace(str(item.file), "scene"), flush=True)
+                case Scores():
+                    at_s = _seconds(item)
+                    if int(at_s) > said_s:
+                        said_s = int(at_s)
+                        print(_beside(item, at_s, parts), flush=True)
+    return heard
+
+
+def _seconds(message: Scores) -> float:
+    """Where in the scene a decision was made: the scene's clock begins at 1970."""
+    hours, minutes, seconds = message.t[11:-1].split(":")
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+
+
+def _beside(message: Scores, at_s: float, parts: Sequence[Part]) -> str:
+    playing = next((part.label for part in parts if part.onset_s <= at_s < part.offset_s), "-")
+    top = sorted(message.scores.items(), key=lambda item: -item[1])[:2]
+    scores = ", ".join(f"{label} {score:.2f}" for label, score in top)
+    return f"    {at_s:5.1f} s  playing {playing:<15} {message.level_dbfs:6.1f} dBFS   {scores}"
+
+
+def _judge(heard: Sequence[str]) -> int:
+    order = [label for i, label in enumerate(heard) if i == 0 or heard[i - 1] != label]
+    right = order == list(LABELS)
+    print(f"\nplayed: {', '.join(LABELS)}\nheard:  {', '.join(order) or 'nothing'}")
+    if not right:
+        print("that is not what was played", file=sys.stderr)
+        return EXIT_SKIPPED
+    print("Every sound was recognised, in order. Your own recording: auricle replay FILE.wav")
+    return 0

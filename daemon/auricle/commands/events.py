@@ -1,0 +1,106 @@
+"""`auricle events`: the history, asked of the daemon."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+
+from msgspec import UNSET
+
+from auricle import messages
+from auricle.client import AskEvents, Event, History, Mark, ask
+from auricle.commands import text
+from auricle.errors import UsageError
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)")
+_UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_COLUMNS = (
+    "type",
+    "id",
+    "node",
+    "source",
+    "label",
+    "onset",
+    "offset",
+    "duration_s",
+    "peak",
+    "cause",
+    "estimated",
+    "text",
+)
+
+
+def print_events(
+    query: str, *, since: str | None, label: str | None, source: str | None, json: bool, as_csv: bool
+) -> int:
+    """Print events as lines, JSON lines or CSV, in the order of their onsets; the exit code.
+
+    Raises:
+        NoDaemonError: nobody answers.
+        UsageError: the daemon keeps no history, or ``since`` is no time.
+    """
+    if json and as_csv:
+        raise UsageError("--json and --csv: one of them at a time")
+    found = history(query, None if since is None else moment(since), label=label, source=source)
+    if json:
+        for message in found:
+            print(messages.encode(message).decode())
+    elif as_csv:
+        writer = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(_row(message) for message in found)
+    else:
+        for message in found:
+            print(_line(message))
+    return 0
+
+
+def history(
+    query: str, since: str | None = None, *, label: str | None = None, source: str | None = None
+) -> list[Event | Mark]:
+    """The newest message of every event and every mark told since a time (RFC 3339), by onset."""
+    newest: dict[str, Event | Mark] = {}
+    after: str | None = None
+    while True:
+        page = ask(query, AskEvents(since=since, after=after, label=label, source=source), History)
+        newest.update((m.id, m) for m in page.messages if isinstance(m, Event | Mark))
+        if not isinstance(page.next, str):
+            return sorted(newest.values(), key=_begin)
+        after = page.next
+
+
+def moment(given: str) -> str:
+    """A span before now (``90s``, ``1h``, ``2d``) or a time, as RFC 3339 in UTC.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        if span := _SPAN.fullmatch(given.strip()):
+            at = datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: float(span[1])})
+        else:
+            at = datetime.fromisoformat(given).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(f"--since: {given!r} is no time; use one such as 1h, 2d or 2026-03-01T06:30") from None
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _begin(message: Event | Mark) -> str:
+    return message.onset if isinstance(message, Event) else message.t
+
+
+def _line(message: Event | Mark) -> str:
+    when = f"{_begin(message)[:10]} {_begin(message)[11:22]}Z"
+    if isinstance(message, Mark):
+        return f"{when}  {text.line(message)}"
+    cause = f" ({message.cause})" if message.cause not in ("score", UNSET) else ""
+    lasts = "goes on" if message.phase != "offset" else f"{message.duration_s:.2f} s"
+    return f"{when}  {message.source}  {message.label:<16} {lasts}, peak {message.peak:.2f}{cause}"
+
+
+def _row(message: Event | Mark) -> dict[str, object]:
+    row = {name: getattr(message, name, None) for name in _COLUMNS}
+    row |= {"type": "event" if isinstance(message, Event) else "mark", "onset": _begin(message)}
+    return {name: "" if value in (None, UNSET) else value for name, value in row.items()}

@@ -1,0 +1,159 @@
+"""`auricle features`: the features of a recording, as a file and as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from auricle.capture.recording import Reader
+from auricle.errors import AuricleError, UsageError
+from auricle.features import FrontEnd, front_end
+from auricle.features.kinds import KINDS
+from auricle.stages.stage import Block
+
+
+def features_file(
+    path: str,
+    kinds: Sequence[str],
+    *,
+    out: Path | None = None,
+    plot: Path | None = None,
+    params: Sequence[str] = (),
+    sample_rate: int | None = None,
+    n_fft: int = 2048,
+    win_length: int | None = None,
+    hop_length: int = 512,
+    noise_profile: Path | None = None,
+) -> str:
+    """Compute the features of a recording as the daemon does, in blocks, and write them.
+
+    Args:
+        path: the recording.
+        kinds: what to compute; several are stacked.
+        out: ``.npz`` to write: ``features`` (n_frames, n_features) float32, ``time_s`` of what each row is about,
+            ``columns``, ``sample_rate``, ``hop_length``, ``settings`` (JSON).
+        plot: picture to write.
+        params: parameters as ``name=value`` or ``kind.name=value``.
+        sample_rate: to resample to, Hz; the recording's own unless told.
+        noise_profile: put the noise gate before the features, with this profile.
+
+    Returns:
+        What was done, as a line.
+
+    Raises:
+        UsageError: a kind or a parameter that cannot be, or nothing to write.
+        AudioError: the recording or the profile cannot be read.
+    """
+    if out is None and plot is None:
+        raise UsageError("features: nothing to write; use --out FILE.npz or --plot FILE.png")
+    features = parse_features(kinds, params)
+    reader = Reader(path, sample_rate)
+    rate = reader.rate_out
+    try:
+        pipeline = front_end(
+            sample_rate=rate,
+            n_fft=n_fft,
+            win_length=win_length,
+            hop_length=hop_length,
+            features=features,
+            gate=None if noise_profile is None else {"noise_profile": noise_profile},
+        )
+        parts = [pipeline.process(block) for block in reader.blocks(rate)]
+    except ValueError as e:
+        raise UsageError(f"features: {e}") from None
+    finally:
+        reader.close()
+    rows = np.concatenate(parts)
+    if not len(rows):
+        raise UsageError(
+            f"{path}: {reader.duration_s:.2f} s are shorter than one row, which needs {pipeline.span / rate:.2f} s; "
+            "use a longer recording, or a smaller n_fft"
+        )
+    times = (pipeline.lead + np.arange(len(rows)) * hop_length) / rate
+    settings = {"n_fft": n_fft, "win_length": win_length, "features": features}
+    try:
+        if out is not None:
+            with open(out, "wb") as file:
+                np.savez_compressed(
+                    file,
+                    features=rows,
+                    time_s=times,
+                    columns=column_names(pipeline),
+                    sample_rate=np.array(rate),
+                    hop_length=np.array(hop_length),
+                    settings=np.array(json.dumps(settings)),
+                )
+        if plot is not None:
+            _plot(plot, rows, times, pipeline, Path(path).name)
+    except OSError as e:
+        raise AuricleError(f"{e.filename or out or plot}: {e.strerror or e}") from None
+    written = ", ".join(str(target) for target in (out, plot) if target is not None)
+    return f"{path}: {len(rows)} frames of {pipeline.n_features} ({', '.join(kinds)}) at {rate} Hz -> {written}"
+
+
+def parse_features(kinds: Sequence[str], params: Sequence[str]) -> list[dict[str, Any]]:
+    """The features asked for on the command line, as `front_end` takes them.
+
+    Raises:
+        UsageError: a kind or a parameter that cannot be read.
+    """
+    features: list[dict[str, Any]] = [{"kind": kind} for kind in kinds]
+    for kind in kinds:
+        if kind not in KINDS or kind == "delta":
+            raise UsageError(f"features: --kind {kind}: not known; use {', '.join(k for k in KINDS if k != 'delta')}")
+    for text in params:
+        name, equals, value = text.partition("=")
+        kind, dot, rest = name.partition(".")
+        if not equals or not name:
+            raise UsageError(f"features: --set {text}: no value; use name=value, as n_mels=64")
+        if not dot and len(kinds) > 1:
+            raise UsageError(f"features: --set {text}: of which kind? use {kinds[0]}.{text}")
+        if dot and kind not in kinds:
+            raise UsageError(f"features: --set {text}: there is no --kind {kind}")
+        for feature in features:
+            if not dot or feature["kind"] == kind:
+                feature[rest if dot else name] = _value(value)
+    return features
+
+
+def _value(text: str) -> Any:
+    if text in ("inf", "none"):
+        return {"inf": np.inf, "none": None}[text]
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(f"features: --set: {text!r} is no value; use a number, true, false, none or a word") from None
+
+
+def column_names(pipeline: FrontEnd) -> list[str]:
+    """A name for every column: its kind and its place in it."""
+    return [f"{kind}[{i}]" for kind, width in pipeline.columns for i in range(width)]
+
+
+def _plot(path: Path, rows: Block, times: Block, pipeline: FrontEnd, title: str) -> None:
+    """One picture above the other for each kind."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError("features: --plot needs matplotlib; use pip install 'auricle[plot]'") from None
+    figure = Figure(figsize=(10, 1 + 2.5 * len(pipeline.columns)), layout="constrained")
+    grid = figure.subplots(len(pipeline.columns), 1, sharex=True, squeeze=False)[:, 0]
+    at = 0
+    half = (times[1] - times[0]) / 2 if len(times) > 1 else 0.5
+    for axes, (kind, width) in zip(grid, pipeline.columns, strict=True):
+        extent = (times[0] - half, times[-1] + half, -0.5, width - 0.5)
+        image = axes.imshow(rows[:, at : at + width].T, origin="lower", aspect="auto", extent=extent)
+        figure.colorbar(image, ax=axes)
+        axes.set_ylabel(kind)
+        at += width
+    grid[0].set_title(title)
+    grid[-1].set_xlabel("time / s")
+    try:
+        figure.savefig(path, dpi=110)
+    except ValueError as e:
+        raise UsageError(f"features: --plot {path}: {e}") from None

@@ -1,0 +1,160 @@
+"""`auricle listen`: a subscriber for people."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from auricle import messages
+from auricle.client import Client, Health, Item, Missed, Scores, Snapshot
+from auricle.commands import text
+from auricle.messages.topics import topic_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SILENT_S = 3.0
+LOOK_S = 0.25
+TOP_SCORES = 5
+LAST_EVENTS = 8
+BAR_CELLS = 30
+
+
+class View(Protocol):
+    """Shows what is heard."""
+
+    def show(self, item: Item) -> None:
+        """Something has come."""
+
+    def silent(self, endpoint: str, seconds: float) -> None:
+        """Nothing has come for a while."""
+
+
+def listen(endpoint: str, topics: Sequence[str], *, json: bool) -> int:
+    """Subscribe and show messages until told to stop; the exit code.
+
+    Raises:
+        EndpointError: it is no endpoint.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is put in order as after ctrl-C
+    view: View
+    live: _LiveView | None = None
+    if json:
+        view = _JsonView()
+    elif sys.stdout.isatty():
+        view = live = _LiveView(endpoint)
+    else:
+        view = _TextView()
+    try:
+        with Client(endpoint, topics=topics) as client:
+            watch(client, endpoint, view)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        if live is not None:
+            live.close()
+    return 0
+
+
+def watch(client: Client, endpoint: str, view: View, until: Callable[[], bool] = lambda: False) -> None:
+    """Show what the client gives until then; silence is told to the view, once each time."""
+    said = False
+    while not until():
+        item = client.receive(LOOK_S)
+        if item is not None:
+            view.show(item)
+        silent = client.silent_s(endpoint) >= SILENT_S
+        if silent and not said:
+            view.silent(endpoint, SILENT_S)
+        said = silent
+
+
+def _line(item: Item) -> str | None:
+    match item:
+        case Missed():
+            return f"missed {item.n} of {item.topic}"
+        case Snapshot():
+            return f"{item.node}  joined: {', '.join(item.sources)}"
+        case _:
+            return text.line(item)
+
+
+def _warn(endpoint: str, seconds: float) -> None:
+    print(
+        f"auricle: nothing heard from {endpoint} for {seconds:g} s; is a daemon running there? still listening",
+        file=sys.stderr,
+    )
+
+
+class _JsonView:
+    def show(self, item: Item) -> None:
+        if isinstance(item, Missed):
+            print(f"auricle: {_line(item)}", file=sys.stderr)
+        elif not isinstance(item, Snapshot):
+            print(f'{{"topic":"{topic_of(item)}",{messages.encode(item)[1:].decode()}', flush=True)
+
+    def silent(self, endpoint: str, seconds: float) -> None:
+        _warn(endpoint, seconds)
+
+
+class _TextView:
+    def show(self, item: Item) -> None:
+        if (line := _line(item)) is not None:
+            print(line, flush=True)
+
+    def silent(self, endpoint: str, seconds: float) -> None:
+        _warn(endpoint, seconds)
+
+
+class _LiveView:
+    """Level and top scores of every source, and the last events, redrawn in place."""
+
+    def __init__(self, endpoint: str) -> None:
+        from rich.live import Live
+
+        self._endpoint = endpoint
+        self._scores: dict[str, Scores] = {}
+        self._last: deque[str] = deque(maxlen=LAST_EVENTS)
+        self._note = "waiting for the first message"
+        self._live = Live(get_renderable=self._draw, refresh_per_second=10, transient=False)
+        self._live.start()
+
+    def show(self, item: Item) -> None:
+        self._note = ""
+        if isinstance(item, Scores):
+            self._scores[item.source or ""] = item
+        elif not isinstance(item, Health) and (line := _line(item)) is not None:
+            self._last.append(line)
+
+    def silent(self, endpoint: str, seconds: float) -> None:
+        self._note = f"nothing heard for {seconds:g} s; is a daemon running there?"
+
+    def close(self) -> None:
+        """Leave the last picture on the screen."""
+        self._live.stop()
+
+    def _draw(self) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        rows: list[RenderableType] = [Text(f"{self._endpoint}  {self._note}", style="dim")]
+        for source, message in sorted(self._scores.items()):
+            rows.append(Text(f"\n{source}  {message.t[11:22]}  ", style="bold"))
+            rows.append(Text(f"  {'level':<16} {_bar((message.level_dbfs + 80) / 80)} {message.level_dbfs:6.1f} dBFS"))
+            top = sorted(message.scores.items(), key=lambda item: -item[1])[:TOP_SCORES]
+            rows.extend(
+                Text(f"  {label:<16} {_bar(score)} {score:6.2f}", style="green" if score >= 0.5 else "")
+                for label, score in top
+            )
+        if self._last:
+            rows.append(Text("\nlast events", style="bold"))
+            rows.extend(Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in list(self._last))
+        return Group(*rows)
+
+
+def _bar(share: float) -> str:
+    filled = round(BAR_CELLS * min(1.0, max(0.0, share)))
+    return "█" * filled + "·" * (BAR_CELLS - filled)

@@ -1,0 +1,179 @@
+"""`auricle replay`: recordings as a fake stream, through the daemon's own engine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import zmq
+
+from auricle import config, messages
+from auricle.capture.recording import Recordings
+from auricle.commands import text
+from auricle.errors import EXIT_SKIPPED, UsageError
+from auricle.hearing import engine, pipeline
+from auricle.hearing.lane import Lane
+from auricle.model.bundle import Bundle
+from auricle.publish.publisher import Lines, Outlet, Publisher, Socket
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `replay` runs: ``speed`` ``None`` is as fast as possible."""
+
+    speed: float | None = 1.0
+    loop: bool = False
+    json: bool = False
+    publish: bool = True
+    start_us: int | None = None
+
+
+def parse_speed(value: str) -> float | None:
+    """``max`` or a multiple of real time.
+
+    Raises:
+        UsageError: neither.
+    """
+    if value == "max":
+        return None
+    try:
+        speed = float(value)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < 1e6:
+        raise UsageError(f"--speed: {value!r} is no speed; use a number such as 1 or 10, or max")
+    return speed
+
+
+def parse_start(value: str) -> int:
+    """RFC 3339 to microseconds since 1970 UTC; a time without a zone is local.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    try:
+        return round(datetime.fromisoformat(value).astimezone().timestamp() * 1_000_000)
+    except ValueError:
+        raise UsageError(f"--start-time: {value!r} is no time; use one such as 2026-03-01T06:30:00Z") from None
+
+
+def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Options) -> int:
+    """Replay recordings as a fake stream; the exit code."""
+    source = Recordings(
+        "replay",
+        paths,
+        model_rate=bundle.card.front_end.sample_rate,
+        speed=options.speed,
+        loop=options.loop,
+        start_us=options.start_us,
+        block_samples=pipeline.block_samples(bundle)
+        if options.speed is None
+        else pipeline.samples(cfg.decision.hop_ms, bundle),
+    )
+    seen: Counter[str] = Counter()
+    with ExitStack() as stack:
+        outlets: list[Outlet] = []
+        attendants: list[engine.Attendant] = []
+        if options.publish:
+            context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
+            socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group)
+            stack.callback(socket.close)
+            outlets.append(socket)
+            attendants.append(socket)
+        show = stack.enter_context(_progress(source, options))
+        if options.json:
+            outlets.append(Lines())
+        else:
+            outlets.append(_Printer(show, seen))
+        publisher = Publisher(cfg.node, outlets)
+        if options.publish:
+            socket.greet(publisher, None)
+        lane = Lane(
+            source,
+            bundle,
+            decision=cfg.decision,
+            gate=cfg.gate,
+            publish=cfg.publish,
+            publisher=publisher,
+            tell_scores=options.publish or options.json,
+        )
+        stop = engine.Stop()
+        stack.callback(stop.close)
+        stack.enter_context(stop.on_signals())
+        source.open()
+        stack.callback(source.close)
+        began_s = time.monotonic()
+        engine.run([lane], publisher, stop, progress=show.update, attendants=attendants)
+        took_s = max(time.monotonic() - began_s, 1e-9)
+    if not options.json:
+        print(_summary(lane, seen, bundle, took_s))
+    return EXIT_SKIPPED if lane.counters.skipped else 0
+
+
+def _summary(lane: Lane, seen: Counter[str], bundle: Bundle, took_s: float) -> str:
+    rate = bundle.card.front_end.sample_rate
+    heard_s = lane.counters.heard_s
+    events = ", ".join(f"{n} {label}" for label, n in sorted(seen.items())) or "no event"
+    unjudged = f"; {lane.counters.tail / rate:.2f} s at the ends not judged" if lane.counters.tail else ""
+    return f"heard {text.duration(heard_s)} in {took_s:.2f} s ({heard_s / took_s:.0f} x real time): {events}{unjudged}"
+
+
+class _Progress:
+    """Where lines are printed when there is no bar."""
+
+    def print(self, line: str) -> None:
+        """Print a line above the bar."""
+        print(line, flush=True)
+
+    def update(self) -> None:
+        """Move the bar."""
+
+
+class _Bar(_Progress):
+    def __init__(self, source: Recordings) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._source = source
+        self.bar = Progress(
+            BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), console=Console(stderr=True)
+        )
+        self._task = self.bar.add_task("replay", total=1.0)
+
+    def print(self, line: str) -> None:
+        self.bar.print(line, markup=False, highlight=False)
+
+    def update(self) -> None:
+        self.bar.update(self._task, completed=self._source.progress)
+
+
+@contextmanager
+def _progress(source: Recordings, options: Options) -> Iterator[_Progress]:
+    if options.json or options.loop or not sys.stderr.isatty():
+        yield _Progress()
+        return
+    show = _Bar(source)
+    with show.bar:
+        yield show
+
+
+class _Printer:
+    """An outlet that prints what a person wants to read."""
+
+    def __init__(self, show: _Progress, seen: Counter[str]) -> None:
+        self._show = show
+        self._seen = seen
+
+    def __call__(self, topic: str, payload: bytes) -> None:
+        if not topic.startswith(("event.", "gap.")):
+            return
+        message = text.decode(payload)
+        if isinstance(message, messages.Event) and message.phase == "onset":
+            self._seen[message.label] += 1
+        if (line := text.line(message)) is not None:
+            self._show.print(line)

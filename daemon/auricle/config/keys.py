@@ -1,0 +1,82 @@
+"""How a key of the configuration is declared: once, as a dataclass field that knows what it may hold, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from auricle.config.kinds import Kind, plain
+
+Effect: TypeAlias = Literal["live", "segment", "restart"]
+"""When a reload brings a change in: between two hops; with a new segment; not before the daemon starts again."""
+
+REQUIRED: Any = dataclasses.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is declared of one key: a value of some ``kind``, or a ``section``; ``many``: in a list, or by label."""
+
+    doc: str
+    effect: Effect = "live"
+    kind: Kind | None = None
+    default: Any = None
+    default_text: str | None = None
+    nullable: bool = False
+    secret: bool = False
+    section: type | None = None
+    many: Literal["", "list", "labels"] = ""
+    optional: bool = False
+    """A section that is None unless it is written."""
+    inherits: bool = False
+    """Laid over the key of the same name at the top."""
+    example: Any = None
+    """What the commented example shows where the default says little."""
+
+    @property
+    def initial(self) -> Any:
+        """The default, found out where it depends on the machine."""
+        return self.default() if callable(self.default) else self.default
+
+
+def key(default: Any, kind: Kind, effect: Effect, doc: str, **more: Any) -> Any:
+    """A dataclass field that holds one value; ``default`` is REQUIRED, a value, or a function that finds it out."""
+    nullable = more.pop("nullable", default is None)
+    about = Key(doc, effect, kind, default, nullable=nullable, **more)
+    given: dict[str, Any] = {} if default is REQUIRED else {"default": default}
+    if callable(default):
+        given = {"default_factory": default}
+    return field(metadata={"key": about}, repr=not about.secret, **given)
+
+
+def section(of: type, doc: str = "", *, factory: Callable[[], Any] = tuple, **more: Any) -> Any:
+    """A dataclass field that holds a section, or several."""
+    about = Key(doc or " ".join((of.__doc__ or "").split()), section=of, **more)
+    if about.many:
+        return field(metadata={"key": about}, default_factory=factory)
+    if about.optional:
+        return field(metadata={"key": about}, default=None)
+    return field(metadata={"key": about}, default_factory=of)
+
+
+def keys_of(of: type) -> dict[str, Key]:
+    """The declared keys of a section, in their order."""
+    return {item.name: item.metadata["key"] for item in dataclasses.fields(of) if "key" in item.metadata}
+
+
+def values(of: Any) -> dict[str, Any]:
+    """A section as nested dicts and lists of what JSON has, sections that are None left out."""
+    found: dict[str, Any] = {}
+    for name, about in keys_of(of.__class__).items():
+        value = getattr(of, name)
+        if about.section is None:
+            found[name] = plain(value)
+        elif about.many == "list":
+            found[name] = [values(item) for item in value]
+        elif about.many == "labels":
+            found[name] = {label: values(rule) for label, rule in value.items()}
+        elif value is not None:
+            found[name] = values(value)
+    return found

@@ -1,0 +1,336 @@
+"""What a key of the configuration may hold: each kind reads the text of a value and says what it wants.
+
+A kind reads text, not YAML's guess at it: ``1e-3`` is a number here, ``on`` a switch, ``010`` ten where a number is
+wanted and the text 010 where a text is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from auricle.config.tree import Leaf, Node, Row
+from auricle.config.words import listed, nearest, number
+
+_NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?")
+_SWITCH = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+_TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5}|\*)")
+# sockaddr_un holds 108 bytes, the closing zero among them (unix(7)).
+_IPC_PATH_BYTES = 107
+
+
+class Refused(Exception):
+    """A value that does not fit; ``near`` when it is of the right sort but cannot be."""
+
+    def __init__(self, complaint: str, *, near: bool = False) -> None:
+        super().__init__(complaint)
+        self.near = near
+        self.item: Node | None = None
+        """The item of a list that is at fault."""
+
+
+class Kind(Protocol):
+    """What a value may be."""
+
+    def read(self, node: Node) -> Any:
+        """The value; raises Refused."""
+
+    def wants(self) -> str:
+        """What to write, as in 'use ...'."""
+
+    def schema(self) -> dict[str, Any]:
+        """The same as JSON Schema."""
+
+
+def loopback(endpoint: str) -> bool:
+    """Whether a ZeroMQ endpoint can be reached from this machine only."""
+    tcp = _TCP.fullmatch(endpoint)
+    if tcp is None:
+        return endpoint.startswith(("ipc://", "inproc://"))
+    host = tcp["host"].strip("[]").lower()
+    return host in ("localhost", "lo", "::1") or bool(re.fullmatch(r"127(\.[0-9]{1,3}){3}", host))
+
+
+def _text(node: Node) -> str:
+    if not isinstance(node, Leaf):
+        raise Refused("a list cannot stand here" if isinstance(node, Row) else "a section cannot stand here")
+    return node.text.strip() if node.plain else node.text
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A finite number from ``low`` to ``high``, both included."""
+
+    low: float
+    high: float
+    unit: str = ""
+    whole: bool = False
+
+    def read(self, node: Node) -> float | int:
+        noun = "a whole number" if self.whole else "a number"
+        text = _text(node).strip()
+        if not _NUMBER.fullmatch(text):
+            comma = re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text)
+            raise Refused(f"is not {noun}" + (" (write a point, not a comma)" if comma else ""))
+        value = float(text.replace("_", ""))
+        if not self.low <= value <= self.high:
+            raise Refused("is out of range", near=True)
+        if not self.whole:
+            return value
+        if not value.is_integer():
+            raise Refused("is not a whole number", near=True)
+        return int(value)
+
+    def wants(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{number(self.low)} to {number(self.high)}{unit}"
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer" if self.whole else "number", "minimum": self.low, "maximum": self.high}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A switch."""
+
+    def read(self, node: Node) -> bool:
+        text = _text(node).strip().lower()
+        if text not in _SWITCH:
+            raise Refused("is not true or false")
+        return _SWITCH[text]
+
+    def wants(self) -> str:
+        return "true or false"
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words; ``yes`` and ``true`` stand for ``on`` where that is one of them."""
+
+    words: tuple[str, ...]
+
+    def read(self, node: Node) -> str:
+        text = _text(node).strip().lower()
+        if text in _SWITCH and "on" in self.words:
+            text = "on" if _SWITCH[text] else "off"
+        if text not in self.words:
+            near = nearest(text, self.words)
+            raise Refused("is not known" + (f"; did you mean {near!r}?" if near else ""))
+        return text
+
+    def wants(self) -> str:
+        return listed(self.words)
+
+    def schema(self) -> dict[str, Any]:
+        return {"enum": [*self.words, *((True, False) if "on" in self.words else ())]}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A line of text that can be printed."""
+
+    what: str = "a text"
+    longest: int = 4096
+
+    def read(self, node: Node) -> str:
+        text = _text(node)
+        if not text.strip():
+            raise Refused("is empty")
+        if len(text) > self.longest:
+            raise Refused(f"is longer than {self.longest} characters", near=True)
+        if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
+            raise Refused("holds a line break or another character that cannot be shown", near=True)
+        return text
+
+    def wants(self) -> str:
+        return self.what
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1, "maxLength": self.longest}
+
+
+@dataclass(frozen=True, slots=True)
+class Address(Text):
+    """What ffmpeg opens; never an option of its own."""
+
+    def read(self, node: Node) -> str:
+        text = Text.read(self, node)
+        if text.startswith("-"):
+            raise Refused("begins like an option")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A word that serves in topics and file names: letters, digits, ``_`` and ``-``."""
+
+    what: str = "letters, digits, '_' and '-'"
+
+    def read(self, node: Node) -> str:
+        text = unicodedata.normalize("NFC", Text(longest=64).read(node))
+        if not re.fullmatch(r"[\w-]+", text):
+            slug = re.sub(r"[^\w-]+", "_", text).strip("_")
+            raise Refused("is not a name" + (f"; did you mean {slug!r}?" if slug else ""))
+        return text
+
+    def wants(self) -> str:
+        return self.what
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": r"^[^\s!-,./:-@\[-^`{-~]{1,64}$"}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A path. ``~`` is the home folder; a relative path starts at the folder of the file that it is written in."""
+
+    what: str = "a path"
+
+    def read(self, node: Node) -> Path:
+        return Path(self.resolve(node))
+
+    def resolve(self, node: Node) -> str:
+        text = os.path.expanduser(Text(self.what).read(node))
+        return os.path.join(os.path.abspath(node.where.folder), text)
+
+    def wants(self) -> str:
+        return self.what
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern(File):
+    """A path that may hold wildcards, so that it stays a text."""
+
+    def read(self, node: Node) -> str:  # type: ignore[override]
+        return self.resolve(node)
+
+
+@dataclass(frozen=True, slots=True)
+class Model(File):
+    """The name of a model, or the folder that holds one (anything with a slash in it)."""
+
+    def read(self, node: Node) -> str:  # type: ignore[override]
+        text = Text(self.what).read(node)
+        return self.resolve(node) if "/" in text or text in (".", "..", "~") else text
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a ZeroMQ socket is bound."""
+
+    def read(self, node: Node) -> str:
+        text = Text("an endpoint").read(node)
+        tcp = _TCP.fullmatch(text)
+        if tcp and (tcp["port"] == "*" or 1 <= int(tcp["port"]) <= 65535):
+            return text
+        path = text.removeprefix("ipc://")
+        if path != text and (path.startswith("/") or (path.startswith("@") and len(path) > 1)):
+            if len(os.fsencode(path)) > _IPC_PATH_BYTES:
+                raise Refused(f"is longer than the {_IPC_PATH_BYTES} bytes that a socket's path may have", near=True)
+            return text
+        raise Refused("is not an endpoint")
+
+    def wants(self) -> str:
+        return "tcp://ADDRESS:PORT or ipc:///PATH"
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": "^(tcp://.+:([0-9]{1,5}|\\*)|ipc://[/@].+)$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A date and time with its zone."""
+
+    def read(self, node: Node) -> datetime:
+        text = Text("a date and time").read(node)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise Refused("is not a date and time") from None
+        if moment.tzinfo is None:
+            raise Refused("has no time zone; add Z for UTC, or an offset such as +01:00", near=True)
+        return moment
+
+    def wants(self) -> str:
+        return "RFC 3339, such as 2026-05-01T04:30:00+02:00"
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time"}
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The first of several kinds that fits; what is quoted is a text where a text may stand."""
+
+    kinds: tuple[Kind, ...]
+    what: str = ""
+
+    def read(self, node: Node) -> Any:
+        kinds = self.kinds
+        if isinstance(node, Leaf) and not node.plain and isinstance(kinds[-1], Text):
+            kinds = kinds[-1:]
+        refusals = []
+        for kind in kinds:
+            try:
+                return kind.read(node)
+            except Refused as refusal:
+                refusals.append(refusal)
+        raise next((refusal for refusal in refusals if refusal.near), None) or Refused("is not understood")
+
+    def wants(self) -> str:
+        return self.what or listed([kind.wants() for kind in self.kinds])
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [kind.schema() for kind in self.kinds]}
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list of values; one alone needs no brackets."""
+
+    kind: Kind
+    fewest: int = 0
+
+    def read(self, node: Node) -> tuple[Any, ...]:
+        items = node.items if isinstance(node, Row) else () if isinstance(node, Leaf) and node.null else (node,)
+        if len(items) < self.fewest:
+            raise Refused("is empty")
+        found = []
+        for item in items:
+            try:
+                found.append(self.kind.read(item))
+            except Refused as refusal:
+                refusal.item = item
+                raise
+        return tuple(found)
+
+    def wants(self) -> str:
+        return f"{self.kind.wants()}, or a list"
+
+    def schema(self) -> dict[str, Any]:
+        one = self.kind.schema()
+        return {"anyOf": [one, {"type": "array", "items": one, "minItems": self.fewest}]}
+
+
+def plain(value: Any) -> Any:
+    """A value of any kind as JSON has it."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -1,0 +1,144 @@
+"""What is laid over what: the defaults, the main file, the fragments beside it, the environment, the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from auricle.config.tree import (
+    DEFAULT,
+    MAX_BYTES,
+    Branch,
+    Leaf,
+    Node,
+    Parser,
+    Problems,
+    Row,
+    TreeError,
+    Where,
+    from_object,
+    graft,
+    merge,
+)
+from auricle.config.words import printable, shown
+
+PREFIX = "AURICLE__"
+SYSTEM_FILE = Path("/etc/auricle/auricle.yaml")
+_ENVIRONMENT_RANK = 1_000_000
+_COMMAND_LINE_RANK = 2_000_000
+_DEFAULT_TREE = from_object({"sources": [{"name": "mic", "microphone": {}}]}, DEFAULT)
+
+
+def layered(
+    path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object],
+    problems: Problems,
+    without: Path | None = None,
+) -> Node:
+    """All layers as one tree, but for the fragment ``without``.
+
+    Raises ConfigError where a file is no YAML: other complaints would be doubtful then.
+    """
+    tree = _DEFAULT_TREE
+    if path is None and _is_there(SYSTEM_FILE):
+        path = SYSTEM_FILE
+    if path is not None:
+        for layer in _files(path, problems, without):
+            tree = merge(tree, layer)
+    problems.raise_all()
+    for parts, node in [*_environment(environ, problems), *_command_line(overrides)]:
+        try:
+            tree = graft(tree, parts, node)
+        except TreeError as error:
+            problems.add(error.where, "", str(error))
+    return tree
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file that has to be read, or to be complained of where that is not allowed."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _files(path: Path, problems: Problems, without: Path | None) -> Iterator[Node]:
+    """The main file and the fragments beside it, as trees."""
+    layers = [path]
+    fragments = path.parent / "conf.d"
+    if fragments.is_dir():
+        try:
+            found = sorted(entry for entry in fragments.iterdir() if not entry.name.startswith("."))
+        except OSError as error:
+            problems.add(Where(2, name=printable(str(fragments))), "", f"cannot be read: {error.strerror}")
+            found = []
+        layers += [entry for entry in found if entry.suffix == ".yaml" and entry != without]
+        for entry in found:
+            if entry.suffix == ".yml":
+                problems.add(Where(2, name=printable(str(entry))), "", "is not read; name it .yaml")
+    for rank, file in enumerate(layers, start=1):
+        place = Where(rank, name=printable(str(file)), folder=file.parent)
+        try:
+            node = Parser(place, problems).parse(_text(file, place))
+        except TreeError as error:
+            problems.add(error.where, "", str(error))
+            node = None
+        if isinstance(node, Branch):
+            yield node
+        elif node is not None and not (isinstance(node, Leaf) and node.null):
+            what = "a list" if isinstance(node, Row) else f"only {shown(node.text)}"
+            problems.add(node.where, "", f"holds {what}, not keys; begin with a key, such as 'model: esc10'")
+
+
+def _text(file: Path, place: Where) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise TreeError(place, "no such file; auricle config example prints one to begin with") from None
+    except IsADirectoryError:
+        raise TreeError(place, "is a folder; name the file in it") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TreeError(place, f"cannot be read: {reason}") from None
+    if len(data) > MAX_BYTES:
+        raise TreeError(place, f"is larger than {MAX_BYTES // 1024} KiB; this is no configuration")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise TreeError(dataclasses.replace(place, line=line), "is not UTF-8 text; save it as UTF-8") from None
+    if not text.strip():
+        raise TreeError(place, "is empty; auricle config example prints one to begin with")
+    return text
+
+
+def _environment(environ: Mapping[str, str], problems: Problems) -> Iterator[tuple[list[str], Node]]:
+    """AURICLE__GATE__SENSITIVITY=2: two underscores nest, a value in brackets, braces or quotes is YAML."""
+    names = sorted(name for name in environ if name.startswith(PREFIX))
+    for rank, name in enumerate(names, start=_ENVIRONMENT_RANK):
+        place = Where(rank, name=printable(name), folder=Path.cwd())
+        parts = name.removeprefix(PREFIX).lower().split("__")
+        text = environ[name].strip()
+        node: Node | None = Leaf(place, text)
+        if text[:1] in ("[", "{", '"', "'"):
+            try:
+                node = Parser(place, problems, lines=False).parse(text)
+            except TreeError as error:
+                problems.add(place, "", str(error))
+                continue
+        if not all(parts):
+            problems.add(place, "", "two underscores stand between keys, as in AURICLE__GATE__SENSITIVITY")
+        elif node is not None:
+            yield parts, node
+
+
+def _command_line(overrides: Mapping[str, object]) -> Iterator[tuple[list[str], Node]]:
+    place = Where(_COMMAND_LINE_RANK, name="command line", folder=Path.cwd())
+    for path, value in overrides.items():
+        yield path.replace("[", ".").replace("]", "").split("."), from_object(value, place)

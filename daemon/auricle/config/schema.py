@@ -1,0 +1,123 @@
+"""The whole configuration, and how it is loaded.
+
+Every key is declared once, in ``sections``, ``sources`` and ``Config`` below: its default, what it may
+be, what it is for, when a change takes effect. From the declarations come the reading and its errors (``read``),
+``config/auricle.yaml``, the table in the docs and the JSON Schema (``show``). To add a key, add a field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from auricle.config.keys import key, section, values
+from auricle.config.kinds import File, Model, Text
+from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Rule, Store
+from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin, default_sources
+from auricle.config.words import mask
+
+__all__ = [
+    "SOURCE_KINDS",
+    "Capture",
+    "Clips",
+    "Config",
+    "Decision",
+    "Ffmpeg",
+    "Gate",
+    "LabelRule",
+    "Log",
+    "Microphone",
+    "Publish",
+    "Recording",
+    "Rule",
+    "Source",
+    "Stdin",
+    "Store",
+    "load",
+]
+
+
+def host_name() -> str:
+    return os.uname().nodename or "auricle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration, valid; each source with its own model, gate and decision, resolved."""
+
+    node: str = key(
+        host_name,
+        Text("a name", longest=64),
+        "restart",
+        "Names this machine in every message.",
+        example="porch-pi",
+        default_text="the host's name",
+    )
+    model: str = key(
+        "esc10",
+        Model("a model's name or folder"),
+        "segment",
+        "The model: a name that auricle models lists, or a folder (with a slash in it).",
+    )
+    models_dir: Path | None = key(
+        None,
+        File("the path of a folder"),
+        "segment",
+        "A folder of models of your own, found by name before those in the package.",
+    )
+    sources: tuple[Source, ...] = section(
+        Source,
+        "What to listen to. Without this key: the default microphone, named mic.",
+        many="list",
+        factory=default_sources,
+    )
+    gate: Gate = section(
+        Gate,
+    )
+    decision: Decision = section(
+        Decision,
+    )
+    publish: Publish = section(
+        Publish,
+    )
+    capture: Capture = section(
+        Capture,
+    )
+    store: Store = section(
+        Store,
+    )
+    clips: Clips = section(
+        Clips,
+    )
+    log: Log = section(
+        Log,
+    )
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """Key path -> where its value was written: 'default', FILE:LINE, an environment variable, 'command line'."""
+
+    def hash(self) -> str:
+        """Twelve hex digits that change when a value does. Passwords are left out of it: it is published."""
+        text = json.dumps(values(self), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(mask(text).encode("ascii")).hexdigest()[:12]
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+    without: Path | None = None,
+) -> Config:
+    """The configuration of a file and the ``conf.d`` beside it, under the environment, under the command line.
+
+    Without a path: ``/etc/auricle/auricle.yaml`` where that exists, else the defaults. ``overrides`` maps key paths
+    (``publish.endpoint``, ``sources``) to values; the fragment ``without`` is not read. Raises ConfigError with every
+    problem, in the order of the files.
+    """
+    from auricle.config.read import read  # it needs the declarations above
+
+    return read(path, os.environ if environ is None else environ, overrides or {}, without)

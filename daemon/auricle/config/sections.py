@@ -1,0 +1,318 @@
+"""The sections of the configuration that a source may carry, or that all sources share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from auricle.config.keys import key, section
+from auricle.config.kinds import Choice, Endpoint, File, Flag, Name, Number
+
+DEFAULT_THRESHOLD = 0.5
+DEFAULT_MIN_DURATION_MS = 100.0
+"""Of a label for which neither the user nor the model's card says one."""
+
+_THRESHOLD = Number(0, 1)
+_HYSTERESIS = Number(0, 1)
+_MIN_DURATION = Number(0, 60_000, "ms")
+_REFRACTORY = Number(0, 3_600_000, "ms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The noise gate, which takes steady noise out of the sound before the model hears it."""
+
+    enabled: str = key(
+        "auto",
+        Choice(("auto", "on", "off")),
+        "segment",
+        "auto: as the model was trained. The model hears what it knows only that way; force it for a trial, and "
+        "look at the scores.",
+    )
+    sensitivity: float = key(
+        1.5,
+        Number(0, 10),
+        "live",
+        "How many standard deviations above the noise's mean sound must rise to pass. MORE removes MORE: lower it "
+        "when faint sounds are lost, raise it when noise sets off events.",
+    )
+    reduction: float = key(
+        1.0,
+        Number(0, 1),
+        "live",
+        "How much of what does not pass is taken away: 1 all, 0 nothing. Lower it when sounds come out torn.",
+    )
+    frequency_smoothing_hz: float = key(
+        500.0,
+        Number(0, 8000, "Hz"),
+        "segment",
+        "The width over which the gate's decision is smoothed in frequency. Raise it when single tones flicker "
+        "through.",
+    )
+    time_smoothing_ms: float = key(
+        50.0,
+        Number(0, 2000, "ms"),
+        "segment",
+        "The same in time. Lower it when short sounds are damped, raise it when the noise bubbles.",
+    )
+    lookahead_frames: int = key(
+        0,
+        Number(0, 200, "frames", whole=True),
+        "segment",
+        "Frames that the smoothing in time looks ahead; each delays every decision by one frame. Raise it when the "
+        "first instants of sounds are damped.",
+    )
+    noise_profile: Path | None = key(
+        None,
+        File("the path of a profile, made by auricle noise"),
+        "segment",
+        "A recorded profile of the room's noise. null: the noise is learned from the first start_up_s of sound.",
+    )
+    start_up_s: float = key(
+        2.0,
+        Number(0.1, 600, "s"),
+        "segment",
+        "Sound that the noise is learned from when there is no profile and nothing was kept from before. Let the "
+        "room be quiet for as long.",
+    )
+    adaptation_s: float = key(
+        0.0,
+        Number(0, 86400, "s"),
+        "live",
+        "How fast the noise is learned anew while running; 0 never. It follows a new fan, and deletes rain, waves "
+        "and engines just as well.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRule:
+    """What one label needs, where it differs."""
+
+    threshold: float | None = key(
+        None,
+        _THRESHOLD,
+        "live",
+        "As decision.threshold, for this label.",
+        example=0.6,
+    )
+    hysteresis: float | None = key(
+        None,
+        _HYSTERESIS,
+        "live",
+        "As decision.hysteresis, for this label.",
+    )
+    min_duration_ms: float | None = key(
+        None,
+        _MIN_DURATION,
+        "live",
+        "As decision.min_duration_ms, for this label.",
+    )
+    refractory_ms: float | None = key(
+        None,
+        _REFRACTORY,
+        "live",
+        "As decision.refractory_ms, for this label.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The rules of one label, resolved: a score in 0 to 1 (``None``: the model's own), a score, ms (likewise), ms."""
+
+    threshold: float | None
+    hysteresis: float
+    min_duration_ms: float | None
+    refractory_ms: float
+
+
+_NO_RULE = LabelRule()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """From scores to events."""
+
+    hop_ms: float = key(
+        80.0,
+        Number(10, 10000, "ms"),
+        "segment",
+        "From one decision to the next. Lower answers sooner and costs more; must suit the model's own hop.",
+    )
+    smoothing_ms: float = key(
+        200.0,
+        Number(0, 10000, "ms"),
+        "segment",
+        "Scores are averaged over this long; 0 not at all. Raise it when events flicker, lower it for short sounds.",
+    )
+    threshold: float | None = key(
+        None,
+        _THRESHOLD,
+        "live",
+        "The smoothed score at which an event begins. null: what the model's card says for each label, 0.5 where it "
+        "says nothing. Raise it against false alarms, lower it when events are missed, or let auricle tune find it.",
+        example=0.5,
+    )
+    hysteresis: float = key(
+        0.1,
+        _HYSTERESIS,
+        "live",
+        "An event ends when its score falls this far below the threshold. Raise it when one sound is reported as many.",
+    )
+    min_duration_ms: float | None = key(
+        None,
+        _MIN_DURATION,
+        "live",
+        "What is shorter is no event. null: what the model's card says for each label, 100 where it says nothing. "
+        "Raise it against clicks, lower it when short sounds are missed or told late.",
+        example=100,
+    )
+    refractory_ms: float = key(
+        500.0,
+        _REFRACTORY,
+        "live",
+        "After an event, its label stays quiet this long. Raise it when a barking dog should be one event.",
+    )
+    labels: Mapping[str, LabelRule] = section(
+        LabelRule,
+        "The same rules for single labels: only what differs.",
+        many="labels",
+        factory=dict,
+        example="dog_bark",
+    )
+
+    def for_label(self, label: str) -> Rule:
+        """The rules that hold for ``label``."""
+        own = self.labels.get(label, _NO_RULE)
+        return Rule(**{
+            item.name: getattr(self if getattr(own, item.name) is None else own, item.name)
+            for item in dataclasses.fields(Rule)
+        })  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """The two ZeroMQ sockets: messages go out on one, questions are answered on the other."""
+
+    endpoint: str = key(
+        "tcp://127.0.0.1:5557",
+        Endpoint(),
+        "restart",
+        "Where subscribers connect. ipc:///PATH keeps other users of this machine out.",
+    )
+    query: str = key(
+        "tcp://127.0.0.1:5558",
+        Endpoint(),
+        "restart",
+        "Where auricle status, auricle events and clients that join late ask.",
+    )
+    score_interval_ms: float = key(
+        0.0,
+        Number(0, 3600000, "ms"),
+        "live",
+        "At most one score message per source in this time; 0 every decision. Raise it when only events matter.",
+    )
+    update_interval_s: float = key(
+        1.0,
+        Number(0.1, 3600, "s"),
+        "live",
+        "How often an event that lasts is told again.",
+    )
+    allow_plaintext: bool = key(
+        False,
+        Flag(),
+        "restart",
+        "Allow an endpoint that other machines reach. Anyone on that network can then hear what is heard.",
+    )
+    ipc_group: str | None = key(
+        None,
+        Name("a group's name"),
+        "restart",
+        "The group that may use an ipc endpoint (mode 0660). null: the daemon's own.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """From the sound card to the first stage."""
+
+    ring_s: float = key(
+        10.0,
+        Number(1, 600, "s"),
+        "segment",
+        "Sound kept waiting for a machine that is busy; what does not fit is a gap. Raise it where gaps with "
+        "cause overrun appear.",
+    )
+    silence_alarm_s: float = key(
+        30.0,
+        Number(0, 86400, "s"),
+        "live",
+        "Samples that are exactly zero for this long are reported as suspicious (a muted microphone); 0 never.",
+    )
+    stall_s: float = key(
+        2.0,
+        Number(0.5, 60, "s"),
+        "live",
+        "Without a block for this long a microphone counts as lost and is opened anew.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """The history of events, which auricle events reads and late clients fill their holes from."""
+
+    enabled: bool = key(
+        True,
+        Flag(),
+        "restart",
+        "Keep a history.",
+    )
+    path: Path | None = key(
+        None,
+        File("the path of a database"),
+        "restart",
+        "Where. null: events.db in the daemon's state folder.",
+    )
+    max_mb: float = key(
+        200.0,
+        Number(1, 1000000, "MB"),
+        "live",
+        "The oldest events go when the history is larger.",
+    )
+    max_days: float = key(
+        90.0,
+        Number(1, 36500, "days"),
+        "live",
+        "Events go when they are older.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clips:
+    """Sound kept with events."""
+
+    enabled: bool = key(
+        False,
+        Flag(),
+        "restart",
+        "Keep the sound of events. Off: no sound is ever written.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What the daemon says about itself, on standard error or in the journal."""
+
+    level: str = key(
+        "info",
+        Choice(("debug", "info", "warning", "error")),
+        "live",
+        "The least that is said.",
+    )
+    format: str = key(
+        "text",
+        Choice(("text", "json")),
+        "restart",
+        "text for people, json for a log collector.",
+    )

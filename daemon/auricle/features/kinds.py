@@ -1,0 +1,157 @@
+"""The kinds of features: which chain of stages computes each, and which parameters it takes."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from auricle.features.cens import ChromaCens
+from auricle.features.chroma import ChromaStft
+from auricle.features.cqt import ChromaCqt
+from auricle.features.mel import LogMel, MelSpectrogram
+from auricle.features.mfcc import Delta, Mfcc
+from auricle.features.pcen import Pcen
+from auricle.stages.spectrum import Power, Root, Spectrum
+from auricle.stages.stage import Slices, Stage
+
+KINDS = ("mel", "log_mel", "pcen", "mfcc", "delta", "chroma_stft", "chroma_cqt", "chroma_cens")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage yet to be built; chains that begin with equal steps share them."""
+
+    make: Callable[..., Stage]
+    params: tuple[tuple[str, Any], ...] = ()
+
+    def build(self) -> Stage:
+        """The stage."""
+        return self.make(**dict(self.params))
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The steps from samples to one kind of feature, and how many columns come out."""
+
+    kind: str
+    steps: tuple[Step, ...]
+    width: int
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What all features of a front end share."""
+
+    sample_rate: int
+    n_fft: int
+    win_length: int | None
+    hop_length: int
+    gate: Step | None = None
+
+
+class _Params:
+    """The parameters of one feature; each stage takes its own, and none may be left."""
+
+    def __init__(self, kind: str, params: Mapping[str, Any]) -> None:
+        self._kind = kind
+        self._left = dict(params)
+        self._known: set[str] = set()
+
+    def take(self, name: str, default: Any) -> Any:
+        self._known.add(name)
+        return self._left.pop(name, default)
+
+    def step(self, make: Callable[..., Stage], *, renamed: Mapping[str, str] | None = None, **given: Any) -> Step:
+        renamed = renamed or {}
+        for name in inspect.signature(make).parameters:
+            if name not in given:
+                outer = renamed.get(name, name)
+                self._known.add(outer)
+                if outer in self._left:
+                    given[name] = self._left.pop(outer)
+        return Step(make, tuple(sorted(given.items())))
+
+    def done(self) -> None:
+        for name in self._left:
+            near = difflib.get_close_matches(name, self._known, 1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"use {', '.join(sorted(self._known))}"
+            raise ValueError(f"feature {self._kind}: unknown parameter {name!r}; {remedy}")
+
+
+def chain(feature: Mapping[str, Any], frames: Frames) -> Chain:
+    """The chain for a feature ``{"kind": ..., **parameters}``.
+
+    Raises:
+        ValueError: the kind or one of its parameters is not known.
+    """
+    kind = feature.get("kind")
+    if kind not in KINDS:
+        near = difflib.get_close_matches(str(kind), KINDS, 1)
+        raise ValueError(f"unknown feature kind {kind!r}; " + (f"did you mean {near[0]!r}?" if near else _use()))
+    params = _Params(str(kind), {name: value for name, value in feature.items() if name != "kind"})
+    if kind == "delta":
+        of = params.take("of", None)
+        if not isinstance(of, Mapping):
+            raise ValueError(f"feature delta: of is {of!r}; use the feature to take the slope of, as {{kind: mfcc}}")
+        base = chain(of, frames)
+        made = Chain(f"delta of {base.kind}", (*base.steps, params.step(Delta)), base.width)
+    elif kind in ("chroma_cqt", "chroma_cens"):
+        made = _cqt(str(kind), params, frames)
+    else:
+        made = _stft(str(kind), params, frames)
+    params.done()
+    return made
+
+
+def _use() -> str:
+    return f"use {', '.join(KINDS)}"
+
+
+def _cqt(kind: str, params: _Params, frames: Frames) -> Chain:
+    given: dict[str, Any] = {"sample_rate": frames.sample_rate, "hop_length": frames.hop_length}
+    width = int(params.take("n_chroma", 12))
+    if kind == "chroma_cqt":
+        return Chain(kind, (params.step(ChromaCqt, n_chroma=width, **given),), width)
+    cens = params.step(ChromaCens)
+    return Chain(kind, (params.step(ChromaCqt, n_chroma=width, norm=None, **given), cens), width)
+
+
+def _stft(kind: str, params: _Params, frames: Frames) -> Chain:
+    n_fft = int(params.take("n_fft", frames.n_fft))
+    win_length = params.take("win_length", frames.win_length if n_fft == frames.n_fft else None)
+    steps = [
+        Step(Slices, (("span", n_fft), ("hop", frames.hop_length))),
+        Step(Spectrum, (("n_fft", n_fft), ("win_length", win_length))),
+        Step(Power),
+    ]
+    if frames.gate is not None:
+        if (n_fft, win_length) != (frames.n_fft, frames.win_length):
+            raise ValueError(
+                f"feature {kind}: n_fft {n_fft}, win_length {win_length} of its own, but the gate works on frames of "
+                f"{frames.n_fft}, {frames.win_length}; leave them out, or turn the gate off"
+            )
+        steps.append(frames.gate)
+    spectrum: dict[str, Any] = {"sample_rate": frames.sample_rate, "n_fft": n_fft}
+    if kind == "chroma_stft":
+        width = int(params.take("n_chroma", 12))
+        return Chain(kind, (*steps, params.step(ChromaStft, n_chroma=width, **spectrum)), width)
+    # PCEN has a `power` of its own, and the cosine transform a `norm`: there the mel's are called mel_power and
+    # mel_norm.
+    exponent = float(params.take("mel_power", 1.0) if kind == "pcen" else params.take("power", 2.0))
+    if exponent != 2.0:
+        steps.append(Step(Root, (("exponent", exponent),)))
+    width = int(params.take("n_mels", 128))
+    renamed = {"norm": "mel_norm"} if kind == "mfcc" else {}
+    steps.append(params.step(MelSpectrogram, renamed=renamed, n_mels=width, **spectrum))
+    if kind == "pcen":
+        steps.append(params.step(Pcen, sample_rate=frames.sample_rate, hop_length=frames.hop_length))
+    if kind in ("log_mel", "mfcc"):
+        steps.append(params.step(LogMel))
+    if kind == "mfcc":
+        n_mfcc = int(params.take("n_mfcc", 20))
+        steps.append(params.step(Mfcc, n_mels=width, n_mfcc=n_mfcc))
+        width = n_mfcc
+    return Chain(kind, tuple(steps), width)

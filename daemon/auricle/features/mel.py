@@ -1,0 +1,123 @@
+"""Mel and log-mel spectra."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from auricle.stages import filters
+from auricle.stages.stage import Block, RowStage
+
+_AT_ONCE = 4
+"""Frames projected at once: more are no faster a frame."""
+
+
+class MelSpectrogram(RowStage):
+    """Power spectrum to mel bands, as ``librosa.feature.melspectrogram``.
+
+    Args:
+        fmin, fmax: edges of the lowest and the highest band, Hz; ``fmax`` half the sample rate unless told.
+        htk: HTK's mel formula (Young et al. 2002) rather than Slaney's (1998).
+        norm: ``'slaney'`` for triangles of unit area, ``None`` for unit height.
+
+    Shape:
+        in ``(n, n_fft // 2 + 1)`` float32, out ``(n, n_mels)`` float32.
+
+    Raises:
+        ValueError: the bands cannot be, or some hold no bin.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        n_fft: int,
+        n_mels: int = 128,
+        fmin: float = 0.0,
+        fmax: float | None = None,
+        htk: bool = False,
+        norm: str | None = "slaney",
+    ) -> None:
+        self._bins, self._basis, self._at_once = _projection(sample_rate, n_fft, n_mels, fmin, fmax, htk, norm)
+
+    def process(self, block: Block) -> Block:
+        """Project a fixed number of frames at a time: a product over more or fewer would give other bits."""
+        n, n_bins = block.shape
+        if short := -n % self._at_once:
+            block = np.concatenate((block, np.zeros((short, n_bins), block.dtype)))
+        rows: Block = np.matmul(block.reshape(-1, self._at_once, n_bins)[..., self._bins], self._basis)
+        return rows.reshape(-1, rows.shape[-1])[:n]
+
+
+@cache
+def _projection(
+    sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, htk: bool, norm: str | None
+) -> tuple[slice, Block, int]:
+    """The bins that count, their weights ``(bins, n_mels)`` and how many frames to project at once; shared by all
+    sources."""
+    bank = filters.mel(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, htk=htk, norm=norm)
+    empty = np.flatnonzero(~bank.any(axis=1))
+    if len(empty):
+        raise ValueError(
+            f"mel band{'s' if len(empty) > 1 else ''} {', '.join(map(str, empty[:8]))} of {n_mels} hold no bin of "
+            f"{sample_rate / n_fft:g} Hz; use fewer n_mels, an n_fft above {n_fft}, or an fmin above {fmin:g}"
+        )
+    bins = np.flatnonzero(bank.any(axis=0))
+    used = slice(int(bins[0]), int(bins[-1]) + 1)
+    basis = np.ascontiguousarray(bank[:, used].T, np.float32)
+    basis.flags.writeable = False
+    return used, basis, _AT_ONCE if _blind_to_place(basis) else 1
+
+
+def _blind_to_place(basis: Block) -> bool:
+    """Whether this machine's BLAS gives a frame the same bits wherever it stands among those projected at once."""
+    # Irregular enough; numpy's generators would be loaded at every start for this alone.
+    frames = np.sin(np.arange(_AT_ONCE * len(basis), dtype=np.float32) ** 2).reshape(_AT_ONCE, -1)
+    product = frames @ basis
+    alone = np.zeros_like(frames)
+    alone[-1] = frames[0]
+    turned = [np.roll(np.roll(frames, by, axis=0) @ basis, -by, axis=0) for by in range(_AT_ONCE)]
+    return all(np.array_equal(each, product) for each in turned) and np.array_equal((alone @ basis)[-1], product[0])
+
+
+class LogMel(RowStage):
+    """Logarithm of mel power: decibels as ``librosa.power_to_db`` with ``top_db=None``, or natural.
+
+    librosa's ``top_db`` clips against the loudest frame of the whole file, which a stream cannot know; ``floor_db`` is
+    a fixed floor in its place.
+
+    Args:
+        ref: the power that is 0 dB.
+        amin: floor of the power.
+        floor_db: floor of the result in dB; none unless told.
+        natural: the natural logarithm of the power rather than dB; ``ref`` and ``floor_db`` count as well.
+
+    Shape:
+        in ``(n, n_mels)`` float32, out the same.
+    """
+
+    def __init__(
+        self, *, ref: float = 1.0, amin: float = 1e-10, floor_db: float | None = None, natural: bool = False
+    ) -> None:
+        for name, value in (("ref", ref), ("amin", amin)):
+            if not 0 < value < np.inf:
+                raise ValueError(f"{name} {value:g} is no power; use a number above 0")
+        unit = 10.0 if not natural else np.log(10.0)
+        self._unit = np.float32(unit) if not natural else None
+        self._amin = np.float32(amin)
+        offset = np.float32(unit * np.log10(max(amin, ref)))
+        self._offset = None if offset == 0 else offset
+        self._floor = None if floor_db is None else np.float32(floor_db * unit / 10.0)
+
+    def process(self, block: Block) -> Block:
+        """Take the logarithm of every band."""
+        rows = np.maximum(block, self._amin)
+        if self._unit is None:
+            np.log(rows, out=rows)
+        else:
+            np.log10(rows, out=rows)
+            rows *= self._unit
+        if self._offset is not None:
+            rows -= self._offset
+        return rows if self._floor is None else np.maximum(rows, self._floor, out=rows)

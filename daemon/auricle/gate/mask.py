@@ -1,0 +1,129 @@
+"""The gate's mask smoothed over frequency and time, in whole numbers.
+
+The kernel of noisereduce is an outer product of two triangles. Their weights, multiplied out, are integers, and so is a
+mask of zeros and ones: as long as every sum is a whole number that the floating type holds exactly, every order of
+summation gives the same bits, and so BLAS may choose its own. One product over time and one over frequency do it all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[Any]
+
+_LONGEST = 32
+"""Frames smoothed at once: the product over time grows with their square."""
+_BAND = 32
+"""Bins that one product over frequency gives, at least: a wider band multiplies by more zeros."""
+
+
+@cache
+def _triangles(n_freq: int, n_past: int, n_ahead: int) -> tuple[Counts, Counts]:
+    """The weights over time and over frequency as matrices; one pair for all sources."""
+    taps = np.append(np.arange(1, n_past + 1), np.arange(n_past + 1, n_past - n_ahead, -1))
+    triangle = n_freq + 1 - np.abs(np.arange(-n_freq, n_freq + 1))
+    # The largest sum decides which type holds every sum exactly.
+    kind = np.dtype(np.float32 if int(triangle.sum()) * int(taps.sum()) < 2**24 else np.float64)
+    over_time = np.zeros((_LONGEST, n_past + n_ahead + _LONGEST), kind)
+    for row in range(_LONGEST):
+        over_time[row, row : row + len(taps)] = taps
+    band = max(_BAND, n_freq)
+    over_frequency = np.zeros((band + 2 * n_freq, band), kind)
+    for column in range(band):
+        over_frequency[column : column + len(triangle), column] = triangle
+    over_time.flags.writeable = over_frequency.flags.writeable = False
+    return over_time, over_frequency
+
+
+class MaskSmoother:
+    """A mask ``(n, n_bins)`` of what is louder than the noise, to weights ``(k, n_bins)``.
+
+    Over frequency the triangle reaches ``n_freq`` bins to each side, and over the spectrum's ends, where nothing is: so
+    does noisereduce's, which fades the first and last bins. Over time it reaches ``n_past`` frames back and ``n_ahead``
+    frames ahead. Row 0 is about frame ``n_ahead``. Rows whose past reaches before the segment's start are weighted over
+    the frames that exist: a closed past would fade in every sound that is there when a segment begins, after each gap
+    anew.
+    """
+
+    def __init__(self, n_bins: int, *, n_freq: int, n_past: int, n_ahead: int) -> None:
+        self._rows: Counts
+        self._n_bins, self._n_freq, self._n_past, self._n_ahead = n_bins, n_freq, n_past, n_ahead
+        self._reach = n_past + n_ahead
+        full = (n_freq + 1) ** 2
+        taps = np.append(np.arange(1, n_past + 1), np.arange(n_past + 1, n_past - n_ahead, -1))
+        self._over_time, self._over_frequency = _triangles(n_freq, n_past, n_ahead)
+        self._type = self._over_time.dtype
+        self._band = self._over_frequency.shape[1]
+        self._bands = -(-n_bins // self._band)
+        # What the weights of a row add up to when only its first n frames back exist: whole in the end.
+        sums = [int(taps[max(0, n_past - back) :].sum()) for back in range(n_ahead, n_past)] + [int(taps.sum())]
+        self._scales = (1.0 / (full * np.array(sums, np.float64))).astype(np.float32)[:, None]
+        edge = self._counts(np.ones((1, self._reach + 1, n_bins), self._type), 1)[0, 0]
+        self.ends: NDArray[np.float32] = (edge / np.float64(full * sums[-1])).astype(np.float32)
+        """What an open mask is after smoothing over frequency: 1 but for the spectrum's ends."""
+        self.reset()
+
+    def process(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Smoothed mask of the frames whose look-ahead these frames complete, 0 to 1."""
+        if len(mask) > _LONGEST:
+            return np.concatenate([self.process(mask[i : i + _LONGEST]) for i in range(0, len(mask), _LONGEST)])
+        kept = len(self._rows)
+        rows = np.empty((kept + len(mask), self._n_bins), self._type)
+        rows[:kept] = self._rows
+        rows[kept:] = mask
+        n = len(rows) - self._reach
+        if n <= 0:
+            self._rows = rows
+            return np.empty((0, self._n_bins), np.float32)
+        self._rows = rows[n:].copy()
+        scale = self._scales[-1]
+        fresh = len(self._scales) - 1 - self._given
+        if fresh > 0:
+            scale = self._scales[np.minimum(np.arange(self._given, self._given + n), len(self._scales) - 1)]
+            self._given += min(n, fresh)
+        weights: NDArray[np.float32] = np.multiply(self._counts(rows[None], n)[0], scale, dtype=np.float32)
+        return weights
+
+    @staticmethod
+    def together(stages: Sequence[MaskSmoother], masks: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+        """The smoothed masks of several sources past their first frames: see `auricle.stages.batch`."""
+        first, (sources, n, bins) = stages[0], masks.shape
+        reach = first._reach
+        if n > _LONGEST or any(len(s._rows) != reach or s._given < len(s._scales) - 1 for s in stages):
+            return None
+        rows = np.empty((sources, reach + n, bins), first._type)
+        rows[:, reach:] = masks
+        for stage, row in zip(stages, rows, strict=True):
+            row[:reach] = stage._rows
+            stage._rows = row[n:].copy()
+        weights: NDArray[np.float32] = np.multiply(first._counts(rows, n), first._scales[-1], dtype=np.float32)
+        return weights
+
+    def reset(self) -> None:
+        """Forget the frames heard so far: those before row 0's past do not exist, and weigh nothing."""
+        self._rows = np.zeros((self._n_past - min(self._n_past, self._n_ahead), self._n_bins), self._type)
+        self._given: int = 0
+
+    def _counts(self, rows: Counts, n: int) -> Counts:
+        """The weighted sums ``(sources, n, n_bins)`` of ``(sources, reach + n, n_bins)``."""
+        margin, width = self._n_freq, self._bands * self._band
+        timed = np.zeros((len(rows), n, margin + width + margin), self._type)
+        np.matmul(self._over_time[:n, : self._reach + n], rows, out=timed[..., margin : margin + self._n_bins])
+        if not margin:
+            return timed[..., : self._n_bins]
+        # Every band with its margins as a matrix of its own: they overlap, and nothing is copied.
+        counts = np.empty((len(rows), n, width), self._type)
+        size, lines = timed.itemsize, len(rows) * n
+        shape, strides = (self._bands, lines, self._band + 2 * margin), (self._band * size, timed.strides[1], size)
+        into, steps = (self._bands, lines, self._band), (self._band * size, counts.strides[1], size)
+        np.matmul(
+            np.ndarray(shape, timed.dtype, timed, 0, strides),
+            self._over_frequency,
+            out=np.ndarray(into, counts.dtype, counts, 0, steps),
+        )
+        return counts[..., : self._n_bins]

@@ -1,0 +1,176 @@
+"""What is known of the room: the mean and the spread of its noise in every frequency bin, in decibels."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import ArrayLike, NDArray
+
+from auricle.errors import AudioError
+from auricle.stages.spectrum import taper
+
+_EPS = np.float64(np.finfo(np.float64).eps)
+_TOP_DB = 80.0
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a floor belongs to: one in other bins, or under another taper, says nothing about this one."""
+
+    sample_rate: int
+    n_fft: int
+    win_length: int
+
+    @property
+    def n_bins(self) -> int:
+        """Frequency bins of a spectrum."""
+        return self.n_fft // 2 + 1
+
+    @cached_property
+    def _unit(self) -> np.float64:
+        """The magnitude that a full-scale constant has under the taper: 0 dB."""
+        return np.float64(taper(self.n_fft, self.win_length).sum())
+
+    def decibels(self, power: NDArray[Any]) -> NDArray[Any]:
+        """Decibels of a power spectrum relative to full scale, in its own precision, -313 dB for nothing as in
+        noisereduce."""
+        return np.asarray(20.0 * np.log10(np.sqrt(power) / self._unit.astype(power.dtype) + _EPS.astype(power.dtype)))
+
+    def power(self, decibels: ArrayLike) -> NDArray[np.float64]:
+        """Inverse of `decibels`."""
+        return np.square(np.maximum(10.0 ** (np.asarray(decibels) / 20.0) - _EPS, 0.0) * self._unit)
+
+
+class Floor:
+    """Mean and standard deviation of the level in every bin, from however many frames.
+
+    Groups of frames are joined by the update of mean and variance of Chan, Golub and LeVeque (1979): each by its share
+    of all frames, or with a fixed weight, by which the floor forgets exponentially.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nothing."""
+        self.frames = 0
+        self.mean_db = np.zeros(self.geometry.n_bins)
+        self._variance = np.zeros(self.geometry.n_bins)
+
+    @property
+    def std_db(self) -> NDArray[np.float64]:
+        """Standard deviation of the level, dB."""
+        return np.sqrt(self._variance)
+
+    def add(self, levels_db: NDArray[Any], weight: float | None = None) -> None:
+        """Join a group of frames ``(n, n_bins)``; by its share of all frames unless a weight is given."""
+        levels_db = levels_db.astype(np.float64, copy=False)
+        self.frames += len(levels_db)
+        if weight is None:
+            weight = len(levels_db) / self.frames
+        step = levels_db.mean(axis=0) - self.mean_db
+        self.mean_db = self.mean_db + weight * step
+        self._variance = (1.0 - weight) * (self._variance + weight * step * step) + weight * levels_db.var(axis=0)
+
+    def threshold(self, sensitivity: float) -> NDArray[np.float64]:
+        """The power over which a bin counts as more than noise: ``sensitivity`` deviations above the mean."""
+        return self.geometry.power(self.mean_db + sensitivity * self.std_db)
+
+    @property
+    def learned(self) -> dict[str, NDArray[np.float64]]:
+        """The floor as arrays that can be saved; empty as long as nothing was heard."""
+        if not self.frames:
+            return {}
+        g = self.geometry
+        return {
+            "mean_db": self.mean_db.copy(),
+            "std_db": self.std_db,
+            "frames": np.array(float(self.frames)),
+            "geometry": np.array([g.sample_rate, g.n_fft, g.win_length], np.float64),
+        }
+
+    @learned.setter
+    def learned(self, arrays: Mapping[str, ArrayLike]) -> None:
+        if not arrays:
+            self.forget()
+            return
+        missing = {"mean_db", "std_db", "frames", "geometry"} - set(arrays)
+        if missing:
+            raise ValueError(f"learned noise: {', '.join(sorted(missing))} missing; learn it anew")
+        g = self.geometry
+        found = tuple(int(x) for x in np.ravel(arrays["geometry"]))
+        if found != (g.sample_rate, g.n_fft, g.win_length):
+            raise ValueError(
+                f"learned noise: of sample_rate, n_fft, win_length {found}, not "
+                f"{(g.sample_rate, g.n_fft, g.win_length)}; learn it anew for this model"
+            )
+        mean, std = (np.array(arrays[name], np.float64) for name in ("mean_db", "std_db"))
+        frames = float(np.asarray(arrays["frames"]))
+        for name, values in (("mean_db", mean), ("std_db", std)):
+            if values.shape != (g.n_bins,) or not np.isfinite(values).all():
+                raise ValueError(f"learned noise: {name} is not {g.n_bins} finite numbers; learn it anew")
+        if not frames >= 1 or (std < 0).any():
+            raise ValueError("learned noise: no frame, or a negative deviation; learn it anew")
+        self.mean_db, self._variance, self.frames = mean, std**2, int(frames)
+
+
+def floor_of(noise: ArrayLike, geometry: Geometry, hop_length: int) -> Floor:
+    """The floor of a clip of noise, as noisereduce takes it: frames over the clip's zero-padded edges too, ddof 0.
+
+    Levels more than 80 dB under a bin's loudest count as 80 dB under it, here where the whole clip is known.
+
+    Args:
+        noise: samples ``(n,)`` at the geometry's rate.
+
+    Raises:
+        ValueError: the clip is shorter than half a taper, or holds no sound.
+    """
+    sound = np.nan_to_num(np.asarray(noise, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    half, pad = geometry.win_length // 2, (geometry.n_fft - geometry.win_length) // 2
+    if sound.ndim != 1 or len(sound) < max(half, hop_length):
+        raise ValueError(
+            f"a noise clip of shape {sound.shape} cannot be; use one channel of at least {geometry.win_length} samples"
+        )
+    if not sound.any():
+        raise ValueError("the noise clip is digital silence; record the room, not a muted microphone")
+    padded = np.pad(sound, half + pad)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, geometry.n_fft)[::hop_length]
+    levels = geometry.decibels(np.abs(np.fft.rfft(frames * taper(geometry.n_fft, geometry.win_length))) ** 2)
+    floor = Floor(geometry)
+    floor.add(np.maximum(levels, levels.max(axis=0) - _TOP_DB))
+    return floor
+
+
+def save_profile(path: str | Path, noise: ArrayLike, sample_rate: int) -> None:
+    """Write a recorded noise. The sound itself is kept, not its spectrum, so that it fits the frames of any model."""
+    with open(path, "wb") as file:
+        np.savez_compressed(file, noise=np.asarray(noise, np.float32), sample_rate=np.array(int(sample_rate)))
+
+
+def load_profile(path: str | Path, sample_rate: int) -> NDArray[np.float32]:
+    """Read a noise written by `save_profile`, at the rate wanted.
+
+    Raises:
+        AudioError: there is no such file, or it is no noise profile.
+    """
+    remedy = "make one with `auricle noise --out FILE`"
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            noise, rate = np.asarray(file["noise"], np.float32), int(file["sample_rate"])
+    except FileNotFoundError:
+        raise AudioError(f"{path}: no such noise profile; {remedy}") from None
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
+        raise AudioError(f"{path}: not a noise profile; {remedy}") from None
+    if noise.ndim != 1 or not len(noise) or rate < 1:
+        raise AudioError(f"{path}: a noise profile of shape {noise.shape} at {rate} Hz; {remedy}")
+    if rate == sample_rate:
+        return noise
+    return np.asarray(soxr.resample(noise, rate, sample_rate), np.float32)

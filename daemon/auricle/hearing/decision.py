@@ -1,0 +1,230 @@
+"""From scores to events: smoothing, thresholds, hysteresis, minimum duration, refractory time, counted in samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.stages.stage import Block
+
+
+class Smoother:
+    """Moving mean of score rows over the last ``span`` decisions.
+
+    Shape:
+        in ``(n, n_labels)`` float32, out ``(k, n_labels)`` float32.
+    """
+
+    hop = 1
+
+    def __init__(self, span: int) -> None:
+        self.span = span
+        self.lead = span - 1
+        self._rest: Block | None = None
+
+    def process(self, block: Block) -> Block:
+        """Give the mean of every ``span`` rows in a row."""
+        rows = block if self._rest is None else np.concatenate((self._rest, block))
+        n = max(0, len(rows) - self.span + 1)
+        self._rest = rows[n:].copy()
+        return self._mean(rows, n)
+
+    def _mean(self, rows: Block, n: int) -> Block:
+        # Sums of shifted rows in a fixed order: a running sum would drift and depend on where the stream began.
+        total = rows[:n].copy()
+        for shift in range(1, self.span):
+            total += rows[shift : shift + n]
+        total /= np.float32(self.span)
+        return total
+
+    @staticmethod
+    def together(stages: Sequence[Smoother], blocks: Block) -> Block | None:
+        """The means of several sources that keep equally many rows: see `auricle.stages.batch`."""
+        first = stages[0]
+        rests = [stage._rest for stage in stages if stage._rest is not None]
+        if len(rests) < len(stages) or len({len(rest) for rest in rests}) > 1:
+            return None
+        kept = np.concatenate(rests).reshape(len(stages), -1, blocks.shape[2])
+        rows = np.concatenate((kept, blocks), axis=1)
+        n = max(0, rows.shape[1] - first.span + 1)
+        for stage, rest in zip(stages, rows[:, n:].copy(), strict=True):
+            stage._rest = rest
+        return first._mean(rows.swapaxes(0, 1), n).swapaxes(0, 1)
+
+    def reset(self) -> None:
+        """Forget the rows heard so far."""
+        self._rest = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a label's scores become an event; times in samples at the model's rate.
+
+    Args:
+        lags: by how much onset and offset are told late under this very rule, where that was measured.
+    """
+
+    threshold: float
+    hysteresis: float
+    min_duration_samples: int
+    refractory_samples: int
+    lags: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An event began, goes on or ended. All positions are samples at the model's rate from the segment's start.
+
+    Args:
+        phase: ``onset``, ``update`` or ``offset``.
+        at: the last sample of the decision that made the change.
+        onset, offset: back-dated by the model's measured lag; ``offset`` only in that phase.
+        score, peak: of the label, now and at most so far.
+        cause: of an offset: ``score``, or why the segment ended.
+    """
+
+    phase: str
+    label: str
+    at: int
+    onset: int
+    offset: int | None
+    score: float
+    peak: float
+    cause: str = ""
+
+
+@dataclass(slots=True)
+class _Run:
+    """A label over its threshold: not yet an event until ``confirmed``."""
+
+    first: int
+    onset: int
+    peak: float
+    score: float
+    confirmed: bool = False
+    told: int = 0
+
+
+class Detector:
+    """Turns rows of smoothed scores into events, label by label.
+
+    A run begins at the first decision with ``score >= threshold``, lasts while ``score >= threshold - hysteresis``,
+    and is an event once it has lasted ``min_duration_samples``. After an event its label is deaf for
+    ``refractory_samples``.
+
+    Args:
+        labels: in the order of the scores; those without a rule never raise an event (``background``).
+        rules: one a label.
+        span, hop: samples before the first row and from row to row.
+        onset_lag, offset_lag: samples by which the scores speak late; events are back-dated by them, or by those of
+            their rule.
+        update_samples: how often an event that lasts is told again; may change while running.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        rules: Mapping[str, Rule],
+        *,
+        span: int,
+        hop: int,
+        onset_lag: int,
+        offset_lag: int,
+        update_samples: int,
+    ) -> None:
+        self._labels = tuple(labels)
+        self._span, self._hop = span, hop
+        self._usual = (onset_lag, offset_lag)
+        self.update_samples = update_samples
+        self.configure(rules)
+        self.reset()
+
+    def configure(self, rules: Mapping[str, Rule]) -> None:
+        """Other rules from the next row on; events that are open stay open under them."""
+        self._rules = {i: rules[label] for i, label in enumerate(self._labels) if label in rules}
+        # Scores are float32: thresholds are compared in it, so that a score printed as 0.6 passes a threshold of 0.6.
+        self._lags = {i: rule.lags or self._usual for i, rule in self._rules.items()}
+        self._on = np.full(len(self._labels), np.inf, np.float32)
+        self._off = np.full(len(self._labels), np.inf, np.float32)
+        for i, rule in self._rules.items():
+            self._on[i] = rule.threshold
+            self._off[i] = rule.threshold - rule.hysteresis
+
+    def reset(self) -> None:
+        """Forget the segment; what was open must have been closed."""
+        self._rows = 0
+        self._runs: dict[int, _Run] = {}
+        self._deaf_until: dict[int, int] = {}
+        self._ended: dict[int, int] = {}
+
+    @property
+    def open(self) -> list[str]:
+        """Labels of the events that go on now."""
+        return [self._labels[i] for i, run in self._runs.items() if run.confirmed]
+
+    def process(self, scores: NDArray[np.float32]) -> list[Change]:
+        """The changes that these rows ``(n, n_labels)`` make, in order."""
+        changes: list[Change] = []
+        above = scores >= self._on
+        if not self._runs and not np.count_nonzero(above):
+            self._rows += len(scores)
+            return changes
+        below = scores < self._off
+        for row in range(len(scores)):
+            at = self._span + self._rows * self._hop
+            self._rows += 1
+            for i in list(self._runs):
+                score = float(scores[row, i])
+                if below[row, i]:
+                    self._end(i, at, score, changes)
+                else:
+                    self._hold(i, at, score, changes)
+            for i in np.flatnonzero(above[row]).tolist():
+                if i not in self._runs and at >= self._deaf_until.get(i, 0):
+                    self._begin(i, at, float(scores[row, i]), changes)
+        return changes
+
+    def close(self, at: int, cause: str) -> list[Change]:
+        """End every open event at ``at`` samples, because the segment ends."""
+        changes = []
+        for i, run in self._runs.items():
+            if run.confirmed:
+                offset = max(run.onset, at)
+                changes.append(self._change("offset", i, run, at=at, offset=offset, score=run.score, cause=cause))
+        self._runs.clear()
+        return changes
+
+    def _begin(self, i: int, at: int, score: float, changes: list[Change]) -> None:
+        # An event cannot begin before its segment nor inside the one before it.
+        onset = max(0, self._ended.get(i, 0), at - self._lags[i][0])
+        self._runs[i] = _Run(first=at, onset=onset, peak=score, score=score)
+        self._hold(i, at, score, changes)
+
+    def _hold(self, i: int, at: int, score: float, changes: list[Change]) -> None:
+        run = self._runs[i]
+        run.score = score
+        run.peak = max(run.peak, score)
+        if not run.confirmed:
+            if at - run.first >= self._rules[i].min_duration_samples:
+                run.confirmed, run.told = True, at
+                changes.append(self._change("onset", i, run, at=at, score=score))
+        elif at - run.told >= self.update_samples:
+            run.told = at
+            changes.append(self._change("update", i, run, at=at, score=score))
+
+    def _end(self, i: int, at: int, score: float, changes: list[Change]) -> None:
+        run = self._runs.pop(i)
+        if not run.confirmed:
+            return
+        offset = max(run.onset, at - self._lags.get(i, self._usual)[1])
+        self._ended[i] = offset
+        self._deaf_until[i] = at + self._rules[i].refractory_samples
+        changes.append(self._change("offset", i, run, at=at, offset=offset, score=score, cause="score"))
+
+    def _change(
+        self, phase: str, i: int, run: _Run, *, at: int, score: float, offset: int | None = None, cause: str = ""
+    ) -> Change:
+        return Change(phase, self._labels[i], at, run.onset, offset, score, run.peak, cause)

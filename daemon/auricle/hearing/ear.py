@@ -1,0 +1,72 @@
+"""What hears: everything between a source's samples and its decisions, as configured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from auricle import config
+from auricle.hearing import pipeline
+from auricle.model.bundle import Bundle
+from auricle.stages import batch
+from auricle.stages.level import Level
+from auricle.stages.stage import Pipeline
+
+
+class Ear:
+    """The stages from sample to score, the level meter and the rules.
+
+    Args:
+        bundle: the model.
+        decision: the rules.
+        gate: the noise gate.
+        publish: how often scores and updates are told.
+
+    Raises:
+        ConfigError: they do not fit together.
+    """
+
+    def __init__(self, bundle: Bundle, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
+        self.bundle = bundle
+        scorer = pipeline.scorer(bundle, decision, gate)
+        self.gate = scorer.front_end.gate
+        self.gate_forced = pipeline.gated(bundle, gate) != bundle.card.front_end.behind_gate
+        self.stages = Pipeline([scorer.stages, pipeline.smoother(bundle, decision)])
+        self.level = Level(self.stages.span, self.stages.hop)
+        self.detector = pipeline.detector(
+            bundle, decision, span=self.stages.span, hop=self.stages.hop, update_interval_s=publish.update_interval_s
+        )
+        self.score_interval = pipeline.samples(publish.score_interval_ms, bundle)
+        self.block = pipeline.block_samples(bundle)
+        self.hop_s = self.stages.hop / bundle.card.front_end.sample_rate
+        self.hop_length = bundle.card.front_end.hop_length
+        self.chain = batch.chain(self.stages)
+        self.kind = (
+            *(bundle.hash, self.stages.hop, self.stages.span, self.gate is None),
+            *(gate.frequency_smoothing_hz, gate.time_smoothing_ms, gate.lookahead_frames),
+        )
+        """Ears of one kind can hear in one batch."""
+
+    def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
+        """Take over what may change between two blocks without a new segment."""
+        self.detector.configure(pipeline.rules(self.bundle, decision))
+        self.detector.update_samples = pipeline.samples(1000 * publish.update_interval_s, self.bundle)
+        self.score_interval = pipeline.samples(publish.score_interval_ms, self.bundle)
+        if self.gate is not None:
+            self.gate.sensitivity = gate.sensitivity
+            self.gate.reduction = gate.reduction
+            self.gate.adaptation_s = gate.adaptation_s
+
+    def reset(self) -> None:
+        """Forget the signal: a segment begins."""
+        self.stages.reset()
+        self.level.reset()
+        self.detector.reset()
+
+    def warm(self) -> None:
+        """Run once, on digital silence, which teaches the gate nothing: the first decision is as fast as any."""
+        self.stages.process(np.zeros(self.stages.span, np.float32))
+        self.reset()
+
+    def until_decision(self, samples: int) -> int:
+        """How many samples after so many the next decision is complete, 0 if one is just made."""
+        return (self.stages.span - samples) % self.stages.hop

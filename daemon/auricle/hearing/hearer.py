@@ -1,0 +1,183 @@
+"""Recordings heard once, and decided upon as often as wanted: the runtime's own stages, smoothing and rules."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle import config
+from auricle.capture.recording import Reader, find
+from auricle.errors import AudioError
+from auricle.hearing import pipeline
+from auricle.hearing.decision import Change, Rule
+from auricle.judge.scoring import Reported
+from auricle.model.bundle import Bundle
+from auricle.stages.stage import Pipeline
+
+Progress = Callable[[float], None]
+"""Told the share of all sound that has been heard, 0 to 1."""
+
+_DECIDED_AT_ONCE = 64
+"""Rows given to the rules at once: where nothing is near a threshold they pass over all of them together."""
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What a recording sounded like to the model.
+
+    Args:
+        path: as it was named.
+        scores: ``(n, n_labels)`` float32, smoothed, one row a decision.
+        samples: how long it is, at the model's rate.
+    """
+
+    path: str
+    scores: NDArray[np.float32]
+    samples: int
+
+
+class Hearer:
+    """Hears recordings as the daemon does; every one begins from the same state.
+
+    Args:
+        bundle: the model.
+        decision: hop and smoothing are taken from it, and the rules where no others are given.
+        gate: the noise gate.
+        cache: a folder to keep scores in; they are found again as long as recording, model and settings are the same.
+
+    Raises:
+        ConfigError: they do not fit together.
+    """
+
+    def __init__(
+        self, bundle: Bundle, decision: config.Decision, gate: config.Gate, *, cache: Path | None = None
+    ) -> None:
+        self.bundle = bundle
+        self.decision = decision
+        self.rate = bundle.card.front_end.sample_rate
+        self.rules: Mapping[str, Rule] = pipeline.rules(bundle, decision)
+        """Those that are in force now."""
+        scorer = pipeline.scorer(bundle, decision, gate)
+        self._gate = scorer.front_end.gate
+        self._learned = {} if self._gate is None else self._gate.learned
+        self._stages = Pipeline([scorer.stages, pipeline.smoother(bundle, decision)])
+        self._cache = cache
+        self._settings = f"{bundle.hash} {decision.hop_ms} {decision.smoothing_ms} {gate}"
+        self.span, self.hop = self._stages.span, self._stages.hop
+        """Samples before the first decision, and from one to the next."""
+        self.detector = pipeline.detector(bundle, decision, span=self.span, hop=self.hop, update_interval_s=3600.0)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those that may raise an event."""
+        return tuple(self.rules)
+
+    def hear(self, path: str, progress: Progress | None = None) -> Hearing:
+        """The smoothed scores of a recording.
+
+        Raises:
+            AudioError: it cannot be read.
+        """
+        stored = None
+        if self._cache is not None:
+            try:
+                content = hashlib.sha256(Path(path).read_bytes())
+            except OSError as e:
+                raise AudioError(f"{path}: {e.strerror}") from None
+            content.update(self._settings.encode())
+            stored = self._cache / f"{content.hexdigest()[:32]}.npz"
+            if stored.exists():
+                with np.load(stored) as kept:
+                    return Hearing(path, kept["scores"], int(kept["samples"]))
+        reader = Reader(path, self.rate)
+        length = max(1, reader.frames * self.rate // reader.rate)
+
+        def blocks() -> Iterator[NDArray[np.float32]]:
+            heard = 0
+            for block in reader.blocks(pipeline.block_samples(self.bundle)):
+                heard += len(block)
+                yield block
+                if progress is not None:
+                    progress(min(1.0, heard / length))
+
+        hearing = self.hear_blocks(path, blocks())
+        if stored is not None:
+            stored.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(stored, scores=hearing.scores, samples=hearing.samples)
+        return hearing
+
+    def hear_blocks(self, name: str, blocks: Iterator[NDArray[np.float32]]) -> Hearing:
+        """The smoothed scores of one segment, given as blocks ``(n,)`` at the model's rate."""
+        self._stages.reset()
+        if self._gate is not None:
+            self._gate.learned = self._learned
+        samples = 0
+        rows: list[NDArray[np.float32]] = []
+        for block in blocks:
+            samples += len(block)
+            rows.append(self._stages.process(block))
+        none = np.empty((0, len(self.bundle.labels)), np.float32)
+        return Hearing(name, np.concatenate([none, *rows]), samples)
+
+    def decide(self, hearing: Hearing, rules: Mapping[str, Rule] | None = None) -> list[Reported]:
+        """The events that the daemon would report, by onset; under other rules than its own where they are given."""
+        detector = self.detector
+        detector.configure(self.rules if rules is None else rules)
+        detector.reset()
+        changes: list[Change] = []
+        for row in range(0, len(hearing.scores), _DECIDED_AT_ONCE):
+            changes += detector.process(hearing.scores[row : row + _DECIDED_AT_ONCE])
+        changes += detector.close(hearing.samples, "end")
+        told: dict[str, int] = {}
+        events = []
+        for change in changes:
+            if change.phase == "onset":
+                told[change.label] = change.at
+            elif change.offset is not None:
+                onset_s, offset_s, at_s = (n / self.rate for n in (change.onset, change.offset, told[change.label]))
+                events.append(Reported(onset_s, offset_s, change.label, at_s, change.peak))
+        return sorted(events)
+
+    def hear_all(self, paths: Sequence[str], progress: Progress | None = None) -> tuple[list[Hearing], list[str]]:
+        """Every recording among files, folders and globs; with a line for each that cannot be heard."""
+        files, faults = find(paths)
+        heard: list[Hearing] = []
+        for i, file in enumerate(files):
+
+            def part(share: float, i: int = i) -> None:
+                if progress is not None:
+                    progress((i + share) / len(files))
+
+            try:
+                heard.append(self.hear(file, part))
+            except AudioError as e:
+                faults.append(str(e))
+            part(1.0)
+        return heard, faults
+
+    def hours(self, hearings: Sequence[Hearing]) -> float:
+        """How long they are decided upon together: what lies before a recording's first window raises no event."""
+        return sum(len(hearing.scores) for hearing in hearings) * self.hop / self.rate / 3600
+
+
+@contextmanager
+def bar(what: str, *, shown: bool = True) -> Iterator[Progress]:
+    """A progress bar with the time left, on a terminal; nothing elsewhere."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda share: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        task = bars.add_task(what, total=1.0)
+        yield lambda share: bars.update(task, completed=share)

@@ -1,0 +1,355 @@
+"""One source on its way: its pieces in, decisions out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle import config, messages
+from auricle.capture.live import Live
+from auricle.capture.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
+from auricle.gate import NoiseGate
+from auricle.hearing.decision import Change
+from auricle.hearing.ear import Ear
+from auricle.hearing.reporter import Reporter
+from auricle.model.bundle import Bundle
+from auricle.publish.publisher import Publisher
+
+log = logging.getLogger("auricle")
+
+
+@dataclass
+class Counters:
+    """What a source has come to since the start; samples at the source's own rate unless told."""
+
+    heard: int = 0
+    heard_s: float = 0.0
+    tail: int = 0
+    """At the model's rate: what segments held after their last decision, or before a first one."""
+    lost: int = 0
+    gaps: int = 0
+    decisions: int = 0
+    late: int = 0
+    """Decisions more than one decision hop after their sound was delivered."""
+    events: int = 0
+    skipped: int = 0
+    overloads: int = 0
+
+
+class _StageError(Exception):
+    """A source's stages have failed: that source's affair, where what fails at telling is everybody's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Lane:
+    """A source, its stages and its decisions.
+
+    Args:
+        source: gives the pieces.
+        bundle: the model.
+        decision: the rules.
+        gate: the noise gate.
+        publish: how often scores and updates are told.
+        publisher: takes the messages.
+        tell_scores: whether anybody may listen to scores; events are told in any case.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        bundle: Bundle,
+        *,
+        decision: config.Decision,
+        gate: config.Gate,
+        publish: config.Publish,
+        publisher: Publisher,
+        tell_scores: bool = True,
+    ) -> None:
+        self.source = source
+        self._tell_scores = tell_scores
+        self.counters = Counters()
+        self.state = "starting"
+        self.processed_s: float | None = None
+        self.reporter = Reporter(source.name, bundle, publisher)
+        self._level_dbfs: float | None = None
+        self._ear = Ear(bundle, decision, gate, publish)
+        self._next_ear: Ear | None = None
+        self._tell_gate()
+        self._hearing = False
+        self._samples = 0
+        self._rows = 0
+        self._next_score = 0
+        self._delivered_s: float | None = None
+        self.waiting: Sound | None = None
+        """Sound that was offered, for `heard` to come."""
+        self._failure = ""
+        self.score_interval_s = 0.0
+        """At most one score message in this time, however often the configuration wants one."""
+
+    def draw(self, pieces: Iterator[Piece]) -> bool:
+        """Take pieces until there is sound that waits for others' (`auricle.hearing.together`); whether there is."""
+        while True:
+            try:
+                piece = next(pieces, None)
+            except Exception as error:
+                self.fail(error)
+                return False
+            if piece is None:
+                return False
+            try:
+                if self.offer(piece):
+                    return True
+            except _StageError as error:
+                self.fail(error.error)
+                return False
+
+    def offer(self, piece: Piece) -> bool:
+        """As `take`, but sound may be left waiting; whether it is."""
+        if (
+            isinstance(piece, Sound)
+            and self.waiting is None
+            and self._next_ear is None
+            and len(piece.samples) <= self._ear.block
+        ):
+            self.waiting = piece
+            return True
+        self.take(piece)
+        return False
+
+    def take(self, piece: Piece) -> None:
+        """Do what the piece asks for; sound becomes messages before this returns."""
+        self._hear_waiting()
+        match piece:
+            case Sound():
+                self._hear(piece)
+            case Segment():
+                self._begin(piece)
+            case End():
+                self._end(piece.cause)
+                if self._next_ear is not None:
+                    self._change_ears()
+            case Gap():
+                self._lose(piece)
+            case Status():
+                self.tell(piece.state, piece.detail)
+            case Skipped():
+                self.counters.skipped += 1
+                log.warning("%s: skipped: %s", self.source.name, piece.reason)
+
+    @property
+    def ear(self) -> Ear:
+        """What hears now."""
+        return self._ear
+
+    @property
+    def coming(self) -> Ear:
+        """What will hear from the next decision on."""
+        return self._ear if self._next_ear is None else self._next_ear
+
+    @property
+    def bundle(self) -> Bundle:
+        """The model that hears."""
+        return self._ear.bundle
+
+    @property
+    def gate(self) -> NoiseGate | None:
+        """The noise gate, if there is one."""
+        return self._ear.gate
+
+    def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
+        """Other rules from the next sample on, within the segment."""
+        self._ear.configure(decision, gate, publish)
+        if self._next_ear is not None:
+            self._next_ear.configure(decision, gate, publish)
+        self._next_score = 0
+
+    def replace(self, ear: Ear) -> None:
+        """Hear with another ear from the next decision on, in a new segment; no sample is lost between the two."""
+        if ear.bundle.card.front_end.sample_rate != self._model_rate:
+            raise ValueError("the ear takes another sample rate than the source gives")
+        self._next_ear = ear
+        if not self._hearing:
+            self._change_ears()
+
+    def fail(self, error: Exception) -> None:
+        """Something went wrong with this source: its segment ends here, and the other sources hear on."""
+        reason = f"{type(error).__name__}: {error}"
+        # The same again and again, at every try, would fill the log with one traceback.
+        level = logging.DEBUG if reason == self._failure else logging.ERROR
+        log.log(level, "%s: failed, the other sources go on", self.source.name, exc_info=error)
+        self._failure = reason
+        self.waiting = None
+        at = None
+        if self._hearing:
+            at = self.reporter.sample(self._samples)
+            self._end("gap")
+        self.source.fail(reason, at)
+
+    def close(self, cause: str = "stop") -> None:
+        """End the open segment and its events."""
+        self._hear_waiting()
+        if self._hearing:
+            self._end(cause)
+
+    def tell(self, state: str, detail: str = "") -> None:
+        """Publish and log a change of the source's state."""
+        self.state = state
+        log.info("%s: %s%s", self.source.name, state, f": {detail}" if detail else "")
+        self.reporter.status(state, detail, self._samples)
+
+    def health(self, now_s: float) -> messages.SourceHealth:
+        """The counters for the `health` message, the open segment included."""
+        counters = self.counters
+        heard, heard_s = counters.heard, counters.heard_s
+        if self._hearing:
+            heard += self.reporter.own_rate(self._samples)
+            heard_s += self._samples / self._model_rate
+        return messages.SourceHealth(
+            state=self.state,
+            heard_s=round(heard_s, 3),
+            heard_samples=heard,
+            lost_samples=counters.lost,
+            gaps=counters.gaps,
+            decisions=counters.decisions,
+            events=counters.events,
+            cleaned_samples=self.source.cleaned,
+            skipped=counters.skipped,
+            gate=self._gate_state,
+            level_dbfs=None if self._level_dbfs is None else round(self._level_dbfs, 2),
+            age_s=None if self.processed_s is None else round(now_s - self.processed_s, 3),
+            late=counters.late,
+            overloads=counters.overloads,
+            capture=self.source.health() if isinstance(self.source, Live) else None,
+        )
+
+    def _begin(self, segment: Segment, before: int = 0) -> None:
+        self.reporter.begin(segment, before)
+        self._hearing = True
+        self._samples = self._rows = self._next_score = 0
+        self._ear.reset()
+        if self.state not in ("running", "found"):
+            self.tell("running", segment.file or "")
+
+    def _hear_waiting(self) -> None:
+        if self.waiting is not None:
+            sound, self.waiting = self.waiting, None
+            self._hear(sound)
+
+    def _hear(self, sound: Sound) -> None:
+        self._delivered_s = sound.delivered_s
+        samples = sound.samples
+        if self._next_ear is not None and len(samples) >= (cut := self._ear.until_decision(self._samples)):
+            self._process(samples[:cut])
+            self._change_ears()
+            samples = samples[cut:]
+        self._process(samples)
+        self.processed_s = time.monotonic()
+
+    def heard(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
+        """What was made of the sound that waits."""
+        assert self.waiting is not None
+        sound, self.waiting = self.waiting, None
+        self._delivered_s = sound.delivered_s
+        self._samples += len(sound.samples)
+        if len(scores):
+            self._decide(scores, levels)
+        self.processed_s = time.monotonic()
+
+    def _process(self, samples: NDArray[np.float32]) -> None:
+        ear = self._ear
+        for start in range(0, len(samples), ear.block):
+            block = samples[start : start + ear.block]
+            try:
+                scores = ear.stages.process(block)
+                levels = ear.level.process(block)
+            except Exception as error:
+                raise _StageError(error) from error
+            self._samples += len(block)
+            if len(scores):
+                self._decide(scores, levels)
+
+    def _change_ears(self) -> None:
+        assert self._next_ear is not None
+        ear, self._next_ear = self._next_ear, None
+        place, samples = self.reporter.place, self._samples
+        if self._hearing:
+            self._end("reload")
+        self._ear = ear
+        self.reporter.use(ear.bundle)
+        self._tell_gate()
+        if place is not None:
+            segment, before = place
+            self._begin(segment, before + samples)
+            self.tell("running", f"reload: a new segment with model {ear.bundle.card.name}")
+
+    def _decide(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
+        changes = self._ear.detector.process(scores)
+        first = self._rows
+        self._rows += len(scores)
+        self.counters.decisions += len(scores)
+        self._level_dbfs = float(levels[-1])
+        if self._delivered_s is not None and time.monotonic() - self._delivered_s > self._ear.hop_s:
+            self.counters.late += len(scores)
+        if not self._tell_scores:
+            for change in changes:
+                self._tell_change(change)
+            return
+        told = 0
+        # Scores and events leave in the order of their decisions.
+        for row in range(len(scores)):
+            at = self._ear.stages.span + (first + row) * self._ear.stages.hop
+            if at >= self._next_score:
+                least = round(self.score_interval_s * self._model_rate)
+                self._next_score = at + max(self._ear.score_interval, least)
+                self.reporter.scores(at, scores[row], float(levels[row]), self._delivered_s)
+            while told < len(changes) and changes[told].at == at:
+                self._tell_change(changes[told])
+                told += 1
+
+    def _tell_change(self, change: Change) -> None:
+        self.counters.events += change.phase == "onset"
+        self.reporter.change(change, self._delivered_s)
+
+    def _end(self, cause: str) -> None:
+        for change in self._ear.detector.close(self._samples, cause):
+            self.reporter.change(change, self._delivered_s)
+        self.counters.heard += self.reporter.own_rate(self._samples)
+        self.counters.heard_s += self._samples / self._model_rate
+        judged = self._ear.stages.span + (self._rows - 1) * self._ear.stages.hop if self._rows else 0
+        self.counters.tail += self._samples - judged
+        self.reporter.end(self._samples)
+        self._hearing = False
+
+    def _lose(self, gap: Gap) -> None:
+        self.counters.lost += gap.samples
+        self.counters.gaps += 1
+        log.warning("%s: gap of %.3f s (%s)", self.source.name, gap.samples / gap.rate, gap.cause)
+        self.reporter.gap(gap, self._ear.stages.span / self._model_rate)
+
+    @property
+    def _model_rate(self) -> int:
+        return self._ear.bundle.card.front_end.sample_rate
+
+    @property
+    def _gate_state(self) -> str:
+        """``off``, ``on`` or ``learning`` (sound passes unchanged), and whether that is not what the model knows."""
+        state = "off" if self.gate is None else "learning" if self.gate.learning else "on"
+        return f"{state}, forced" if self._ear.gate_forced else state
+
+    def _tell_gate(self) -> None:
+        if self._ear.gate_forced:
+            log.warning(
+                "%s: gate.enabled forces the gate %s, but model %s was trained %s it",
+                self.source.name,
+                "off" if self.gate is None else "on",
+                self.bundle.card.name,
+                "without" if self.gate is not None else "behind",
+            )

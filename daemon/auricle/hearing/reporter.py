@@ -1,0 +1,169 @@
+"""What one source has to say, as messages: decisions, events, gaps, changes of state, each at its sample and time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle import messages
+from auricle.capture.source import Gap, Segment
+from auricle.hearing.decision import Change
+from auricle.messages.ids import uuid7
+from auricle.model.bundle import Bundle
+from auricle.publish.publisher import Publisher, part
+
+
+class Reporter:
+    """Turns positions in a segment, at the model's rate, into samples and times of the source, and publishes.
+
+    Args:
+        source: its name.
+        bundle: the model that speaks.
+        publisher: numbers and sends.
+    """
+
+    def __init__(self, source: str, bundle: Bundle, publisher: Publisher) -> None:
+        self.source = source
+        self.latencies_ms: deque[float] = deque(maxlen=1024)
+        self._publisher = publisher
+        self._segment: Segment | None = None
+        self._before = 0
+        self._last_sample = 0
+        self._ids: dict[str, str] = {}
+        name = part(source)
+        self._score_topic = f"score.{name}."
+        self._gap_topic = f"gap.{name}."
+        self._status_topic = f"status.{name}."
+        self.use(bundle)
+
+    def use(self, bundle: Bundle) -> None:
+        """Another model speaks from now on; between two segments only."""
+        self._model = messages.Model(bundle.card.name, bundle.hash)
+        self._model_rate = bundle.card.front_end.sample_rate
+        self._labels = bundle.labels
+        self._event_topics = {label: f"event.{part(self.source)}.{part(label)}." for label in bundle.labels}
+
+    @property
+    def place(self) -> tuple[Segment, int] | None:
+        """The open segment of the source, and how far into it positions begin to count."""
+        return None if self._segment is None else (self._segment, self._before)
+
+    def begin(self, segment: Segment, before: int = 0) -> None:
+        """Positions count from this segment's start from now on, or from ``before`` samples after it."""
+        self._segment = segment
+        self._before = before
+
+    def end(self, at: int) -> None:
+        """The segment ends at this position."""
+        self._last_sample = self._place(at)[0]
+        self._segment = None
+
+    def sample(self, at: int) -> int:
+        """The source's own sample at this position in the segment."""
+        assert self._segment is not None
+        return self._segment.start + (self._before + at) * self._segment.rate // self._model_rate
+
+    def own_rate(self, samples: int) -> int:
+        """The first ``samples`` at the model's rate as samples at the source's own."""
+        if self._segment is None:
+            return samples
+        begin, end = ((self._before + n) * self._segment.rate // self._model_rate for n in (0, samples))
+        return end - begin
+
+    def status(self, state: str, detail: str, at: int) -> None:
+        """The source changed its state at this position."""
+        place = self._place(at) if self._segment else (self._last_sample, time.time_ns() // 1000)
+        self._publisher.send(self._status_topic, messages.Status(**self._common(place), state=state, detail=detail))
+
+    def gap(self, gap: Gap, resume_s: float) -> None:
+        """Sound was not heard; decisions resume so many seconds of sound after it."""
+        message = messages.Gap(
+            **self._common((gap.start, gap.clock.utc_us(gap.start))),
+            cause=gap.cause,
+            samples=gap.samples,
+            duration_s=gap.samples / gap.rate,
+            estimated=gap.estimated,
+            decisions_resume_s=resume_s,
+        )
+        self._publisher.send(self._gap_topic, message)
+
+    def scores(self, at: int, scores: NDArray[np.float32], level_dbfs: float, delivered_s: float | None) -> None:
+        """A decision."""
+        message = messages.Scores(
+            **self._heard(at, delivered_s),
+            scores=dict(zip(self._labels, _rounded(scores), strict=True)),
+            level_dbfs=round(level_dbfs, 2),
+        )
+        self._publisher.send(self._score_topic, message)
+
+    def change(self, change: Change, delivered_s: float | None) -> None:
+        """An event began, goes on or ended."""
+        assert self._segment is not None
+        if change.phase == "onset":
+            self._ids[change.label] = str(uuid7())
+        onset_sample, onset_us = self._place(change.onset)
+        end = change.at if change.offset is None else change.offset
+        message = messages.Event(
+            **self._heard(change.at, delivered_s),
+            phase=change.phase,  # type: ignore[arg-type]
+            id=self._ids[change.label],
+            label=change.label,
+            score=round(change.score, 6),
+            peak=round(change.peak, 6),
+            onset=messages.rfc3339(onset_us),
+            onset_sample=onset_sample,
+            offset=None,
+            offset_sample=None,
+            duration_s=round((end - change.onset) / self._model_rate, 6),
+        )
+        if change.offset is not None:
+            message.offset_sample, offset_us = self._place(change.offset)
+            message.offset = messages.rfc3339(offset_us)
+            message.cause = change.cause
+            del self._ids[change.label]
+        if self._segment.file is not None:
+            message.onset_s = self._file_s(change.onset)
+            message.offset_s = None if change.offset is None else self._file_s(change.offset)
+        self._publisher.send(self._event_topics[change.label], message)
+
+    def _place(self, at: int) -> tuple[int, int]:
+        """Sample of the source, and its time in microseconds, of a position in the segment."""
+        assert self._segment is not None
+        sample = self.sample(at)
+        return sample, self._segment.clock.utc_us(sample)
+
+    def _file_s(self, at: int) -> float:
+        return round((self._before + at) / self._model_rate, 6)
+
+    def _common(self, place: tuple[int, int]) -> dict[str, Any]:
+        return {
+            "node": self._publisher.node,
+            "instance": self._publisher.instance,
+            "seq": 0,
+            "source": self.source,
+            "model": self._model,
+            "t": messages.rfc3339(place[1]),
+            "sample": place[0],
+        }
+
+    def _heard(self, at: int, delivered_s: float | None) -> dict[str, Any]:
+        assert self._segment is not None
+        common = self._common(self._place(at))
+        common["latency_ms"] = None
+        if delivered_s is not None:
+            common["latency_ms"] = round((time.monotonic() - delivered_s) * 1000, 3)
+            self.latencies_ms.append(common["latency_ms"])
+        if self._segment.file is not None:
+            common["file"] = self._segment.file
+            common["t_known"] = self._segment.clock.known
+        return common
+
+
+def _rounded(scores: NDArray[np.float32]) -> Sequence[float]:
+    """float32 as short decimals, within the schema's bounds."""
+    return [round(min(max(score, 0.0), 1.0), 6) for score in scores.tolist()]

@@ -1,0 +1,1 @@
+"""This room says how good decisions are, against the truth, and which rules keep a budget of false alarms."""

@@ -1,0 +1,92 @@
+"""Pictures, with matplotlib, which nothing else at run time needs: the extra ``plot``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from auricle.judge.evaluate import Point, Report
+
+MISSING = "matplotlib is missing; pip install 'auricle[plot]'"
+
+
+def available() -> bool:
+    """Whether there is matplotlib."""
+    return find_spec("matplotlib") is not None
+
+
+def _figure(columns: int) -> tuple[Any, Any, Any]:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, columns, figsize=(5.5 * columns, 4.6), layout="constrained", squeeze=False)
+    return plt, figure, axes[0]
+
+
+def _pairs(points: Sequence[Point], x: str, y: str) -> tuple[list[float], list[float]]:
+    found = [(getattr(p, x), getattr(p, y)) for p in points]
+    found = [(a, b) for a, b in found if a is not None and b is not None]
+    return [a for a, _ in found], [b for _, b in found]
+
+
+def curves(report: Report, path: Path) -> None:
+    """Precision over recall, and misses over false alarms an hour (DET), by label and over all."""
+    plt, figure, (left, right) = _figure(2)
+    for label, points in [*report.curves.items(), ("all", report.curve)]:
+        style: dict[str, Any] = {"label": label, "linewidth": 2.2 if label == "all" else 0.9}
+        if label == "all":
+            style["color"] = "black"
+        recall, precision = _pairs(points, "recall", "precision")
+        left.plot(recall, precision, **style)
+        rate, recall = _pairs(points, "false_alarms_per_hour", "recall")
+        right.plot(rate, [1 - r for r in recall], **style)
+    left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+    right.set(xlabel="false alarms an hour", ylabel="missed", ylim=(0, 1.02))
+    least = 0.5 / report.hours if report.hours else 0.1
+    right.set_xscale("symlog", linthresh=least)
+    right.set_xlim(left=0)
+    now = report.overall
+    if now.true and now.false_alarms.per_hour is not None:
+        right.plot(
+            [now.false_alarms.per_hour], [1 - now.noticed / now.true], "o", color="black", label="rules in force"
+        )
+    right.legend(fontsize=7)
+    figure.suptitle(f"{report.model.name}: {report.recordings} recordings, {report.hours:.2f} h")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def tuning(
+    curves_by_label: Mapping[str, Sequence[tuple[float, float, float | None]]],
+    chosen: Mapping[str, tuple[float, float]],
+    path: Path,
+) -> None:
+    """False alarms an hour, and recall where the truth is known, over the threshold, each label at its duration chosen.
+
+    Args:
+        curves_by_label: label -> (threshold, false alarms an hour, recall) from low to high.
+        chosen: label -> threshold before and after.
+    """
+    plt, figure, (left, right) = _figure(2)
+    for i, (label, points) in enumerate(curves_by_label.items()):
+        color = f"C{i % 10}"
+        thresholds = [t for t, _, _ in points]
+        left.plot(thresholds, [rate for _, rate, _ in points], color=color, label=label, linewidth=1.1)
+        left.axvline(chosen[label][1], color=color, linewidth=0.6, linestyle=":")
+        recall = [(t, r) for t, _, r in points if r is not None]
+        if recall:
+            right.plot([t for t, _ in recall], [r for _, r in recall], color=color, linewidth=1.1)
+            after = min(recall, key=lambda pair: abs(pair[0] - chosen[label][1]))
+            right.plot(*after, "o", color=color, markersize=5)
+    left.set(xlabel="threshold", ylabel="false alarms an hour", xlim=(0, 1))
+    left.set_yscale("symlog", linthresh=0.5)
+    left.set_ylim(bottom=0)
+    left.legend(fontsize=7)
+    right.set(xlabel="threshold (dot: chosen)", ylabel="recall", xlim=(0, 1), ylim=(0, 1.02))
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,53 @@
+"""The messages that the daemon publishes, and how they are written and read."""
+
+from __future__ import annotations
+
+from auricle.messages.published import (
+    VERSION,
+    AnyMessage,
+    Count,
+    Event,
+    Gap,
+    Health,
+    Heard,
+    Label,
+    Mark,
+    Message,
+    Model,
+    Score,
+    Scores,
+    Seconds,
+    SourceCapture,
+    SourceHealth,
+    Status,
+    Time,
+    decode,
+    encode,
+    microseconds,
+    rfc3339,
+)
+
+__all__ = [
+    "VERSION",
+    "AnyMessage",
+    "Count",
+    "Event",
+    "Gap",
+    "Health",
+    "Heard",
+    "Label",
+    "Mark",
+    "Message",
+    "Model",
+    "Score",
+    "Scores",
+    "Seconds",
+    "SourceCapture",
+    "SourceHealth",
+    "Status",
+    "Time",
+    "decode",
+    "encode",
+    "microseconds",
+    "rfc3339",
+]

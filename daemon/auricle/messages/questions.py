@@ -1,0 +1,139 @@
+"""What can be asked at the query socket, and the answers: one JSON object each way."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from auricle.messages.published import VERSION, Event, Gap, Label, Mark, Model, SourceHealth, Status, Time
+
+Tag = Annotated[str | int | None, Meta(description="given back in the answer, so that the two are known to belong")]
+
+
+class Question(msgspec.Struct, kw_only=True, tag_field="ask", forbid_unknown_fields=True):
+    """What every question may say."""
+
+    v: int = VERSION
+    tag: Tag = None
+
+
+class AskSnapshot(Question, kw_only=True, tag="snapshot"):
+    """How things stand, between two messages."""
+
+
+class AskStatus(Question, kw_only=True, tag="status"):
+    """Whether the daemon hears."""
+
+
+class Position(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a subscriber holds of one instance: everything up to these."""
+
+    instance: str
+    last_seq: dict[str, Annotated[int, Meta(ge=0, le=2**53)]]
+
+
+class AskEvents(Question, kw_only=True, tag="events"):
+    """Events that began or changed since a time, from the history; or messages missed since a position, from memory.
+
+    Of a position, only topics that begin with one of `topics` are told.
+    """
+
+    since: Annotated[
+        str | Position | None, Meta(description="a time, RFC 3339; a position; null: from the oldest one held")
+    ] = None
+    after: Annotated[str | None, Meta(description="`next` of the answer before")] = None
+    label: str | None = None
+    source: str | None = None
+    topics: list[str] = msgspec.field(default_factory=lambda: [""])
+
+
+class AskMark(Question, kw_only=True, tag="mark"):
+    """Mark this moment in the stream and in the history."""
+
+    text: Annotated[str, Meta(max_length=1000)] = ""
+    label: Label | None = None
+    source: str | None = None
+
+
+AnyQuestion = AskSnapshot | AskStatus | AskEvents | AskMark
+
+
+class Answer(msgspec.Struct, kw_only=True, tag_field="type"):
+    """What every answer says."""
+
+    v: int = VERSION
+    node: str
+    instance: str
+    tag: Tag = None
+
+
+class SourceReport(SourceHealth, kw_only=True):
+    """A source, its counters and its model."""
+
+    model: Model | None = None
+
+
+class HistoryReport(msgspec.Struct, kw_only=True):
+    """How the history fares."""
+
+    enabled: bool
+    trouble: Annotated[str | None, Meta(description="why events are not stored now")] = None
+    events: int = 0
+    missed: Annotated[int, Meta(description="changes of events that could not be stored since the start")] = 0
+    mb: float = 0.0
+
+
+class Snapshot(Answer, kw_only=True, tag="snapshot"):
+    """How things stand. Messages with a `seq` up to `last_seq` of their topic are in it, later ones are not."""
+
+    t: Time
+    version: str
+    config: Annotated[str, Meta(description="changes when the configuration does")]
+    sources: dict[str, SourceReport]
+    open: Annotated[list[Event], Meta(description="the newest message of every event that goes on")]
+    last_seq: dict[str, int]
+    history: HistoryReport
+
+
+class Report(Answer, kw_only=True, tag="report"):
+    """Whether the daemon hears, and if not all is well, why."""
+
+    t: Time
+    version: str
+    config: str
+    uptime_s: float
+    hearing: bool
+    reasons: Annotated[list[str], Meta(description="empty if it hears")]
+    sources: dict[str, SourceReport]
+    history: HistoryReport
+
+
+class History(Answer, kw_only=True, tag="history"):
+    """Messages of the past. Of the history, an event's onset and its newest message; from memory, every one."""
+
+    messages: list[Event | Gap | Status | Mark]
+    next: Annotated[str | Position | None, Meta(description="ask on with it as `after` or `since`; null: no more")]
+    complete: Annotated[bool, Meta(description="false if memory does not reach back to the position")] = True
+
+
+class Marked(Answer, kw_only=True, tag="marked"):
+    """The mark is made."""
+
+    id: str
+
+
+class Refused(Answer, kw_only=True, tag="error"):
+    """The question was not understood."""
+
+    error: str
+
+
+class Welcome(Answer, kw_only=True, tag="welcome"):
+    """The publisher's word to one subscriber: everything it subscribed to before ``welcome.`` is in force now."""
+
+    query: Annotated[str | None, Meta(description="the endpoint of the query socket; null if there is none")]
+
+
+AnyAnswer = Snapshot | Report | History | Marked | Refused | Welcome

@@ -1,0 +1,147 @@
+"""From feature rows to scores: the network on every decision hop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.model.bundle import Affine, Bundle, Network, quantise
+from auricle.model.streaming import State
+from auricle.stages.stage import Block, Pipeline, RowStage, Slices, Stage
+
+_LONG_CALL = 32
+"""Frames in a call when many wait: beyond this a frame costs no less."""
+_SOURCES = (16, 8, 4, 2, 1)
+"""Sources in a call: few numbers, since every one has a graph of its own in memory."""
+
+
+class _Quantise(RowStage):
+    """Feature rows to the network's int8; before windows are cut, so that each row is quantised once."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._affine = bundle.card.quantisation.input
+
+    def process(self, block: Block) -> Block:
+        """``(n, n_features)`` float32 to int8."""
+        return quantise(block, self._affine)
+
+
+def _dequantise(scores: NDArray[np.int8], affine: Affine) -> NDArray[np.float32]:
+    return (scores.astype(np.float32) - np.float32(affine.zero_point)) * np.float32(affine.scale)
+
+
+class _Classify(RowStage):
+    """Windows to scores."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._network = Network(bundle)
+        self._affine = bundle.card.quantisation.output
+        self._n_labels = len(bundle.labels)
+
+    def process(self, block: Block) -> Block:
+        """``(n, frames, n_features)`` int8 to ``(n, n_labels)`` float32."""
+        scores = np.empty((len(block), self._n_labels), np.int8)
+        for row, window in zip(scores, block, strict=True):
+            row[:] = self._network(window)
+        return _dequantise(scores, self._affine)
+
+
+class _Stream:
+    """Rows to scores by the stateful network, which sees every row once.
+
+    It is called with whole hops, so that a decision falls on the end of each. Where the window is no multiple of the
+    hop, rows of zero points go before the first one: no window that counts reaches back to them.
+    """
+
+    def __init__(self, bundle: Bundle, hop_frames: int) -> None:
+        assert bundle.network is not None
+        self._rest: Block
+        self._state: State
+        self._unripe: int
+        self._network = bundle.network
+        self.hop = hop_frames
+        self.span = bundle.card.timing.window_frames
+        self.lead = self.span // 2
+        self._long = max(1, _LONG_CALL // self.hop) * self.hop
+        self._every = self.hop // self._network.stride
+        before = -self.span % self.hop
+        self._before = np.full((before, bundle.card.input.shape[1]), bundle.card.quantisation.input.zero_point, np.int8)
+        # What each int8 stands for, by its bits: one look-up in place of three passes.
+        self._values = _dequantise(np.arange(256, dtype=np.uint8).view(np.int8), bundle.card.quantisation.output)
+        self._n_labels = len(bundle.labels)
+        self.reset()
+
+    def process(self, block: Block) -> Block:
+        """``(n, n_features)`` int8 to ``(k, n_labels)`` float32."""
+        rows = np.concatenate((self._rest, block)) if len(self._rest) else block
+        n = len(rows) // self.hop * self.hop
+        self._rest = rows[n:]
+        scores: Block = self._score(rows[None, :n], [self._state])[0]
+        if not self._unripe:
+            return scores
+        unripe = min(self._unripe, len(scores))
+        self._unripe -= unripe
+        return scores[unripe:]
+
+    @staticmethod
+    def together(stages: Sequence[_Stream], blocks: Block) -> Block | None:
+        """The scores of several sources that stand alike within a hop: see `auricle.stages.batch`."""
+        first = stages[0]
+        if any(len(stage._rest) != len(first._rest) or stage._unripe != first._unripe for stage in stages):
+            return None
+        kept = np.concatenate([stage._rest for stage in stages]).reshape(len(stages), -1, blocks.shape[2])
+        rows = np.concatenate((kept, blocks), axis=1)
+        n = rows.shape[1] // first.hop * first.hop
+        parts = []
+        at = 0
+        while at < len(stages):
+            size = next(size for size in _SOURCES if at + size <= len(stages))
+            states = [stage._state for stage in stages[at : at + size]]
+            parts.append(first._score(rows[at : at + size, :n], states))
+            at += size
+        scores = np.concatenate(parts)
+        unripe = min(first._unripe, scores.shape[1])
+        for stage, rest in zip(stages, rows[:, n:].copy(), strict=True):
+            stage._rest = rest
+            stage._unripe -= unripe
+        return scores[:, unripe:]
+
+    def _score(self, rows: NDArray[np.int8], states: Sequence[State]) -> NDArray[np.float32]:
+        """``(sources, n, n_features)`` int8, whole hops, to ``(sources, n / hop, n_labels)`` float32."""
+        n = rows.shape[1]
+        at, parts = 0, []
+        while at < n:
+            size = self._long if n - at >= self._long else self.hop
+            given = self._network(rows if size == n else rows[:, at : at + size], states)
+            parts.append(given[:, self._every - 1 :: self._every])
+            at += size
+        if not parts:
+            return np.empty((len(rows), 0, self._n_labels), np.float32)
+        scores = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return self._values.take(scores.view(np.uint8))
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self._rest = self._before
+        self._state = self._network.begin()
+        # Scores that the network gives before its first whole window.
+        self._unripe = (self.span + len(self._before)) // self.hop - 1
+
+
+def classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
+    """Feature rows ``(n, n_features)`` float32 to scores ``(k, n_labels)`` float32, one at every decision hop.
+
+    Both ways give the same bits: the stateful network where the model has one, else a whole window at every hop.
+    """
+    return _scores(bundle, _Stream(bundle, hop_frames)) if bundle.network else window_classifier(bundle, hop_frames)
+
+
+def window_classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
+    """As `classifier`, a whole window at every hop."""
+    return _scores(bundle, Slices(bundle.card.timing.window_frames, hop_frames), _Classify(bundle))
+
+
+def _scores(bundle: Bundle, *stages: Stage) -> Pipeline:
+    return Pipeline([_Quantise(bundle), *stages])

@@ -1,0 +1,1 @@
+"""This room brings messages out: numbered, sent over ZeroMQ, and kept."""

@@ -1,0 +1,93 @@
+"""What was told lately and which events go on: held in memory for those who join late or missed something."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import msgspec
+
+from auricle import messages
+from auricle.messages import Event
+from auricle.messages.questions import Position
+
+HELD = 4096
+"""Messages held; about 3 MB."""
+PAGE = 64
+"""Messages in one answer: what is asked must not keep the daemon from hearing."""
+_TOLD_ANEW = ("score.", "health.")
+"""Not held: the next one says it all."""
+
+
+class _Numbered(msgspec.Struct):
+    seq: int
+
+
+class Journal:
+    """An outlet that remembers events, gaps, changes of state and marks.
+
+    Args:
+        held: how many messages.
+    """
+
+    def __init__(self, held: int = HELD) -> None:
+        self.open: dict[str, Event] = {}
+        """The newest message of every event that goes on, by its id."""
+        self._held = held
+        self._told = 0
+        self._order: deque[str] = deque()
+        self._by_topic: dict[str, deque[tuple[int, int, bytes]]] = {}
+        self._dropped: dict[str, int] = {}
+        self._event = msgspec.json.Decoder(Event)
+        self._numbered = msgspec.json.Decoder(_Numbered)
+
+    def __call__(self, topic: str, payload: bytes) -> None:
+        """Remember a message."""
+        if topic.startswith(_TOLD_ANEW):
+            return
+        if topic.startswith("event."):
+            event = self._event.decode(payload)
+            seq = event.seq
+            if event.phase == "offset":
+                self.open.pop(event.id, None)
+            else:
+                self.open[event.id] = event
+        else:
+            seq = self._numbered.decode(payload).seq
+        self._told += 1
+        self._by_topic.setdefault(topic, deque()).append((self._told, seq, payload))
+        self._order.append(topic)
+        if len(self._order) > self._held:
+            oldest = self._order.popleft()
+            self._dropped[oldest] = self._by_topic[oldest].popleft()[1]
+
+    def since(
+        self, position: Position, topics: Sequence[str]
+    ) -> tuple[list[messages.AnyMessage], Position | None, bool]:
+        """What was told after a position of this instance, in the order of its telling, a page at most.
+
+        Args:
+            position: what is held already.
+            topics: prefixes of the topics to tell.
+
+        Returns:
+            The messages; the position after them, if there are more; whether memory reaches back far enough.
+        """
+        held = position.last_seq
+        wanted = [name for name in self._by_topic if name.startswith(tuple(topics))]
+        complete = all(self._dropped.get(name, 0) <= held.get(name, 0) for name in wanted)
+        found = list(islice(heapq.merge(*(self._after(name, held.get(name, 0)) for name in wanted)), PAGE + 1))
+        told = [messages.decode(payload) for _, _, _, payload in found[:PAGE]]
+        if len(found) <= PAGE:
+            return told, None, complete
+        passed = {name: seq for _, name, seq, _ in found[:PAGE]}
+        return told, Position(instance=position.instance, last_seq={**held, **passed}), complete
+
+    def _after(self, topic: str, seq: int) -> Iterator[tuple[int, str, int, bytes]]:
+        """The messages of a topic after a `seq`, each with its place in the order of all."""
+        items: Iterable[tuple[int, int, bytes]] = self._by_topic[topic]
+        first = self._dropped.get(topic, 0) + 1
+        for n, number, payload in islice(items, max(0, seq + 1 - first), None):
+            yield n, topic, number, payload

@@ -1,0 +1,333 @@
+"""The history of events in SQLite: kept before it is told, bounded, and never in the way of hearing."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from auricle import messages
+from auricle.messages import Event, Mark
+from auricle.messages.questions import HistoryReport
+
+log = logging.getLogger("auricle")
+
+FORMAT = 1
+PAGE = 64
+"""Rows read for one answer."""
+PRUNED = 8
+"""Rows taken away at most for each one that is written: the bounds are kept without ever stopping for it."""
+RETRY_S = 10.0
+CHECKPOINT_S = 30.0
+WAITING = 10_000
+"""Messages that wait in memory while the disk is full."""
+BUSY_S = 0.2
+
+_TABLE = """
+CREATE TABLE events (
+  n INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  topic TEXT NOT NULL,
+  source TEXT,
+  label TEXT,
+  going_on INTEGER NOT NULL,
+  told_us INTEGER NOT NULL,
+  first BLOB NOT NULL,
+  last BLOB
+);
+CREATE INDEX events_told ON events (told_us, n);
+CREATE INDEX events_going_on ON events (n) WHERE going_on;
+"""
+
+# The first message of an event, and the newest: of an update only that it was the newest matters to history.
+_WRITE = """
+INSERT INTO events (id, topic, source, label, going_on, told_us, first) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET going_on = excluded.going_on, told_us = excluded.told_us, last = excluded.first
+"""
+
+
+class Store:
+    """The history, as an outlet.
+
+    A message is committed before the next outlet gets it, so it outlives the process. WAL with synchronous=NORMAL:
+    a commit writes to the system's cache and does not wait for the disk; a thread syncs every `CHECKPOINT_S`, and a
+    power cut costs at most what came after that. What cannot be written waits in memory and is tried again.
+
+    Args:
+        path: of the database; its folder is made if need be.
+        max_mb, max_days: bounds; may be set while it runs.
+    """
+
+    def __init__(self, path: Path, *, max_mb: float, max_days: float) -> None:
+        self.path = path
+        self.max_mb, self.max_days = max_mb, max_days
+        self.trouble: str | None = None
+        self.lost = 0
+        self.pollable: None = None
+        self._tell: Callable[[str, str], None] | None = None
+        self._news: deque[str] = deque(maxlen=16)
+        self._db: sqlite3.Connection | None = None
+        self._lock: int | None = None
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._retry_s = 0.0
+        self._page_bytes = 4096
+        self._decoder: msgspec.json.Decoder[Event | Mark] = msgspec.json.Decoder(Event | Mark)
+        self._closing = threading.Event()
+        self._syncing = threading.Thread(target=self._sync, name="history", daemon=True)
+
+    def open(self) -> list[tuple[str, Event]]:
+        """Open the database; what a crash left going on, as the topic and the newest message of each event."""
+        left: list[tuple[str, Event]] = []
+
+        def find() -> None:
+            rows = self._connect().execute(
+                "SELECT topic, coalesce(last, first) FROM events WHERE going_on ORDER BY n"
+            ).fetchall()  # fmt: skip
+            left.extend(
+                (topic, event) for topic, payload in rows for event in self._read(payload) if isinstance(event, Event)
+            )
+
+        if not self._attempt(find) and self._retry_s == 0.0:
+            self._attempt(find)
+        self._syncing.start()
+        return left
+
+    def report_to(self, tell: Callable[[str, str], None]) -> None:
+        """Say there, as state ``store``, when the history has a trouble and when it has it no more."""
+        self._tell = tell
+
+    def __call__(self, topic: str, payload: bytes) -> None:
+        """Keep an event's message; anything else is no history."""
+        if not topic.startswith(("event.", "mark.")):
+            return
+        self._waiting.append((topic, payload))
+        if len(self._waiting) > WAITING:
+            self._waiting.popleft()
+            self.lost += 1
+        if self.trouble is None:
+            self._attempt(self._write)
+
+    def serve(self) -> None:
+        """Try again when it is time, and say what has changed; does not block."""
+        if self.trouble is not None and time.monotonic() >= self._retry_s:
+            self._attempt(self._write)
+        while self._news and self._tell is not None:
+            self._tell("store", self._news.popleft())
+
+    def page(
+        self, since_us: int, after: tuple[int, int] | None, *, label: str | None, source: str | None
+    ) -> tuple[list[Event | Mark], tuple[int, int] | None]:
+        """First and newest message of the events that changed since a time, in the order of their changes.
+
+        Args:
+            since_us: microseconds since 1970 UTC.
+            after: where the page before ended.
+
+        Returns:
+            The messages, and where the page ends if there are more.
+
+        Raises:
+            sqlite3.Error: the history cannot be read.
+        """
+        if self._db is None:
+            raise sqlite3.OperationalError(self.trouble or "closed")
+        rows = self._db.execute(
+            "SELECT told_us, n, source, label, first, last FROM events WHERE (told_us, n) > (?, ?) "
+            "ORDER BY told_us, n LIMIT ?",
+            (*(after or (since_us - 1, 1 << 62)), PAGE),
+        ).fetchall()
+        found = [
+            message
+            for _, _, heard, called, first, last in rows
+            if (label is None or called == label) and (source is None or heard == source)
+            for payload in (first, last)
+            for message in self._read(payload)
+        ]
+        return found, (rows[-1][0], rows[-1][1]) if len(rows) == PAGE else None
+
+    def report(self) -> HistoryReport:
+        """How it fares."""
+        report = HistoryReport(enabled=True, trouble=self.trouble, missed=self.lost)
+        if self._db is not None:
+            try:
+                # Rows go at the old end, so the span of n is their number; to count them would read them all.
+                low, high = (self._db.execute(f"SELECT {end}(n) FROM events").fetchone()[0] for end in ("min", "max"))
+                report.events = 0 if low is None else high - low + 1
+                report.mb = round(self._used_bytes(self._db) / 1e6, 3)
+            except sqlite3.Error as e:
+                self._fail(e)
+                report.trouble = self.trouble
+        return report
+
+    def close(self) -> None:
+        """Write what waits, sync and let go."""
+        if self._waiting:
+            self._attempt(self._write)
+        self._closing.set()
+        if self._syncing.is_alive():
+            self._syncing.join()
+        self._disconnect()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _attempt(self, action: Callable[[], object]) -> bool:
+        try:
+            action()
+        except (sqlite3.Error, OSError) as e:
+            self._fail(e)
+            return False
+        if self.trouble is not None:
+            self.trouble = None
+            self._say(f"{self.path}: kept again" + (f"; {self.lost} messages were lost" if self.lost else ""))
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        before, self.trouble = self.trouble, f"{self.path}: {error}"
+        self._retry_s = time.monotonic() + RETRY_S
+        if code not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
+            self._disconnect()  # else what is there can still be read
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            self._say(f"{self.trouble}; moved to {self._set_aside()}, a new one begins")
+            self._retry_s = 0.0
+        elif before is None:
+            self._say(f"{self.trouble}; events are not kept until that is mended; tried again every {RETRY_S:g} s")
+
+    def _say(self, news: str) -> None:
+        log.warning("history: %s", news)
+        self._news.append(news)
+
+    def _read(self, payload: bytes | None) -> Iterator[Event | Mark]:
+        """The message, unless there is none or what lies there is none of ours (any more)."""
+        if payload is not None:
+            try:
+                message = self._decoder.decode(payload)
+            except (msgspec.DecodeError, UnicodeDecodeError) as e:
+                log.debug("history: a row cannot be read: %s", e)
+            else:
+                yield message
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._db is not None:
+            return self._db
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._lock is None:
+            self._lock = self._take_lock()
+        # What was heard at home is not for every user of the machine; SQLite's other files take over the mode.
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
+        db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+        try:
+            (found,) = db.execute("PRAGMA user_version").fetchone()
+            if found > FORMAT:
+                raise sqlite3.OperationalError(f"was written by a newer auricle (format {found}); move it away")
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute("PRAGMA wal_autocheckpoint=0")  # it syncs, so it is done by the thread
+            if found == 0:
+                db.executescript(f"BEGIN; {_TABLE} PRAGMA user_version={FORMAT}; COMMIT;")
+            db.execute("SELECT count(*) FROM events WHERE going_on").fetchone()
+            (self._page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
+        return db
+
+    def _take_lock(self) -> int:
+        """Two daemons on one history would close each other's events. The kernel lets go of it with the process."""
+        lock = os.open(f"{self.path}-lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise sqlite3.OperationalError("another auricle keeps its history there; set another store.path") from None
+        return lock
+
+    def _disconnect(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            with suppress(sqlite3.Error):  # a broken file may not even close cleanly
+                db.close()
+
+    def _set_aside(self) -> Path:
+        """Keep a broken file for whoever wants to save what is in it; the newest one only."""
+        aside = self.path.with_name(f"{self.path.name}.broken")
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
+        return aside
+
+    def _write(self) -> None:
+        db = self._connect()
+        told_us = time.time_ns() // 1000
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for topic, payload in self._waiting:
+                message = self._decoder.decode(payload)
+                going_on = isinstance(message, Event) and message.phase != "offset"
+                row = (message.id, topic, message.source, message.label, going_on, told_us, payload)
+                db.execute(_WRITE, row)
+            self._prune(db, told_us)
+            db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+        self._waiting.clear()
+
+    def _prune(self, db: sqlite3.Connection, now_us: int) -> None:
+        oldest = f"SELECT n FROM events WHERE NOT going_on ORDER BY n LIMIT {PRUNED}"
+        if self._used_bytes(db) > self.max_mb * 1e6:
+            db.execute(f"DELETE FROM events WHERE n IN ({oldest})")
+        before_us = now_us - round(self.max_days * 86_400e6)
+        db.execute(f"DELETE FROM events WHERE told_us < ? AND n IN ({oldest})", (before_us,))
+
+    def _used_bytes(self, db: sqlite3.Connection) -> int:
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        (free,) = db.execute("PRAGMA freelist_count").fetchone()
+        return int(pages - free) * self._page_bytes
+
+    def _sync(self) -> None:
+        """Bring to disk what was committed. Of its own: a card may take seconds for it."""
+        done = False
+        while not done:
+            done = self._closing.wait(CHECKPOINT_S)
+            if self.trouble is None and self.path.exists():
+                try:
+                    db = sqlite3.connect(self.path, timeout=BUSY_S)
+                    try:
+                        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    finally:
+                        db.close()
+                except sqlite3.Error as e:
+                    # Whoever writes next meets the same trouble and tells it.
+                    log.debug("history: cannot be synced: %s", e)
+
+
+def closed(event: Event, instance: str) -> Event:
+    """The offset of an event that a crash left going on: at the last sample that is known of it."""
+    duration_s = max(0.0, (messages.microseconds(event.t) - messages.microseconds(event.onset)) / 1e6)
+    ending = msgspec.structs.replace(
+        event,
+        instance=instance,
+        phase="offset",
+        offset=event.t,
+        offset_sample=event.sample,
+        duration_s=duration_s,
+        cause="restart",
+        estimated=True,
+        latency_ms=None,
+    )
+    if isinstance(event.onset_s, float):
+        ending.offset_s = round(event.onset_s + duration_s, 6)
+    return ending

@@ -1,0 +1,115 @@
+"""The daemon's life: what is opened, in which order, and closed in the reverse."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import zmq
+
+from auricle import config
+from auricle.capture.poller import Poller
+from auricle.errors import EXIT_SKIPPED
+from auricle.hearing import engine
+from auricle.publish.journal import Journal
+from auricle.publish.publisher import Publisher, Socket
+from auricle.publish.store import Store, closed
+from auricle.service import logs
+from auricle.service.notify import Notifier
+from auricle.service.overload import Load
+from auricle.service.query import Query
+from auricle.service.reload import Reload, load_models
+from auricle.service.roster import Roster
+from auricle.service.state import Learned, state_dir
+from auricle.service.watchdog import Watchdog
+
+log = logging.getLogger("auricle")
+
+
+def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
+    """Listen until told to stop, or until every recording has been heard; the exit code.
+
+    Args:
+        cfg: what to listen to, and how.
+        load: reads the configuration anew, when SIGHUP asks for it.
+
+    Raises:
+        ConfigError, ModelError, EndpointError: something cannot be as configured; nothing was heard.
+    """
+    with ExitStack() as stack:
+        # Until there is something to reload the configuration has just been read.
+        stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+        stack.callback(faulthandler.unregister, signal.SIGUSR1)
+        notifier = Notifier()
+        stack.callback(notifier.close)
+        notifier.tell(STATUS="loading the model")
+        models = load_models(cfg)
+        stop = engine.Stop()
+        stack.callback(stop.close)
+        stack.enter_context(stop.on_signals())
+        context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
+        store = None
+        if cfg.store.enabled:
+            path = cfg.store.path or state_dir() / "events.db"
+            store = Store(path, max_mb=cfg.store.max_mb, max_days=cfg.store.max_days)
+            stack.callback(store.close)
+        journal = Journal()
+        socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group)
+        stack.callback(socket.close)
+        # In this order: what is told is kept already.
+        publisher = Publisher(cfg.node, [*([] if store is None else [store]), journal, socket])
+        poller = stack.enter_context(Poller())
+        roster = stack.enter_context(Roster(publisher, poller, Learned(state_dir() / "noise")))
+        query = Query(
+            context,
+            cfg.publish.query,
+            publisher=publisher,
+            journal=journal,
+            lanes=roster.lanes,
+            config_hash=cfg.hash(),
+            store=store,
+            group=cfg.publish.ipc_group,
+        )
+        stack.callback(query.close)
+        socket.greet(publisher, query.endpoint)
+        lanes = [roster.make(wanted, cfg, models[wanted.model]) for wanted in cfg.sources]
+        if store is not None:
+            store.report_to(publisher.tell)
+            for topic, event in store.open():
+                publisher.send(topic, closed(event, publisher.instance))
+        for lane, wanted in zip(lanes, cfg.sources, strict=True):
+            roster.enter(lane, wanted)
+        log.info("publishing on %s, answering on %s", socket.endpoint, query.endpoint)
+
+        def take_over(new: config.Config) -> None:
+            logs.set_level(new.log)
+            query.config_hash = new.hash()
+            if store is not None:
+                store.max_mb, store.max_days = new.store.max_mb, new.store.max_days
+
+        reload = Reload(cfg, load, roster, publisher, wake=stop.wake, also=[take_over])
+        signal.signal(signal.SIGHUP, reload.ask)
+        watchdog = Watchdog(roster.lanes, notifier, time.monotonic())
+        ladder = Load(roster.lanes)
+
+        def between() -> None:
+            if reload.asked:
+                notifier.reloading()
+                refused = reload.now()
+                watchdog.trouble = f"changed configuration refused: {refused[0]}" if refused else ""
+                watchdog.ready = False
+            now_s = time.monotonic()
+            ladder.tick(now_s)
+            roster.tick(now_s)
+            watchdog.tick(now_s)
+
+        attendants: list[engine.Attendant] = [socket, query] if store is None else [socket, query, store]
+        engine.run(roster.lanes, publisher, stop, progress=between, attendants=attendants)
+        notifier.tell(STOPPING=1, STATUS="stopping")
+        log.info("stopped")
+        return EXIT_SKIPPED if any(lane.counters.skipped for lane in roster.lanes) else 0

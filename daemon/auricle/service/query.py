@@ -1,0 +1,271 @@
+"""The query socket: questions of late joiners, monitors and people, answered between two messages."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import zmq
+
+from auricle import __version__, messages
+from auricle.hearing.lane import Lane
+from auricle.messages.ids import uuid7
+from auricle.messages.questions import (
+    AnyQuestion,
+    AskEvents,
+    AskMark,
+    AskSnapshot,
+    AskStatus,
+    History,
+    HistoryReport,
+    Marked,
+    Position,
+    Question,
+    Refused,
+    Report,
+    Snapshot,
+    SourceReport,
+)
+from auricle.messages.topics import topic
+from auricle.publish import endpoint
+from auricle.publish.journal import Journal
+from auricle.publish.publisher import Publisher
+from auricle.publish.store import Store
+
+LONGEST_QUESTION = 256 * 1024
+"""A position may name thousands of topics."""
+SERVED = 32
+"""Questions answered in one round of the engine: sound comes first."""
+ANSWERS_WAITING = 8
+"""For one asker; who asks on without reading loses the rest."""
+MARKS_PER_S = 10
+STALE_S = 10.0
+"""A source that has given no sound for so long is not heard, whatever it says of itself."""
+DEAF_STATES = ("starting", "lost", "silent", "overloaded", "stopped")
+VERBS = ("snapshot", "status", "events", "mark")
+
+Reply = Snapshot | Report | History | Marked | Refused
+
+
+class _Misasked(Exception):
+    """What is wrong with a question; the remedy."""
+
+
+class Query:
+    """A ROUTER socket that answers DEALER and REQ sockets, JSON each way.
+
+    Args:
+        context: of ZeroMQ.
+        bind: the endpoint.
+        group: of an ipc socket.
+        publisher: whose messages are asked for.
+        journal: an outlet of it.
+        lanes: the sources; may change while it runs.
+        config_hash: may be set anew.
+        store: the history, if there is one.
+
+    Raises:
+        EndpointError: the endpoint is in use, or none.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        bind: str,
+        *,
+        publisher: Publisher,
+        journal: Journal,
+        lanes: Sequence[Lane],
+        config_hash: str,
+        store: Store | None,
+        group: str | None = None,
+    ) -> None:
+        self.config_hash = config_hash
+        self._publisher = publisher
+        self._journal = journal
+        self._lanes = lanes
+        self._store = store
+        self._began_s = time.monotonic()
+        self._marks: deque[float] = deque(maxlen=MARKS_PER_S)
+        self._questions: msgspec.json.Decoder[AnyQuestion] = msgspec.json.Decoder(AnyQuestion)
+        self._socket = context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, LONGEST_QUESTION)
+        self._socket.rcvhwm = ANSWERS_WAITING
+        self._socket.sndhwm = ANSWERS_WAITING
+        self.endpoint = endpoint.bind(self._socket, bind, group=group, key="publish.query")
+        self.pollable = self._socket
+
+    def serve(self) -> None:
+        """Answer what waits, some of it at least; does not block."""
+        for _ in range(SERVED):
+            try:
+                asker, *frames = self._socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            envelope = [asker]
+            if len(frames) == 2 and not frames[0]:  # a REQ socket's delimiter
+                envelope.append(frames.pop(0))
+            answer = msgspec.json.encode(self.answer(frames))
+            try:
+                self._socket.send_multipart([*envelope, answer], zmq.DONTWAIT)
+            except zmq.ZMQError:
+                continue  # whoever asked has gone, or does not read
+
+    def answer(self, frames: Sequence[bytes]) -> Reply:
+        """The answer to a question's frames, whatever they hold."""
+        tag: str | int | None = None
+        try:
+            question = self._understood(frames)
+            tag = question.tag
+            reply = self._answer(question)
+        except _Misasked as e:
+            reply = Refused(**self._who, error=str(e))
+        reply.tag = tag
+        return reply
+
+    def close(self, linger_ms: int = 500) -> None:
+        """Give askers a moment to take their answers."""
+        self._socket.close(linger_ms)
+
+    def _understood(self, frames: Sequence[bytes]) -> AnyQuestion:
+        if len(frames) != 1:
+            raise _Misasked(f"{len(frames)} frames; a question is one frame of JSON")
+        try:
+            version = msgspec.json.decode(frames[0], type=dict[str, msgspec.Raw]).get("v", b"1")
+            if bytes(version) != str(messages.VERSION).encode():
+                raise _Misasked(f"v: {bytes(version)[:20].decode()} is not spoken here; use {messages.VERSION}")
+            return self._questions.decode(frames[0])
+        except msgspec.ValidationError as e:
+            raise _Misasked(f'{e}; ask one of {", ".join(VERBS)}, as in {{"v": 1, "ask": "status"}}') from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+            raise _Misasked(f'not JSON ({e}); ask as in {{"v": 1, "ask": "status"}}') from None
+
+    def _answer(self, question: Question) -> Reply:
+        match question:
+            case AskSnapshot():
+                return self._snapshot()
+            case AskStatus():
+                return self._report()
+            case AskEvents():
+                return self._events(question)
+            case AskMark():
+                return self._mark(question)
+        raise _Misasked(f"use one of {', '.join(VERBS)}")
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            **self._who,
+            t=messages.rfc3339(time.time_ns() // 1000),
+            version=__version__,
+            config=self.config_hash,
+            sources=self._sources(),
+            open=list(self._journal.open.values()),
+            last_seq=dict(self._publisher.last_seq),
+            history=self._history(),
+        )
+
+    def _report(self) -> Report:
+        sources, history = self._sources(), self._history()
+        reasons = [
+            f"{lane.source.name}: {why}"
+            for lane in self._lanes
+            if not lane.source.done and (why := _deaf(sources[lane.source.name]))
+        ]
+        if history.trouble is not None:
+            reasons.append(f"history: {history.trouble}")
+        return Report(
+            **self._who,
+            t=messages.rfc3339(time.time_ns() // 1000),
+            version=__version__,
+            config=self.config_hash,
+            uptime_s=round(time.monotonic() - self._began_s, 3),
+            hearing=not reasons,
+            reasons=reasons,
+            sources=sources,
+            history=history,
+        )
+
+    def _events(self, question: AskEvents) -> History:
+        if isinstance(question.since, Position):
+            return self._since_position(question.since, question.topics)
+        if self._store is None:
+            raise _Misasked("no history is kept (store.enabled: false); ask since a position")
+        try:
+            since_us = 0 if question.since is None else messages.microseconds(question.since)
+            after = None if question.after is None else _place(question.after)
+        except (ValueError, OverflowError) as e:
+            raise _Misasked(f"since: {e}; use a time such as 2026-03-01T06:30:00Z") from None
+        try:
+            found, end = self._store.page(since_us, after, label=question.label, source=question.source)
+        except sqlite3.Error as e:
+            raise _Misasked(f"the history cannot be read now: {e}") from None
+        following = None if end is None else f"{end[0]}:{end[1]}"
+        return History(**self._who, messages=list(found), next=following)
+
+    def _since_position(self, position: Position, topics: Sequence[str]) -> History:
+        if position.instance != self._publisher.instance:
+            raise _Misasked(f"since: instance {position.instance[:40]} has ended; ask since a time")
+        told, following, complete = self._journal.since(position, topics)
+        # The journal holds neither scores nor health.
+        kept = [m for m in told if not isinstance(m, messages.Scores | messages.Health)]
+        return History(**self._who, messages=kept, next=following, complete=complete)
+
+    def _mark(self, question: AskMark) -> Marked:
+        now_s = time.monotonic()
+        if len(self._marks) == MARKS_PER_S and now_s - self._marks[0] < 1.0:
+            raise _Misasked(f"more than {MARKS_PER_S} marks a second; wait")
+        lane = next((lane for lane in self._lanes if lane.source.name == question.source), None)
+        if question.source is not None and lane is None:
+            known = ", ".join(lane.source.name for lane in self._lanes)
+            raise _Misasked(f"source: there is none called {question.source[:40]!r}; use one of {known}")
+        self._marks.append(now_s)
+        mark = messages.Mark(
+            **self._who,
+            seq=0,
+            source=question.source,
+            model=None,
+            t=messages.rfc3339(time.time_ns() // 1000),
+            sample=None,
+            id=str(uuid7()),
+            text=question.text,
+            label=question.label,
+        )
+        self._publisher.send(topic("mark", question.source), mark)
+        return Marked(**self._who, id=mark.id)
+
+    def _sources(self) -> dict[str, SourceReport]:
+        now_s = time.monotonic()
+        found = {}
+        for lane in self._lanes:
+            model = messages.Model(lane.bundle.card.name, lane.bundle.hash)
+            found[lane.source.name] = SourceReport(**msgspec.structs.asdict(lane.health(now_s)), model=model)
+        return found
+
+    def _history(self) -> HistoryReport:
+        return HistoryReport(enabled=False) if self._store is None else self._store.report()
+
+    @property
+    def _who(self) -> dict[str, Any]:
+        return {"node": self._publisher.node, "instance": self._publisher.instance}
+
+
+def _deaf(source: SourceReport) -> str | None:
+    """Why a source is not heard, if it is not."""
+    if source.state in DEAF_STATES:
+        return source.state
+    if source.age_s is None:
+        return "no sound yet"
+    return f"no sound for {source.age_s:.0f} s" if source.age_s > STALE_S else None
+
+
+def _place(after: str) -> tuple[int, int]:
+    """Where a page ended, as it was told to the asker."""
+    told_us, _, n = after.partition(":")
+    place = int(told_us), int(n)
+    if not all(0 <= number < 1 << 62 for number in place):
+        raise ValueError(f"{after[:40]!r} is no `next` of an answer")
+    return place

@@ -1,0 +1,179 @@
+"""A changed configuration while the daemon runs: what can fail is done first, then it comes in between two blocks."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from auricle import config, messages
+from auricle.config.diff import diff
+from auricle.config.keys import Effect, keys_of
+from auricle.config.read import check_labels
+from auricle.errors import AuricleError
+from auricle.hearing.ear import Ear
+from auricle.hearing.lane import Lane
+from auricle.model import bundle
+from auricle.model.bundle import Bundle
+from auricle.publish.publisher import Publisher
+from auricle.service.roster import Roster
+from auricle.service.sources import retune
+
+log = logging.getLogger("auricle")
+
+S = TypeVar("S")
+
+TOPIC = "status."
+"""What concerns the daemon as a whole is told here, with no source."""
+
+
+def load_models(cfg: config.Config) -> dict[str, Bundle]:
+    """Every model in use, by what the configuration calls it; checked, and checked against the rules for its labels.
+
+    Raises:
+        ConfigError, ModelError: one does not hold.
+    """
+    models = {name: bundle.load(name, cfg.models_dir) for name in sorted({source.model for source in cfg.sources})}
+    check_labels(cfg, {name: model.labels for name, model in models.items()})
+    return models
+
+
+class Reload:
+    """Asked for by SIGHUP; done between two rounds of the engine.
+
+    Args:
+        cfg: that the daemon runs with.
+        load: reads the configuration anew.
+        roster: of the sources.
+        publisher: told of what came of it.
+        wake: the engine, which may be asleep.
+        also: others that take over what is theirs, once all is known to be well.
+    """
+
+    def __init__(
+        self,
+        cfg: config.Config,
+        load: Callable[[], config.Config],
+        roster: Roster,
+        publisher: Publisher,
+        *,
+        wake: Callable[[], None] = lambda: None,
+        also: Sequence[Callable[[config.Config], None]] = (),
+    ) -> None:
+        self.cfg = cfg
+        """What is in force: keys that only a start can change keep their old values here."""
+        self.asked = False
+        self._load = load
+        self._roster = roster
+        self._publisher = publisher
+        self._wake = wake
+        self._also = also
+
+    def ask(self, *_: object) -> None:
+        """Ask for a reload; may be called from a signal handler."""
+        self.asked = True
+        self._wake()
+
+    def now(self) -> list[str]:
+        """Reload; the problems because of which nothing was changed, or none."""
+        self.asked = False
+        began_s = time.monotonic()
+        try:
+            wanted = self._load()
+            models = load_models(wanted)
+            new = in_force(self.cfg, wanted)
+            changes = diff(self.cfg, wanted)
+            # Lanes and ears that cannot be are refused here, before any of those that can has changed anything.
+            lanes, ears = self._prepare(new, models)
+        except AuricleError as e:
+            for line in e.lines():
+                log.error("not reloaded: %s", line)
+            self._tell("reload_refused", "; ".join(e.lines()))
+            return e.lines()
+        self._apply(new, lanes, ears)
+        waiting = [path for path, effect in changes.items() if effect == "restart"]
+        detail = ", ".join(path for path, effect in changes.items() if effect != "restart")
+        detail = detail or ("model" if ears else "nothing changed")
+        if waiting:
+            detail += f"; at the next start: {', '.join(waiting)}"
+            log.warning("only a restart changes %s", ", ".join(waiting))
+        log.info("reloaded in %.0f ms: %s", 1000 * (time.monotonic() - began_s), detail)
+        self._tell("reloaded", detail)
+        return []
+
+    def _prepare(self, new: config.Config, models: Mapping[str, Bundle]) -> tuple[dict[str, Lane], dict[str, Ear]]:
+        """The lanes of new sources, and the ears that others need anew, by the name of the source."""
+        lanes, ears = {}, {}
+        old = {source.name: source for source in self.cfg.sources}
+        for wanted in new.sources:
+            model, was = models[wanted.model], old.get(wanted.name)
+            if was is None or self._is_other(was, wanted, new, model):
+                lanes[wanted.name] = self._roster.make(wanted, new, model)
+                continue
+            effects = _effects(was.gate, wanted.gate) | _effects(was.decision, wanted.decision)
+            if "segment" in effects or self._roster.lane(wanted.name).coming.bundle.hash != model.hash:
+                ears[wanted.name] = Ear(model, wanted.decision, wanted.gate, new.publish)
+                ears[wanted.name].warm()
+        return lanes, ears
+
+    def _is_other(self, was: config.Source, wanted: config.Source, new: config.Config, model: Bundle) -> bool:
+        """Whether the source itself must be opened anew: for another device, ring, or rate of the sound it gives."""
+        rate = self._roster.lane(was.name).bundle.card.front_end.sample_rate
+        return (
+            was.kind != wanted.kind
+            or getattr(was, was.kind) != getattr(wanted, wanted.kind)
+            or rate != model.card.front_end.sample_rate
+            or (was.recording is None and _effects(self.cfg.capture, new.capture) >= {"segment"})
+        )
+
+    def _apply(self, new: config.Config, lanes: Mapping[str, Lane], ears: Mapping[str, Ear]) -> None:
+        stay = {source.name for source in new.sources} - set(lanes)
+        for lane in [lane for lane in self._roster.lanes if lane.source.name not in stay]:
+            self._roster.leave(lane)
+        for wanted in new.sources:
+            if wanted.name in lanes:
+                self._roster.enter(lanes[wanted.name], wanted)
+                continue
+            lane = self._roster.lane(wanted.name)
+            retune(lane.source, wanted, new.capture)
+            if wanted.name in ears:
+                self._roster.replace(lane, ears[wanted.name], wanted)
+            else:
+                lane.configure(wanted.decision, wanted.gate, new.publish)
+        self.cfg = new
+        for take_over in self._also:
+            take_over(new)
+
+    def _tell(self, state: str, detail: str) -> None:
+        message = messages.Status(
+            node=self._publisher.node,
+            instance=self._publisher.instance,
+            seq=0,
+            source=None,
+            model=None,
+            t=messages.rfc3339(time.time_ns() // 1000),
+            sample=None,
+            state=state,
+            detail=detail,
+        )
+        self._publisher.send(TOPIC, message)
+
+
+def _effects(old: Any, new: Any) -> set[Effect]:
+    """What the keys that differ between two sections ask for; the rules of single labels are live."""
+    keys = keys_of(type(new)).items()
+    return {about.effect for name, about in keys if getattr(old, name) != getattr(new, name)}
+
+
+def in_force(old: S, new: S) -> S:
+    """The new configuration, with the old values of the keys that only a start can change."""
+    kept: dict[str, Any] = {}
+    for name, about in keys_of(type(new)).items():
+        if about.section is None:
+            if about.effect == "restart":
+                kept[name] = getattr(old, name)
+        elif not about.many and not about.optional:
+            kept[name] = in_force(getattr(old, name), getattr(new, name))
+    return dataclasses.replace(new, **kept)  # type: ignore[type-var]

@@ -1,0 +1,126 @@
+"""What outlives the daemon: its state folder, and in it what the gates have learned of their rooms."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import threading
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auricle import config
+from auricle.config.keys import values
+from auricle.gate import NoiseGate
+from auricle.model.bundle import Bundle
+from auricle.publish.publisher import part
+
+log = logging.getLogger("auricle")
+
+SAVE_INTERVAL_S = 60.0
+PAUSE_S = 0.1
+"""Between two files: many sources that have learned at once must not wait for the disk all at once."""
+
+
+def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder for what is kept: systemd's ``StateDirectory``, else the user's own (XDG Base Directory)."""
+    if given := environ.get("STATE_DIRECTORY"):
+        # systemd gives several, colon-separated, when a unit asks for several: ours is the first.
+        return Path(given.split(":")[0])
+    base = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(base) / "auricle"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file by a whole new one: a reader, or a power cut, sees the old or the new.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def room(wanted: config.Source, bundle: Bundle) -> str:
+    """A name for what a noise floor belongs to: this source, heard so, through the front end of this model."""
+    front = bundle.card.front_end
+    device = getattr(wanted, wanted.kind)
+    about = [wanted.kind, values(device), bundle.card.name, front.sample_rate, front.n_fft, front.win_length]
+    digest = hashlib.sha256(json.dumps([*about, front.hop_length]).encode()).hexdigest()[:12]
+    return f"{part(wanted.name)}-{digest}"
+
+
+class Learned:
+    """The noise floors of the gates, one file a room; a disk that fails costs the memory, never the hearing.
+
+    Args:
+        folder: where.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._next_s: dict[str, float] = {}
+        self._learning: dict[str, bool] = {}
+        self._complained = False
+        self._again_s = 0.0
+        self._writer: threading.Thread | None = None
+
+    def restore(self, name: str, gate: NoiseGate) -> None:
+        """Give the gate what it had learned in this room, unless it knows already (from a noise profile)."""
+        path = self._path(name)
+        if gate.learned or not path.exists():
+            return
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                gate.learned = {key: arrays[key] for key in arrays.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
+            log.warning("%s: the noise learned before cannot be used, it is learned anew: %s", path, e)
+            return
+        log.info("%s: the noise learned before is back", name.rpartition("-")[0])
+
+    def tick(self, name: str, gate: NoiseGate, now_s: float) -> None:
+        """Save once learning is done, and from time to time while the floor goes on following the room."""
+        if now_s < self._again_s or (self._writer is not None and self._writer.is_alive()):
+            return
+        finished = self._learning.get(name, True) and not gate.learning
+        self._learning[name] = gate.learning
+        if finished or (gate.adaptation_s and now_s >= self._next_s.get(name, 0.0)):
+            self._next_s[name] = now_s + SAVE_INTERVAL_S
+            self._again_s = now_s + PAUSE_S
+            # A disk may take longer for a file than there is time until the next sound.
+            self._writer = threading.Thread(target=self._write, args=(name, dict(gate.learned)), daemon=True)
+            self._writer.start()
+
+    def save(self, name: str, gate: NoiseGate) -> None:
+        """Write what the gate knows of this room, if it knows anything; it is on the disk when this returns."""
+        if self._writer is not None:
+            self._writer.join()
+        self._write(name, dict(gate.learned))
+
+    def _write(self, name: str, arrays: dict[str, Any]) -> None:
+        if not arrays:
+            return
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        try:
+            write_atomically(self._path(name), content.getvalue())
+        except OSError as e:
+            if not self._complained:
+                log.warning("%s: the learned noise is not kept: %s", self._folder, e.strerror)
+            self._complained = True
+            return
+        self._complained = False
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.npz"

@@ -1,0 +1,1 @@
+"""This room says how good a model is: on clips, in false alarms, in delay; and chooses its thresholds."""

@@ -1,0 +1,1 @@
+"""This room trains: the network, its batches, its teacher, its steps."""

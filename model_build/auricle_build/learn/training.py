@@ -1,0 +1,272 @@
+"""Training: one step, repeated, with checkpoints that a later start goes on from as if nothing had happened."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from auricle_build.learn.batches import Batch, Batches
+from auricle_build.learn.network import Network
+
+
+def repeatable(seed: int, threads: int) -> None:
+    """Same seed, same machine, same model: TensorFlow's op determinism, and a fixed number of threads."""
+    tf.keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:  # TensorFlow is already running in this process: its threads stay as they are
+        return
+
+
+class AdamW:
+    """Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019), and a running mean.
+
+    Args:
+        variables: what is trained; ``decayed`` says which of them decay.
+        also: further variables whose running mean is kept (the normalisations' moments).
+        average: how much of the running mean is kept at each step.
+    """
+
+    def __init__(
+        self, variables: list[Any], decayed: list[bool], also: list[Any], decay: float, average: float
+    ) -> None:
+        self.variables, self.decayed, self.decay, self.average = variables, decayed, decay, average
+        self.first = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
+        self.second = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
+        self.tracked = [*variables, *also]
+        self.means = [tf.Variable(v, trainable=False) for v in self.tracked]
+
+    @property
+    def state(self) -> list[Any]:
+        """Everything that a checkpoint keeps, in a fixed order."""
+        return [*self.tracked, *self.means, *self.first, *self.second]
+
+    def apply(self, gradients: list[Any], step: Any, rate: Any) -> None:
+        """One update; ``step`` counts from 0, gradients are scaled to a norm of at most 5."""
+        gradients, _ = tf.clip_by_global_norm(gradients, 5.0)
+        t = tf.cast(step, tf.float32) + 1.0
+        for v, g, m, s, decays in zip(self.variables, gradients, self.first, self.second, self.decayed, strict=True):
+            m.assign(0.9 * m + 0.1 * g)
+            s.assign(0.999 * s + 0.001 * g * g)
+            update = (m / (1.0 - 0.9**t)) / (tf.sqrt(s / (1.0 - 0.999**t)) + 1e-7)
+            v.assign_sub(rate * (update + (self.decay * v if decays else 0.0)))
+        # Early on the mean follows closely, or it would remember the beginning.
+        keep = tf.minimum(self.average, t / (t + 10.0))
+        for v, mean in zip(self.tracked, self.means, strict=True):
+            mean.assign(keep * mean + (1.0 - keep) * v)
+
+    def swap(self) -> None:
+        """Exchange the variables and their running means."""
+        for v, mean in zip(self.tracked, self.means, strict=True):
+            now = v.numpy()
+            v.assign(mean)
+            mean.assign(now)
+
+
+def learning_rate(step: int, schedule: Mapping[str, Any]) -> float:
+    """A linear rise over ``warmup`` steps, then half a cosine down to a hundredth (Loshchilov and Hutter 2017)."""
+    steps, warmup, top = int(schedule["steps"]), int(schedule.get("warmup", 0)), float(schedule["learning_rate"])
+    if step < warmup:
+        return top * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return float(top * (0.01 + 0.99 * 0.5 * (1.0 + np.cos(np.pi * min(1.0, done)))))
+
+
+def losses(logits: list[Any], batch: Batch, head: str, schedule: Mapping[str, Any]) -> Any:
+    """The sum of the heads' losses: labels, the clips' own labels, and what the teacher heard."""
+    main, original, taught = logits
+    if head == "sigmoid":
+        loss = tf.reduce_mean(tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(batch.y, main), axis=1))
+    else:
+        smooth = float(schedule.get("smoothing", 0.0))
+        target = batch.y * (1.0 - smooth) + smooth / main.shape[1]
+        loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, main))
+    if schedule.get("auxiliary"):
+        loss += float(schedule["auxiliary"]) * tf.reduce_mean(
+            tf.nn.softmax_cross_entropy_with_logits(batch.z, original)
+        )
+    if schedule.get("distil"):
+        loss += float(schedule["distil"]) * tf.reduce_mean(tf.square(batch.taught - taught))
+    return loss
+
+
+def prefetched(batches: Batches, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
+    """Batches of steps ``start`` to ``stop``, the next two made while one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [(s, pool.submit(batches, s)) for s in range(start, min(stop, start + 2))]
+        for step in range(start, stop):
+            at, future = waiting.pop(0)
+            if step + 2 < stop:
+                waiting.append((step + 2, pool.submit(batches, step + 2)))
+            yield at, future.result()
+
+
+SAVED_EVERY = 200
+"""Steps from one checkpoint to the next: what an interruption costs at most."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands: ``loss`` and ``accuracy`` since the last check; ``judged`` at a check, of what is aside.
+
+    ``mistaken`` counts the windows of background that are taken for a label.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    judged: Mapping[str, float]
+    mistaken: int
+    left_s: float
+
+
+def save(path: Path, optimizer: AdamW, step: int, best: tuple[int, float], batches: Batches) -> None:
+    """A checkpoint, complete or not there."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        arrays = {f"v{i}": v.numpy() for i, v in enumerate(optimizer.state)}
+        np.savez(file, step=step, best_step=best[0], best=best[1], mistaken=batches.mistaken, **arrays)
+    os.replace(part, path)
+
+
+def restore(path: Path, optimizer: AdamW, batches: Batches) -> tuple[int, tuple[int, float]]:
+    """Take up a checkpoint: the next step, and the best check so far."""
+    with np.load(path) as stored:
+        batches.mistaken = stored["mistaken"]
+        for i, v in enumerate(optimizer.state):
+            v.assign(stored[f"v{i}"])
+        return int(stored["step"]), (int(stored["best_step"]), float(stored["best"]))
+
+
+def train(
+    network: Network,
+    batches: Batches,
+    recipe: Mapping[str, Any],
+    folder: Path,
+    *,
+    judge: Callable[[Network], Mapping[str, float]] | None = None,
+    mistakes: Callable[[Network], NDArray[np.int64]] | None = None,
+    report: Callable[[Progress], None] | None = None,
+    stop_at: int | None = None,
+) -> int:
+    """Train, or go on from the checkpoint in ``folder``; the network ends with the running mean of its weights.
+
+    Args:
+        judge: figures on clips kept aside, ``loss`` among them; asked every ``check_every`` steps.
+        mistakes: what ``Batches.mistaken`` becomes, asked at each check: hard negatives.
+        report: told after each check.
+        stop_at: leave after this step, to be resumed later.
+
+    Returns:
+        the step that the weights are from: the last, or the best one where training stopped early.
+    """
+    schedule = recipe["schedule"]
+    steps, every = int(schedule["steps"]), int(schedule["check_every"])
+    patience = int(schedule.get("patience", 0))
+    optimizer = AdamW(
+        network.trained, network.decayed, network.moments, float(schedule["weight_decay"]), float(schedule["average"])
+    )
+
+    def one_step(batch: tuple[Any, ...], step: Any, rate: Any) -> Any:
+        with tf.GradientTape() as tape:
+            logits = network.logits(batch[0], seed=tf.stack([int(recipe["seed"]), tf.cast(step, tf.int32)]))
+            loss = losses(logits, Batch(*batch), recipe.get("head", "softmax"), schedule)
+        optimizer.apply(tape.gradient(loss, network.trained, unconnected_gradients="zero"), step, rate)
+        right = tf.equal(tf.argmax(logits[0], 1), tf.argmax(batch[1], 1))
+        return tf.stack([loss, tf.reduce_mean(tf.cast(right, tf.float32))])
+
+    update = tf.function(one_step)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint, log = folder / "checkpoint.npz", folder / "log.csv"
+    start, best = 0, (0, float("inf"))
+    if checkpoint.exists():
+        start, best = restore(checkpoint, optimizer, batches)
+    elif log.exists():
+        log.unlink()
+    began = time.monotonic()
+    last = min(steps, stop_at or steps)
+    step = start
+    if patience and best[0] and start - best[0] >= patience * every:  # it had stopped early, and was started again
+        step, _ = restore(folder / "best.npz", optimizer, batches)
+        last = step
+    recent: list[Any] = []
+    while step < last:
+        for at, batch in prefetched(batches, step, min(last, *(step + n - step % n for n in (every, SAVED_EVERY)))):
+            rate = tf.constant(learning_rate(at, schedule), tf.float32)
+            arrays = tuple(tf.constant(a) for a in (batch.x, batch.y, batch.z, batch.taught))
+            recent.append(update(arrays, tf.constant(at), rate))
+            step = at + 1
+        loss, accuracy = np.mean([r.numpy() for r in recent], axis=0)
+        left = (time.monotonic() - began) / (step - start) * (steps - step)
+        if step % every and step < last:
+            save(checkpoint, optimizer, step, best, batches)
+            if report:
+                report(Progress(step, steps, float(loss), float(accuracy), {}, len(batches.mistaken), left))
+            continue
+        recent.clear()
+        optimizer.swap()
+        judged = dict(judge(network)) if judge else {}
+        if mistakes and step % every == 0:
+            batches.mistaken = mistakes(network)
+        optimizer.swap()
+        if judged.get("loss", float("inf")) < best[1]:
+            best = (step, judged["loss"])
+            if patience:
+                save(folder / "best.npz", optimizer, step, best, batches)
+        save(checkpoint, optimizer, step, best, batches)
+        now = Progress(step, steps, float(loss), float(accuracy), judged, len(batches.mistaken), left)
+        _append(log, now)
+        if report:
+            report(now)
+        if patience and judged and step - best[0] >= patience * every:
+            step, _ = restore(folder / "best.npz", optimizer, batches)
+            break
+    optimizer.swap()
+    return step
+
+
+def _append(log: Path, now: Progress) -> None:
+    row = {"step": now.step, "loss": f"{now.loss:.5f}", "accuracy": f"{now.accuracy:.4f}"}
+    row["mistaken"] = str(now.mistaken)
+    row |= {f"judged_{k}": f"{v:.5f}" for k, v in now.judged.items()}
+    new = not log.exists()
+    with log.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def curves(log: Path, picture: Path) -> None:
+    """Loss and accuracy over the steps, as PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with log.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    steps = [int(r["step"]) for r in rows]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    for axis, what in zip(axes, ("loss", "accuracy"), strict=True):
+        axis.plot(steps, [float(r[what]) for r in rows], label="training")
+        if f"judged_{what}" in rows[0]:
+            axis.plot(steps, [float(r[f"judged_{what}"]) for r in rows], label="kept aside")
+        axis.set(xlabel="step", ylabel=what)
+        axis.legend()
+    figure.savefig(picture, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,1 @@
+"""This room holds what is learned from: clips, their sound, their feature rows, and scenes made of them."""

@@ -1,0 +1,1 @@
+"""This room writes the pages that say how good models and the gate are, with all that they are judged on."""
