@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 # numpy's BLAS would otherwise start a thread a core; set before anything loads numpy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -15,37 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from auricle.errors import AuricleError
 from auricle.service import allocator
 
-if TYPE_CHECKING:
-    from auricle.config import Config
-
 OPTIONS = {"--config": "config", "-c": "config", "--model": "model"}
 """Of `auricle run`."""
-
-
-def run(config: Path | None, model: str | None) -> int:
-    """Run the daemon; its exit code.
-
-    Args:
-        config: the configuration's file; the usual one unless told.
-        model: another one than it names.
-
-    Raises:
-        AuricleError: something cannot be as configured.
-    """
-    from auricle.service import life, logs
-
-    cfg = load(config, model)
-    logs.set_up(cfg.log)
-    return life.run(cfg, lambda: load(config, model))
-
-
-def load(path: Path | None, model: str | None = None, *, without: Path | None = None, **overrides: object) -> Config:
-    """The configuration, with what the command line says over it where it says something."""
-    from auricle import config
-
-    given = {"model": model, **overrides}
-    told = {key: value for key, value in given.items() if value is not None}
-    return config.load(path, overrides=told, without=without)
 
 
 def main() -> None:
@@ -53,8 +23,10 @@ def main() -> None:
     allocator.keep_freed()
     try:
         if (options := _plain(sys.argv[1:])) is not None:
+            from auricle.service import life
+
             path = options.get("config")
-            sys.exit(run(None if path is None else Path(path), options.get("model")))
+            sys.exit(life.main(None if path is None else Path(path), options.get("model")))
         from auricle.commands.cli import app
 
         app(standalone_mode=True)

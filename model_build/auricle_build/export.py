@@ -12,7 +12,9 @@ import numpy as np
 import yaml
 
 from auricle.errors import ModelError
-from auricle.model.bundle import Affine, load, quantise
+from auricle.model.bundle import load
+from auricle.model.card import Affine
+from auricle.model.network import quantise
 from auricle_build.int8 import golden, graph
 from auricle_build.int8.quantise import Affine as Grid
 from auricle_build.int8.quantise import Quantised

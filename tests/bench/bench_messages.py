@@ -22,8 +22,9 @@ from auricle.hearing.decision import Change
 from auricle.hearing.reporter import Reporter
 from auricle.model import bundle
 from auricle.publish.journal import Journal
-from auricle.publish.publisher import Outlet, Publisher, Socket
+from auricle.publish.publisher import Outlet, Publisher
 from auricle.publish.store import Store
+from auricle.publish.zeromq import Socket
 
 ROUNDS, EACH = 7, 2000
 SUBSCRIBERS, PROCESSES, SENT, PACE_S = 100, 4, 400, 0.01

@@ -36,8 +36,8 @@ from auricle.capture.source import NominalClock, Segment, Sound
 from auricle.hearing import pipeline
 from auricle.hearing.lane import Lane
 from auricle.model import bundle
-from auricle.model.bundle import Network, quantise
 from auricle.model.classifier import classifier, window_classifier
+from auricle.model.network import Network, quantise
 from auricle.publish.publisher import Publisher
 from auricle.service import allocator
 
@@ -124,7 +124,7 @@ def open_wake_word(y: NDArray[np.float32], block: int) -> Work:
 
 def per_window(model: bundle.Bundle, y: NDArray[np.float32], decisions: int) -> Work:
     """What is usual: at every decision noisereduce, librosa and the network over the whole window anew."""
-    card, network = model.card, Network(model)
+    card, network = model.card, Network(model.card, model.whole, "model.tflite")
     span = card.front_end.n_fft + (card.timing.window_frames - 1) * card.front_end.hop_length
     noise = sound(2.0, seed=2) * np.float32(0.01)
     hop = RATE * HOP_MS // 1000

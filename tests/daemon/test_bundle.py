@@ -15,7 +15,8 @@ import yaml
 
 from auricle.errors import ModelError
 from auricle.model import bundle, litert
-from auricle.model.bundle import Affine, quantise
+from auricle.model.card import Affine
+from auricle.model.network import Network, quantise
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_golden_vectors_are_equal_on_this_class_of_machine() -> None:
     with np.load(esc10.path / "golden.npz") as golden:
         frames, hop, scores = golden["frames"], int(golden["hop_frames"]), golden["scores"]
     rows = quantise(frames, esc10.card.quantisation.input)
-    network = bundle.Network(esc10)
+    network = Network(esc10.card, esc10.whole, "here")
     span = esc10.card.timing.window_frames
     given = np.stack([network(rows[j * hop : j * hop + span]) for j in range(len(scores))])
     np.testing.assert_array_equal(given, scores)

@@ -141,6 +141,9 @@ class Scripted:
                 return
             yield piece
 
+    def counters(self) -> None:
+        return None
+
     def due_s(self, now_s: float) -> float:
         """At once."""
         return now_s

@@ -16,9 +16,10 @@ import pytest
 import zmq
 
 from auricle.errors import EndpointError
-from auricle.publish import publisher as module
+from auricle.publish import zeromq as module
 from auricle.publish.endpoint import bind
-from auricle.publish.publisher import Publisher, Socket
+from auricle.publish.publisher import Publisher
+from auricle.publish.zeromq import Socket
 from wire import Daemon, daemon
 
 Context = zmq.Context

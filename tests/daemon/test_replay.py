@@ -16,9 +16,9 @@ from auricle import config
 from auricle.capture.recording import Recordings
 from auricle.capture.ring import Ring, Run
 from auricle.capture.source import End, NominalClock, Piece, Segment, Sound
-from auricle.commands.classify import Classifier
 from auricle.commands.synth import scene
 from auricle.hearing.lane import Lane
+from auricle.hearing.whole import Classifier
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
 from sounds import RATE, varied, write

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from auricle.hearing.hearer import Reported
 from auricle.judge.scoring import (
     Counts,
-    Reported,
     Tally,
     delays,
     false_alarms,

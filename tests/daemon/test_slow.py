@@ -12,7 +12,8 @@ import zmq
 
 from auricle import messages
 from auricle.messages import Status
-from auricle.publish.publisher import Publisher, Socket
+from auricle.publish.publisher import Publisher
+from auricle.publish.zeromq import Socket
 
 LIMIT_S = 30.0
 QUEUE, MANY, BYTES = 200, 8000, 8192

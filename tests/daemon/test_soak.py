@@ -15,10 +15,13 @@ HOURS = 10
 
 _REPLAY = """
 import os, sys
-from auricle import allocator, bundle, config, engine
-from auricle.lane import Lane
-from auricle.publisher import Publisher
-from auricle.recording import Recordings
+from auricle import config
+from auricle.capture.recording import Recordings
+from auricle.hearing import engine
+from auricle.hearing.lane import Lane
+from auricle.model import bundle
+from auricle.publish.publisher import Publisher
+from auricle.service import allocator
 
 allocator.keep_freed()
 path, repeats = sys.argv[1], int(sys.argv[2])

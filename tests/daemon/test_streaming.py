@@ -19,6 +19,7 @@ from auricle.capture.recording import Reader
 from auricle.errors import ModelError
 from auricle.hearing import pipeline
 from auricle.model import bundle
+from auricle.model.card import Affine, Card
 from auricle.model.classifier import classifier, window_classifier
 from auricle.model.streaming import StreamNetwork
 from sounds import varied
@@ -130,7 +131,7 @@ def test_without_a_stateful_network_whole_windows_are_scored(esc10: bundle.Bundl
     np.testing.assert_array_equal(classifier(card, 8).process(rows), classifier(esc10, 8).process(rows))
 
 
-def _spoilt(esc10: bundle.Bundle, **stream: object) -> bundle.Card:
+def _spoilt(esc10: bundle.Bundle, **stream: object) -> Card:
     assert esc10.card.stream is not None
     return msgspec.structs.replace(esc10.card, stream=msgspec.structs.replace(esc10.card.stream, **stream))
 
@@ -146,7 +147,7 @@ def test_a_graph_that_is_not_what_the_card_says_is_refused(esc10: bundle.Bundle)
         "differ in tensors: conv_0": _spoilt(esc10, states=others),
         "quantised with scale": msgspec.structs.replace(
             esc10.card,
-            quantisation=msgspec.structs.replace(esc10.card.quantisation, output=bundle.Affine(0.5, 0)),
+            quantisation=msgspec.structs.replace(esc10.card.quantisation, output=Affine(0.5, 0)),
         ),
     }
     for message, card in wrong.items():

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from auricle import config
 from auricle.commands.cli import app
+from auricle.commands.tune import budgets, fragment_beside
 from auricle.errors import UsageError
 from auricle.hearing import pipeline
 from auricle.hearing.decision import Rule
@@ -198,7 +199,7 @@ def test_the_fragment_comes_into_force_and_is_never_built_upon(place: Path, tmp_
             rule = cfg.decision.for_label(label)
             assert (rule.threshold, rule.hysteresis) == (tuned["threshold"], tuned["hysteresis"])
     target.write_text("decision:\n  labels: {rain: {threshold: 0.99}, sneeze: {threshold: 0.99}}\n")
-    rules = config.load(place, environ={}, without=tune.fragment_beside(place)).decision
+    rules = config.load(place, environ={}, without=fragment_beside(place)).decision
     assert rules.for_label("sneeze").threshold is None
     assert rules.for_label("rain").threshold == 0.7, "the user's own, under the fragment"
     CliRunner().invoke(app, arguments)
@@ -232,12 +233,12 @@ def test_what_raises_no_alarm_stays_as_it_is(hearer: Hearer) -> None:
 
 def test_budgets_on_the_command_line() -> None:
     """LABEL=RATE; what is none, and a label that is not the model's, is told."""
-    assert tune.budgets(["dog_bark=0.1", "rain=0"], ["dog_bark", "rain"]) == {"dog_bark": 0.1, "rain": 0.0}
+    assert budgets(["dog_bark=0.1", "rain=0"], ["dog_bark", "rain"]) == {"dog_bark": 0.1, "rain": 0.0}
     for wrong in ("dog_bark", "dog_bark=x", "dog_bark=-1", "dog_bark=nan"):
         with pytest.raises(UsageError, match="no budget"):
-            tune.budgets([wrong], ["dog_bark"])
+            budgets([wrong], ["dog_bark"])
     with pytest.raises(UsageError, match="no label 'owl'"):
-        tune.budgets(["owl=1"], ["dog_bark"])
+        budgets(["owl=1"], ["dog_bark"])
 
 
 def test_rules_are_the_users_then_the_cards_then_the_default(esc10: bundle.Bundle) -> None:

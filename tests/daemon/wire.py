@@ -19,8 +19,9 @@ from auricle.messages import Event, Scores, Status, rfc3339
 from auricle.messages.ids import uuid7
 from auricle.messages.topics import topic
 from auricle.publish.journal import Journal
-from auricle.publish.publisher import Publisher, Socket
+from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store, closed
+from auricle.publish.zeromq import Socket
 from auricle.service.query import Query
 
 MODEL = messages.Model("test", "0" * 12)

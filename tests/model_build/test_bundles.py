@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from auricle.features import front_end
 from auricle.model import bundle as bundles
+from auricle.model.network import Network
 
 LIMITS_KB = {"esc10": 250, "digits": 200}
 LEAST = {"esc10": 0.8, "digits": 0.75}
@@ -39,7 +40,7 @@ def test_sizes_and_figures(name: str) -> None:
 
 
 def scores_of_windows(opened: bundles.Bundle, rows: Int8, hop: int) -> Int8:
-    network = bundles.Network(opened)
+    network = Network(opened.card, opened.whole, "here")
     span = opened.card.timing.window_frames
     return np.stack([network(rows[i : i + span]) for i in range(0, len(rows) - span + 1, hop)])
 

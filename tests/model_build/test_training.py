@@ -296,7 +296,7 @@ def test_a_short_sound_is_heard_by_a_gate_that_has_learned(tmp_path: Path) -> No
 def test_cross_validation_judges_as_classify_does(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     """A fold's page, its bundle, and scores that are those of `auricle classify` for the clips kept aside."""
     from auricle import config
-    from auricle.commands.classify import Classifier
+    from auricle.hearing.whole import Classifier
     from auricle.model import bundle as bundles
 
     rec, root = tiny

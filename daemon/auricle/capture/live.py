@@ -6,15 +6,13 @@ import logging
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from auricle.capture.clock import CaptureClock
 from auricle.capture.conditioning import Resampler, clean
 from auricle.capture.poller import Feed, Poller
 from auricle.capture.retry import Retry
 from auricle.capture.ring import Lost, Ring, Run
-from auricle.capture.source import End, Gap, Piece, Segment, Sound, Status
-from auricle.messages import SourceCapture
+from auricle.capture.source import Counters, End, Gap, Piece, Segment, Sound, Status
 
 log = logging.getLogger("auricle")
 
@@ -22,25 +20,6 @@ MOST_S = 1.0
 """Sound given at a poll, at the most: a consumer that cannot keep up comes back to itself between two polls."""
 LATE_S = 0.5
 """When the consumer itself was held up for longer, so was the poller: old sound says nothing of the other side yet."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a live source has come to since it was opened; samples at its own rate.
-
-    ``heard + lost`` is the index of the next sample. ``cleaned`` samples were not finite. ``overruns`` counts gaps
-    because ring or pipe were full. ``drift_ppm`` is that of the card against the system's clock. ``restarts`` counts
-    the children started after the first. ``waiting_s`` is the sound in the ring, which holds ``ring_s``.
-    """
-
-    heard: int = 0
-    lost: int = 0
-    cleaned: int = 0
-    overruns: int = 0
-    drift_ppm: float | None = None
-    restarts: int = 0
-    waiting_s: float = 0.0
-    ring_s: float = 0.0
 
 
 class Live:
@@ -172,19 +151,6 @@ class Live:
             found.drift_ppm = self._clock.drift_ppm
         found.waiting_s = self.waiting_s
         return found
-
-    def health(self) -> SourceCapture:
-        """The figures of now, for the `health` message."""
-        now = self.counters()
-        return SourceCapture(
-            heard_samples=now.heard,
-            lost_samples=now.lost,
-            overruns=now.overruns,
-            restarts=now.restarts,
-            drift_ppm=None if now.drift_ppm is None else round(now.drift_ppm, 2),
-            waiting_s=round(now.waiting_s, 3),
-            ring_s=now.ring_s,
-        )
 
     @property
     def ring_s(self) -> float:

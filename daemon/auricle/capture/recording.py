@@ -257,6 +257,9 @@ class Recordings:
             self._began_s += place * self._block / (self._model_rate * self._speed)
         self._given = 0
 
+    def counters(self) -> None:
+        """Nothing: recordings wait for whoever hears them."""
+
     def due_s(self, now_s: float) -> float:
         """When the next block has been 'recorded'."""
         return now_s if self._ahead is None else max(self._recorded_s, self._again_s)

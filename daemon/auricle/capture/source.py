@@ -121,6 +121,25 @@ class Skipped:
     reason: str
 
 
+@dataclass(slots=True)
+class Counters:
+    """What a live source has come to since it was opened; samples at its own rate.
+
+    ``heard + lost`` is the index of the next sample. ``cleaned`` samples were not finite. ``overruns`` counts gaps
+    because ring or pipe were full. ``drift_ppm`` is that of the card against the system's clock. ``restarts`` counts
+    the children started after the first. ``waiting_s`` is the sound in the ring, which holds ``ring_s``.
+    """
+
+    heard: int = 0
+    lost: int = 0
+    cleaned: int = 0
+    overruns: int = 0
+    drift_ppm: float | None = None
+    restarts: int = 0
+    waiting_s: float = 0.0
+    ring_s: float = 0.0
+
+
 Piece: TypeAlias = Segment | Sound | End | Gap | Status | Skipped
 
 
@@ -132,6 +151,9 @@ class Source(Protocol):
     @property
     def cleaned(self) -> int:
         """Non-finite samples that were replaced by 0."""
+
+    def counters(self) -> Counters | None:
+        """What a live source has come to; ``None`` of one that loses nothing, such as recordings."""
 
     def open(self) -> None:
         """Begin to hear. A device that is missing is not an error: it is a declared, retried loss."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auricle import __version__, start
+from auricle import __version__
 from auricle.commands import config as configuration
+
+if TYPE_CHECKING:
+    from auricle.config import Config
 
 app = typer.Typer(
     name="auricle",
@@ -34,6 +37,13 @@ Endpoint = Annotated[str | None, typer.Option(help="Where the daemon publishes; 
 Query = Annotated[str | None, typer.Option("--endpoint", help="Where the daemon answers; publish.query unless told.")]
 
 
+def _load(path: Path | None, model: str | None = None, *, without: Path | None = None) -> Config:
+    """Read the configuration, with the model that the command line names over it."""
+    from auricle import config
+
+    return config.load(path, overrides={"model": model}, without=without)
+
+
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
@@ -44,7 +54,9 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command()
 def run(config: ConfigFile = None, model: ModelName = None) -> None:
     """Run the daemon: listen to every source and publish what is heard."""
-    raise typer.Exit(start.run(config, model))
+    from auricle.service import life
+
+    raise typer.Exit(life.main(config, model))
 
 
 @app.command()
@@ -65,7 +77,7 @@ def replay(
     from auricle.model import bundle
     from auricle.service import logs
 
-    cfg = start.load(config, model)
+    cfg = _load(config, model)
     logs.set_up(cfg.log, least="warning")
     options = replays.Options(
         speed=replays.parse_speed(speed),
@@ -83,7 +95,7 @@ def classify(paths: Paths, json: Json = False, config: ConfigFile = None, model:
     from auricle.commands import classify as classifies
     from auricle.model import bundle
 
-    cfg = start.load(config, model)
+    cfg = _load(config, model)
     raise typer.Exit(classifies.classify(paths, cfg, bundle.load(cfg.model, cfg.models_dir), json=json))
 
 
@@ -99,7 +111,7 @@ def listen(
     """Subscribe to a running daemon and show what it says."""
     from auricle.commands import listen as listens
 
-    raise typer.Exit(listens.listen(endpoint or start.load(config).publish.endpoint, topics or [""], json=json))
+    raise typer.Exit(listens.listen(endpoint or _load(config).publish.endpoint, topics or [""], json=json))
 
 
 @app.command()
@@ -107,7 +119,7 @@ def status(query: Query = None, json: Json = False, config: ConfigFile = None) -
     """Ask the daemon whether it hears: exit 0 if so, 1 if not all is well, 69 if there is none."""
     from auricle.commands import status as statuses
 
-    raise typer.Exit(statuses.print_status(query or start.load(config).publish.query, json=json))
+    raise typer.Exit(statuses.print_status(query or _load(config).publish.query, json=json))
 
 
 @app.command()
@@ -123,7 +135,7 @@ def events(
     """Ask the daemon for the events of the past."""
     from auricle.commands import events as past
 
-    endpoint = query or start.load(config).publish.query
+    endpoint = query or _load(config).publish.query
     raise typer.Exit(past.print_events(endpoint, since=since, label=label, source=source, json=json, as_csv=csv))
 
 
@@ -138,7 +150,7 @@ def mark(
     """Mark this moment in the daemon's stream and history."""
     from auricle.commands import status as statuses
 
-    raise typer.Exit(statuses.mark(query or start.load(config).publish.query, text, label=label, source=source))
+    raise typer.Exit(statuses.mark(query or _load(config).publish.query, text, label=label, source=source))
 
 
 @app.command()
@@ -177,7 +189,7 @@ def bench(
     from auricle.model import bundle
     from auricle.service import logs
 
-    cfg = start.load(config, model)
+    cfg = _load(config, model)
     logs.set_up(cfg.log, least="error")
     raise typer.Exit(benches.bench(cfg, bundle.load(cfg.model, cfg.models_dir), seconds=seconds, json=json))
 
@@ -204,10 +216,10 @@ def evaluate(
     model: ModelName = None,
 ) -> None:
     """Judge the daemon's decisions on recordings whose truth is known."""
-    from auricle.judge import evaluate as evaluates
+    from auricle.commands import evaluate as evaluates
     from auricle.model import bundle
 
-    cfg = start.load(config, model)
+    cfg = _load(config, model)
     opened = bundle.load(cfg.model, cfg.models_dir)
     code = evaluates.command(
         paths or (),
@@ -246,10 +258,10 @@ def tune(
     model: ModelName = None,
 ) -> None:
     """Find thresholds that keep a budget of false alarms, from recordings of your own."""
-    from auricle.judge import tune as tunes
+    from auricle.commands import tune as tunes
     from auricle.model import bundle
 
-    cfg = start.load(config, model, without=tunes.fragment_beside(config))
+    cfg = _load(config, model, without=tunes.fragment_beside(config))
     opened = bundle.load(cfg.model, cfg.models_dir)
     code = tunes.command(
         paths or (),
@@ -348,7 +360,7 @@ def doctor(json: Json = False, config: ConfigFile = None) -> None:
     """Look this machine over: each line is ok, or says what to do; exit 1 if something is to be mended."""
     from auricle.commands import doctor as doctors
 
-    raise typer.Exit(doctors.doctor(lambda: start.load(config), as_json=json))
+    raise typer.Exit(doctors.doctor(lambda: _load(config), as_json=json))
 
 
 @app.command()
@@ -356,4 +368,4 @@ def models(json: Json = False, config: ConfigFile = None) -> None:
     """List the models that can be used by name."""
     from auricle.commands import models as catalogue
 
-    raise typer.Exit(catalogue.print_models(start.load(config).models_dir, json=json))
+    raise typer.Exit(catalogue.print_models(_load(config).models_dir, json=json))

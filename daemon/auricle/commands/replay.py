@@ -19,7 +19,8 @@ from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing import engine, pipeline
 from auricle.hearing.lane import Lane
 from auricle.model.bundle import Bundle
-from auricle.publish.publisher import Lines, Outlet, Publisher, Socket
+from auricle.publish.publisher import Lines, Outlet, Publisher
+from auricle.publish.zeromq import Socket
 
 
 @dataclass(frozen=True)

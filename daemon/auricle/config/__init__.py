@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from auricle.config.schema import Config, load
+from auricle.config.read import load
+from auricle.config.schema import Config
 from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Rule, Store
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,22 @@ from auricle.config.words import listed, nearest, shown
 from auricle.errors import ConfigError
 
 
-def read(
-    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object], without: Path | None
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+    without: Path | None = None,
 ) -> Config:
-    """See ``config.load``."""
+    """The configuration of a file and the ``conf.d`` beside it, under the environment, under the command line.
+
+    Without a path: ``/etc/auricle/auricle.yaml`` where that exists, else the defaults. ``overrides`` maps key paths
+    (``publish.endpoint``, ``sources``) to values, of which ``None`` says nothing; the fragment ``without`` is not read.
+    Raises ConfigError with every problem, in the order of the files.
+    """
+    said = {key: value for key, value in (overrides or {}).items() if value is not None}
     problems = Problems()
-    tree = layered(path, environ, overrides, problems, without)
+    tree = layered(path, os.environ if environ is None else environ, said, problems, without)
     found = Reader(problems).config(tree)
     problems.raise_all()
     return found

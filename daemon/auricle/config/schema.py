@@ -1,4 +1,4 @@
-"""The whole configuration, and how it is loaded.
+"""The whole configuration.
 
 Every key is declared once, in ``sections``, ``sources`` and ``Config`` below: its default, what it may
 be, what it is for, when a change takes effect. From the declarations come the reading and its errors (``read``),
@@ -37,7 +37,6 @@ __all__ = [
     "Source",
     "Stdin",
     "Store",
-    "load",
 ]
 
 
@@ -103,21 +102,3 @@ class Config:
         """Twelve hex digits that change when a value does. Passwords are left out of it: it is published."""
         text = json.dumps(values(self), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(mask(text).encode("ascii")).hexdigest()[:12]
-
-
-def load(
-    path: Path | None = None,
-    *,
-    environ: Mapping[str, str] | None = None,
-    overrides: Mapping[str, object] | None = None,
-    without: Path | None = None,
-) -> Config:
-    """The configuration of a file and the ``conf.d`` beside it, under the environment, under the command line.
-
-    Without a path: ``/etc/auricle/auricle.yaml`` where that exists, else the defaults. ``overrides`` maps key paths
-    (``publish.endpoint``, ``sources``) to values; the fragment ``without`` is not read. Raises ConfigError with every
-    problem, in the order of the files.
-    """
-    from auricle.config.read import read  # it needs the declarations above
-
-    return read(path, os.environ if environ is None else environ, overrides or {}, without)

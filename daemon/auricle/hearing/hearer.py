@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,6 @@ from auricle.capture.recording import Reader, find
 from auricle.errors import AudioError
 from auricle.hearing import pipeline
 from auricle.hearing.decision import Change, Rule
-from auricle.judge.scoring import Reported
 from auricle.model.bundle import Bundle
 from auricle.stages.stage import Pipeline
 
@@ -26,6 +23,20 @@ Progress = Callable[[float], None]
 
 _DECIDED_AT_ONCE = 64
 """Rows given to the rules at once: where nothing is near a threshold they pass over all of them together."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reported:
+    """An event as the daemon reports it, in seconds from the recording's start.
+
+    ``at_s`` is when its onset message was due, ``peak`` its highest score.
+    """
+
+    onset_s: float
+    offset_s: float
+    label: str
+    at_s: float
+    peak: float
 
 
 @dataclass(frozen=True)
@@ -165,19 +176,3 @@ class Hearer:
     def hours(self, hearings: Sequence[Hearing]) -> float:
         """How long they are decided upon together: what lies before a recording's first window raises no event."""
         return sum(len(hearing.scores) for hearing in hearings) * self.hop / self.rate / 3600
-
-
-@contextmanager
-def bar(what: str, *, shown: bool = True) -> Iterator[Progress]:
-    """A progress bar with the time left, on a terminal; nothing elsewhere."""
-    if not shown or not sys.stderr.isatty():
-        yield lambda share: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
-        task = bars.add_task(what, total=1.0)
-        yield lambda share: bars.update(task, completed=share)

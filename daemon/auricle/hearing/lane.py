@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle import config, messages
-from auricle.capture.live import Live
 from auricle.capture.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
 from auricle.gate import NoiseGate
 from auricle.hearing.decision import Change
@@ -207,7 +206,7 @@ class Lane:
 
     def health(self, now_s: float) -> messages.SourceHealth:
         """The counters for the `health` message, the open segment included."""
-        counters = self.counters
+        counters, live = self.counters, self.source.counters()
         heard, heard_s = counters.heard, counters.heard_s
         if self._hearing:
             heard += self.reporter.own_rate(self._samples)
@@ -227,7 +226,17 @@ class Lane:
             age_s=None if self.processed_s is None else round(now_s - self.processed_s, 3),
             late=counters.late,
             overloads=counters.overloads,
-            capture=self.source.health() if isinstance(self.source, Live) else None,
+            capture=None
+            if live is None
+            else messages.SourceCapture(
+                heard_samples=live.heard,
+                lost_samples=live.lost,
+                overruns=live.overruns,
+                restarts=live.restarts,
+                drift_ppm=None if live.drift_ppm is None else round(live.drift_ppm, 2),
+                waiting_s=round(live.waiting_s, 3),
+                ring_s=live.ring_s,
+            ),
         )
 
     def _begin(self, segment: Segment, before: int = 0) -> None:

@@ -14,8 +14,9 @@ from auricle import messages
 from auricle.capture.source import Gap, Segment
 from auricle.hearing.decision import Change
 from auricle.messages.ids import uuid7
+from auricle.messages.topics import part
 from auricle.model.bundle import Bundle
-from auricle.publish.publisher import Publisher, part
+from auricle.publish.publisher import Publisher
 
 
 class Reporter:

@@ -1,10 +1,9 @@
-"""`auricle evaluate`: recordings through the runtime's decisions, against the truth."""
+"""Recordings through the runtime's decisions, against the truth."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,68 +11,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from auricle import config, messages
-from auricle.errors import EXIT_SKIPPED, UsageError
+from auricle import messages
+from auricle.errors import UsageError
 from auricle.hearing.decision import Rule
-from auricle.hearing.hearer import Hearer, Hearing, Progress, bar
-from auricle.judge import scoring, truth
-from auricle.judge.scoring import Reported, Tally
+from auricle.hearing.hearer import Hearer, Hearing, Progress
+from auricle.judge import plots, scoring, truth
+from auricle.judge.figures import Alarms, Figures, Point, Report
+from auricle.judge.scoring import Tally
 from auricle.judge.truth import Event
-from auricle.model.bundle import Bundle
 
 CURVE = tuple(round(float(t), 4) for t in (*np.arange(0.05, 0.9, 0.05), *np.arange(0.9, 0.999, 0.01), 0.995))
 """Thresholds at which the curves are drawn."""
-
-
-class Alarms(msgspec.Struct):
-    """False alarms: how many in how many hours, the rate, and its exact 95 % Poisson interval; all an hour."""
-
-    count: int
-    hours: float
-    per_hour: float | None
-    low: float | None
-    high: float | None
-
-
-class Figures(msgspec.Struct):
-    """Of a label, or over all; null where there is nothing to judge. Over all, F1 is the mean over the true labels."""
-
-    true: int
-    reported: int
-    noticed: int
-    event_f1: float | None
-    event_f1_with_offset: float | None
-    segment_f1: float | None
-    delay_s: float | None
-    false_alarms: Alarms
-
-
-class Point(msgspec.Struct):
-    """Of a curve: every label at this threshold."""
-
-    threshold: float
-    precision: float | None
-    recall: float | None
-    false_alarms_per_hour: float | None
-
-
-class Report(msgspec.Struct, kw_only=True):
-    """What `evaluate` says."""
-
-    model: messages.Model
-    recordings: int
-    hours: float
-    hours_without_events: float
-    unknown_labels: list[str]
-    overall: Figures
-    event_error_rate: float | None
-    event_error_rate_with_offset: float | None
-    segment_error_rate: float | None
-    event_f1_micro: float | None
-    segment_f1_micro: float | None
-    labels: dict[str, Figures]
-    curve: list[Point]
-    curves: dict[str, list[Point]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +163,7 @@ def _counts(hearer: Hearer, heard: Sequence[Heard], threshold: float) -> dict[st
     found = {label: _Counts() for label in hearer.labels}
     rules = at_threshold(hearer.rules, threshold)
 
-    def count(events: Sequence[Event | Reported], what: str) -> None:
+    def count(events: Sequence[scoring.Said], what: str) -> None:
         for event in events:
             if event.label in found:
                 setattr(found[event.label], what, getattr(found[event.label], what) + 1)
@@ -288,8 +236,6 @@ def write(report: Report, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["# Evaluation", "", *text(report)]
     written = [folder / "report.md", folder / "report.json"]
-    from auricle.judge import plots
-
     if plots.available():
         plots.curves(report, folder / "curves.png")
         written.append(folder / "curves.png")
@@ -299,30 +245,3 @@ def write(report: Report, folder: Path) -> list[Path]:
     written[0].write_text("\n".join(lines) + "\n", encoding="utf-8")
     written[1].write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     return written
-
-
-def command(
-    paths: Sequence[str],
-    cfg: config.Config,
-    bundle: Bundle,
-    *,
-    truth_path: Path | None,
-    negatives: Sequence[str],
-    json: bool,
-    report: Path | None,
-    cache: Path | None = None,
-) -> int:
-    """Evaluate and print; the exit code."""
-    hearer = Hearer(bundle, cfg.decision, cfg.gate, cache=cache)
-    with bar("hearing", shown=not json) as progress:
-        heard, faults = gather(hearer, paths, truth_path, negatives, progress)
-    for fault in faults:
-        print(f"auricle: skipped: {fault}", file=sys.stderr)
-    if not heard:
-        raise UsageError("evaluate: none of the recordings can be heard")
-    found = evaluate(hearer, heard)
-    print(msgspec.json.encode(found).decode() if json else "\n".join(text(found)))
-    if report is not None:
-        written = write(found, report)
-        print(f"wrote {', '.join(map(str, written))}", file=sys.stderr)
-    return EXIT_SKIPPED if faults else 0

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from auricle.judge.evaluate import Point, Report
+from auricle.judge.figures import Point, Report
 
 MISSING = "matplotlib is missing; pip install 'auricle[plot]'"
 

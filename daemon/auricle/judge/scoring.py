@@ -6,10 +6,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.hearing.hearer import Reported
 from auricle.judge.truth import Event
 
 COLLAR_S = 0.2
@@ -19,13 +21,8 @@ OFFSET_SHARE = 0.5
 NEAR_S = 0.5
 """An event that comes nowhere nearer than this to a true one of its label is a false alarm."""
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Reported(Event):
-    """An event as the daemon reports it; ``at_s`` is when its onset message was due, ``peak`` its highest score."""
-
-    at_s: float
-    peak: float
+Said: TypeAlias = Event | Reported
+"""An event that somebody says there is; the daemon's know when they were reported."""
 
 
 @dataclass(slots=True)
@@ -95,7 +92,7 @@ class Tally:
         return (self.substitutions + self.deletions + self.insertions) / true if true else math.nan
 
     def add_events(
-        self, truth: Sequence[Event], reported: Sequence[Event], *, offsets: bool, collar_s: float = COLLAR_S
+        self, truth: Sequence[Event], reported: Sequence[Said], *, offsets: bool, collar_s: float = COLLAR_S
     ) -> None:
         """Count one recording event by event: as many pairs of equal label as can be within the collar.
 
@@ -103,7 +100,7 @@ class Tally:
             offsets: whether the offset must fit as well, within the collar or half of the true event's length.
         """
 
-        def fits(true: Event, said: Event) -> bool:
+        def fits(true: Event, said: Said) -> bool:
             if not abs(true.onset_s - said.onset_s) <= collar_s:
                 return False
             leeway = max(collar_s, OFFSET_SHARE * (true.offset_s - true.onset_s))
@@ -131,7 +128,7 @@ class Tally:
         self.insertions += len(left_said)
 
     def add_segments(
-        self, truth: Sequence[Event], reported: Sequence[Event], length_s: float, *, segment_s: float = 1.0
+        self, truth: Sequence[Event], reported: Sequence[Said], length_s: float, *, segment_s: float = 1.0
     ) -> None:
         """Count one recording of ``length_s`` in segments of ``segment_s``: a label is in a segment or not."""
         n = math.ceil(length_s / segment_s)
@@ -145,7 +142,7 @@ class Tally:
         self.insertions += int(np.maximum(n_said - n_true, 0).sum())
 
 
-def _roll(events: Iterable[Event], labels: Sequence[str], n: int, segment_s: float) -> NDArray[np.bool_]:
+def _roll(events: Iterable[Said], labels: Sequence[str], n: int, segment_s: float) -> NDArray[np.bool_]:
     roll = np.zeros((n, len(labels)), np.bool_)
     columns = {label: i for i, label in enumerate(labels)}
     for event in events:
@@ -156,7 +153,7 @@ def _roll(events: Iterable[Event], labels: Sequence[str], n: int, segment_s: flo
 
 
 def match(
-    true: Sequence[Event], said: Sequence[Event], fits: Callable[[Event, Event], bool], reach_s: float
+    true: Sequence[Event], said: Sequence[Said], fits: Callable[[Event, Said], bool], reach_s: float
 ) -> dict[int, int]:
     """As many pairs as can be, each event in one at most (Kuhn 1955, by augmenting paths).
 
@@ -190,7 +187,7 @@ def match(
     return {i: j for j, i in owner.items()}
 
 
-def _near(true: Event, said: Event) -> bool:
+def _near(true: Event, said: Said) -> bool:
     return said.onset_s <= true.offset_s + NEAR_S and said.offset_s >= true.onset_s - NEAR_S
 
 

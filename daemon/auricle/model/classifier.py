@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.model.bundle import Affine, Bundle, Network, quantise
+from auricle.model.bundle import Bundle
+from auricle.model.card import Affine
+from auricle.model.network import Network, quantise
 from auricle.model.streaming import State
 from auricle.stages.stage import Block, Pipeline, RowStage, Slices, Stage
 
@@ -36,7 +38,7 @@ class _Classify(RowStage):
     """Windows to scores."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._network = Network(bundle)
+        self._network = Network(bundle.card, bundle.whole, f"{bundle.path}/model.tflite")
         self._affine = bundle.card.quantisation.output
         self._n_labels = len(bundle.labels)
 

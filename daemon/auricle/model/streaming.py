@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import ModelError
 from auricle.model import litert
-
-if TYPE_CHECKING:
-    from auricle.model.bundle import Card
+from auricle.model.card import Card
 
 
 class _Tensors:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import zmq
 
@@ -16,8 +17,9 @@ from auricle.capture.poller import Poller
 from auricle.errors import EXIT_SKIPPED
 from auricle.hearing import engine
 from auricle.publish.journal import Journal
-from auricle.publish.publisher import Publisher, Socket
+from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store, closed
+from auricle.publish.zeromq import Socket
 from auricle.service import logs
 from auricle.service.notify import Notifier
 from auricle.service.overload import Load
@@ -28,6 +30,25 @@ from auricle.service.state import Learned, state_dir
 from auricle.service.watchdog import Watchdog
 
 log = logging.getLogger("auricle")
+
+
+def main(path: Path | None, model: str | None) -> int:
+    """Run the daemon as `auricle run` does; its exit code.
+
+    Args:
+        path: the configuration's file; the usual one unless told.
+        model: another one than it names.
+
+    Raises:
+        AuricleError: something cannot be as configured.
+    """
+
+    def load() -> config.Config:
+        return config.load(path, overrides={"model": model})
+
+    cfg = load()
+    logs.set_up(cfg.log)
+    return run(cfg, load)
 
 
 def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:

@@ -18,8 +18,8 @@ import numpy as np
 from auricle import config
 from auricle.config.keys import values
 from auricle.gate import NoiseGate
+from auricle.messages.topics import part
 from auricle.model.bundle import Bundle
-from auricle.publish.publisher import part
 
 log = logging.getLogger("auricle")
 

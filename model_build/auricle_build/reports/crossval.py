@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +14,10 @@ from auricle.model import bundle as bundles
 from auricle_build import build, recipe
 from auricle_build.int8 import graph
 from auricle_build.judge import alarms, evaluate
-from auricle_build.judge.alarms import Quiet
-from auricle_build.judge.evaluate import Judgement
 from auricle_build.learn import training
 from auricle_build.material import clips
 from auricle_build.reports import report as reporting
-
-
-@dataclass(frozen=True)
-class Fold:
-    """What was measured on one fold: clip scores, float, int8 and int8 behind the gate, and false alarms by set."""
-
-    fold: int
-    steps: int
-    whole: Judgement
-    int8: Judgement
-    gated: Judgement
-    quiet: Quiet
-
-    def save(self, path: Path) -> None:
-        """Keep it beside the checkpoint, so that a report can be written again."""
-        np.savez(
-            path,
-            fold=self.fold,
-            steps=self.steps,
-            truth=self.int8.truth,
-            whole=self.whole.scores,
-            int8=self.int8.scores,
-            gated=self.gated.scores,
-            gated_truth=self.gated.truth,
-            **self.quiet.arrays(),
-        )
-
-    @classmethod
-    def load(cls, path: Path, labels: Sequence[str], background: str | None) -> Fold:
-        """What :meth:`save` kept; windows are not among it."""
-        with np.load(path) as stored:
-            whole, int8 = (Judgement(labels, background, stored["truth"], stored[k], ()) for k in ("whole", "int8"))
-            gated = Judgement(labels, background, stored["gated_truth"], stored["gated"], ())
-            return cls(int(stored["fold"]), int(stored["steps"]), whole, int8, gated, Quiet.of_arrays(stored))
+from auricle_build.reports.fold import Fold, merged
 
 
 def folds_of(rec: Mapping[str, Any], root: Path) -> list[int]:
@@ -163,14 +127,6 @@ def stated(folds: Sequence[Fold], heard: Mapping[str, Any]) -> dict[str, Any]:
     out["int8_behind_gate"] = {"accuracy": round(merged([f.gated for f in folds]).accuracy(), 4)}
     out["false_alarms_at_default"] = dict(heard)
     return {"held_out": out}
-
-
-def merged(judgements: Sequence[Judgement]) -> Judgement:
-    """All folds' clips as one: every clip judged once, by a model that never saw its source."""
-    first = judgements[0]
-    truth = np.concatenate([j.truth for j in judgements])
-    scores = np.concatenate([j.scores for j in judgements])
-    return Judgement(first.labels, first.background, truth, scores, ())
 
 
 def write(

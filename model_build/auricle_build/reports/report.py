@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from auricle_build.judge.evaluate import Judgement
 from auricle_build.learn.network import Op
-
-if TYPE_CHECKING:
-    from auricle_build.reports.crossval import Fold
+from auricle_build.reports.fold import Fold, merged
 
 
 def operations(ops: Sequence[Op], frames: int, bands: int, columns: int, n_labels: int) -> int:
@@ -102,8 +100,6 @@ def write(
         heard: what :func:`auricle_build.reports.crossval.false_alarms` gives.
         shipped: the same at the thresholds that a bundle ships with.
     """
-    from auricle_build.reports.crossval import merged
-
     name = str(rec["name"])
     (out / "images").mkdir(parents=True, exist_ok=True)
     page = out / f"models-{name}.md"

@@ -1,0 +1,79 @@
+"""Whole recordings, one verdict each."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle import config, messages
+from auricle.capture.recording import Reader
+from auricle.errors import AudioError
+from auricle.hearing import pipeline
+from auricle.model.bundle import Bundle
+
+
+class Verdict(msgspec.Struct):
+    """What `classify` says of one file: ``scores`` are means over its windows, ``label`` the highest of them."""
+
+    file: str
+    label: str
+    score: float
+    scores: dict[str, float]
+    duration_s: float
+    padded: bool
+    model: messages.Model
+
+
+class Classifier:
+    """Whole recordings, one verdict each; every file begins from the same state."""
+
+    def __init__(self, bundle: Bundle, decision: config.Decision, gate: config.Gate) -> None:
+        self._bundle = bundle
+        scorer = pipeline.scorer(bundle, decision, gate)
+        self._scorer, self._gate = scorer.stages, scorer.front_end.gate
+        self._learned = {} if self._gate is None else self._gate.learned
+        self.span = self._scorer.span
+        """Samples at the model's rate in a window: what is shorter is padded."""
+        self._block = pipeline.block_samples(bundle)
+
+    def scores(self, path: str) -> tuple[NDArray[np.float32], float, bool]:
+        """Every window's scores ``(n, n_labels)`` of a file, its length in seconds, and whether it was padded.
+
+        A file shorter than the model's window is repeated until it fills one, as the model was trained.
+
+        Raises:
+            AudioError: the file cannot be read.
+        """
+        self._scorer.reset()
+        if self._gate is not None:
+            self._gate.learned = self._learned
+        reader = Reader(path, self._bundle.card.front_end.sample_rate)
+        rows: list[NDArray[np.float32]] = []
+        head: list[NDArray[np.float32]] = []
+        heard = 0
+        for block in reader.blocks(self._block):
+            if heard < self.span:
+                head.append(block)
+            heard += len(block)
+            rows.append(self._scorer.process(block))
+        padded = heard < self.span
+        if padded:
+            if not heard:
+                raise AudioError(f"{path}: too short to be resampled; use at least one millisecond of sound")
+            short = np.resize(np.concatenate(head), self.span)
+            rows.append(self._scorer.process(short[heard:]))
+        return np.concatenate(rows), reader.duration_s, padded
+
+    def verdict(self, path: str) -> Verdict:
+        """Classify one file.
+
+        Raises:
+            AudioError: the file cannot be read.
+        """
+        rows, duration_s, padded = self.scores(path)
+        mean = rows.mean(axis=0, dtype=np.float64)
+        scores = {label: round(float(score), 6) for label, score in zip(self._bundle.labels, mean, strict=True)}
+        label = self._bundle.labels[int(mean.argmax())]
+        model = messages.Model(self._bundle.card.name, self._bundle.hash)
+        return Verdict(path, label, scores[label], scores, round(duration_s, 6), padded, model)

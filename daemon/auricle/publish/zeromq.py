@@ -1,0 +1,124 @@
+"""Messages on their way out over ZeroMQ: the socket that subscribers connect to."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import msgspec
+import zmq
+
+from auricle.messages.questions import Welcome
+from auricle.publish import endpoint as endpoints
+from auricle.publish.publisher import Publisher
+from auricle.publish.slow import Slow
+
+log = logging.getLogger("auricle")
+
+
+WELCOME = b"welcome."
+QUEUE = 10_000
+HEARTBEAT_S, GIVEN_UP_S = 5, 15
+"""A subscriber that does not answer for so long (gone, or stuck) is disconnected."""
+LONGEST_PREFIX = 1024
+SERVED = 256
+
+
+class Socket:
+    """A ZeroMQ XPUB socket as an outlet; to subscribers it is a PUB socket like any other.
+
+    A subscriber may subscribe to ``welcome.<anything of its own>``, last of all: it is answered there once everything
+    it has subscribed to before is in force (`greet`). That is how a client knows from when on it hears all.
+
+    Args:
+        context: of ZeroMQ.
+        endpoint: where to bind.
+        queue: messages that wait for each subscriber. Whoever has let it run full and does not catch up is cut off
+            (`Slow`): the old messages go, it reconnects by itself and hears what is new. So it is with one that does
+            not answer for `GIVEN_UP_S`.
+        group: of an ipc socket.
+
+    Raises:
+        EndpointError: the endpoint is in use, or none.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        *,
+        queue: int = QUEUE,
+        group: str | None = None,
+    ) -> None:
+        self._socket = context.socket(zmq.XPUB)
+        self._socket.sndhwm = queue
+        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # who comes back is welcomed again
+        self._socket.setsockopt(zmq.MAXMSGSIZE, LONGEST_PREFIX)
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, int(HEARTBEAT_S * 1000))
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(GIVEN_UP_S * 1000))
+        self._socket.setsockopt(zmq.XPUB_NODROP, 1)  # a full queue is an error, so that it is known of
+        self._welcome: bytes | None = None
+        self._publisher: Publisher | None = None
+        self._queue = queue
+        self._overflowed = False
+        self.cut = 0
+        """Subscribers cut off so far."""
+        self.endpoint = endpoints.bind(self._socket, endpoint, group=group)
+        self._slow = Slow(self.endpoint)
+        self.pollable = self._socket
+
+    def __call__(self, topic: str, payload: bytes) -> None:
+        """Send; what a slow subscriber's queue cannot take is lost to that subscriber alone, and `seq` shows it."""
+        self._send(topic.encode(), payload)
+
+    def greet(self, publisher: Publisher, query: str | None) -> None:
+        """Welcome subscribers that ask for it, from now on, and tell them where to ask questions; tell of slow ones."""
+        self._publisher = publisher
+        self._welcome = msgspec.json.encode(Welcome(node=publisher.node, instance=publisher.instance, query=query))
+
+    def serve(self) -> None:
+        """Take note of new subscriptions, and of slow subscribers; does not block."""
+        if self._overflowed:
+            self._judge()
+        for _ in range(SERVED):
+            try:
+                frame = self._socket.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if frame.startswith(b"\x01" + WELCOME) and self._welcome is not None:
+                self._send(frame[1:], self._welcome)
+
+    def close(self, linger_ms: int = 500) -> None:
+        """Give subscribers a moment to take what is queued."""
+        self._slow.close()
+        self._socket.close(linger_ms)
+
+    def _send(self, topic: bytes, payload: bytes) -> None:
+        try:
+            self._send_frames(topic, payload)
+        except zmq.Again:  # at the first frame, before anything of it was sent
+            # To everybody but those whose queues are full. They lose the newest until they are judged, which costs them
+            # nothing more: who is cut loses all that.
+            self._socket.setsockopt(zmq.XPUB_NODROP, 0)
+            self._send_frames(topic, payload)
+            self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+            if not self._overflowed:
+                self._overflowed = True
+                self._slow.begin(time.monotonic())
+
+    def _send_frames(self, topic: bytes, payload: bytes) -> None:
+        self._socket.send(topic, zmq.DONTWAIT | zmq.SNDMORE)
+        self._socket.send(payload, zmq.DONTWAIT)
+
+    def _judge(self) -> None:
+        """Cut whoever is stuck, and say so once it is done."""
+        cut = self._slow.look(time.monotonic())
+        if cut is None:
+            return
+        self._overflowed = False
+        self.cut += cut
+        lost = f"cut off {cut} with all that waited" if cut else "it took more meanwhile: its newest were dropped"
+        detail = f"a subscriber let its queue of {self._queue} messages run full; {lost} ({self.cut} cut so far)"
+        log.warning("%s", detail)
+        if self._publisher is not None:
+            self._publisher.tell("slow", detail)
