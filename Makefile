@@ -54,7 +54,7 @@ soak: $(VENV)/.stamp-dev $(VENV)/.stamp-build
 
 # An environment of its own: tflite-runtime needs numpy 1 and Python <= 3.11, and LiteRT must not be found beside it.
 test-tflite: $(VENV)-tflite/.stamp
-	$(VENV)-tflite/bin/python -m pytest -q tests/daemon/test_bundle.py tests/daemon/test_replay.py
+	$(VENV)-tflite/bin/python -m pytest -q tests/daemon/model/test_bundle.py tests/daemon/hearing/test_replay.py
 
 $(VENV)-tflite/.stamp: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-tflite

@@ -1,17 +1,14 @@
-"""What every test shares: the helpers beside the tests, and the recordings that lie outside the repository."""
+"""What every test may ask for: real parts of this machine, and the recordings that lie outside the repository."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "daemon"))
-
 DATA = ROOT.parent / "shared" / "data"
 
 

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import own_core
 import soundfile
 import soxr
 import zmq
 
+import own_core
 from auricle import config
 from auricle.hearing.ear import Ear
 from auricle.model import bundle

@@ -22,7 +22,6 @@ from typing import Any
 import librosa
 import noisereduce
 import numpy as np
-import own_core
 import pytest
 from numpy.typing import NDArray
 from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures
@@ -30,6 +29,7 @@ from pymicro_wakeword import Model as MicroModel
 from pyopen_wakeword import Model as OpenModel
 from pyopen_wakeword import OpenWakeWord, OpenWakeWordFeatures
 
+import own_core
 from auricle import config
 from auricle.capture.recording import Recordings
 from auricle.capture.source import NominalClock, Segment, Sound

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sounds import RATE, varied, write
+from helpers.sounds import RATE, varied, write
 
 HEAVY = {
     "auricle_build",

@@ -258,7 +258,7 @@ class Recordings:
         self._given = 0
 
     def counters(self) -> None:
-        """Nothing: recordings wait for whoever hears them."""
+        """Recordings lose nothing: they wait for whoever hears them."""
 
     def due_s(self, now_s: float) -> float:
         """When the next block has been 'recorded'."""

@@ -15,7 +15,6 @@ from auricle.publish.slow import Slow
 
 log = logging.getLogger("auricle")
 
-
 WELCOME = b"welcome."
 QUEUE = 10_000
 HEARTBEAT_S, GIVEN_UP_S = 5, 15

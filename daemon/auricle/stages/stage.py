@@ -1,6 +1,6 @@
 """The one protocol between sample and score, and the arithmetic that joins stages.
 
-Three laws hold for every stage (``tests/daemon/laws.py`` states them as code):
+Three laws hold for every stage (``tests/helpers/laws.py`` states them as code):
 
 cut
     however the input is cut into blocks, the concatenated output is the same, bit for bit;

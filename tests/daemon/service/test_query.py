@@ -1,0 +1,363 @@
+"""The query socket: what it answers, and that nothing anybody sends keeps the daemon from hearing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import random
+import signal
+import socket as sockets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from auricle.client import AskMark, AskStatus, Client, Marked, Missed, Report, Scores, Snapshot, ask
+from auricle.commands.synth import scene
+from auricle.messages import Mark
+from auricle.messages.questions import Refused
+from helpers.sounds import RATE, write
+from helpers.wire import Daemon, daemon
+
+T = TypeVar("T")
+
+
+def refused(one: Daemon, *frames: bytes) -> str:
+    """What is said to be wrong with these."""
+    answer = one.query.answer(frames)
+    assert isinstance(answer, Refused), answer
+    return answer.error
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        ([b""], "not JSON"),
+        ([b"\xff\xfe"], "not JSON"),
+        ([b"{"], "not JSON"),
+        ([b"[" * 50_000], "ask one of|not JSON"),
+        ([b"[]"], "ask one of snapshot, status, events, mark"),
+        ([b"{}"], "ask one of"),
+        ([b'{"ask": "shutdown"}'], "ask one of"),
+        ([b'{"v": 2, "ask": "status"}'], "v: 2 is not spoken here; use 1"),
+        ([b'{"v": "1", "ask": "status"}'], "is not spoken here"),
+        ([b'{"ask": "status", "colour": 1}'], "colour"),
+        ([b'{"ask": "events", "since": "yesterday"}'], "since: .*use a time such as"),
+        ([b'{"ask": "events", "since": "2026-01-01T00:00:00"}'], "no time zone"),
+        ([b'{"ask": "events", "since": {"instance": "x", "last_seq": {}}}'], "instance x has ended"),
+        ([b'{"ask": "events", "since": {"instance": "x", "last_seq": {"a": 1e99}}}'], "ask one of"),
+        ([b'{"ask": "events", "after": "1"}'], "since: "),
+        ([b'{"ask": "events", "after": "99999999999999999999999:1"}'], "no `next`"),
+        ([b'{"ask": "mark", "source": "cellar"}'], "none called 'cellar'; use one of porch, hall"),
+        ([b'{"ask": "mark", "label": "Dog Bark"}'], "ask one of"),
+        ([], "0 frames"),
+        ([b"{}", b"{}"], "2 frames"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, frames: list[bytes], said: str) -> None:
+    """Every question that cannot be answered gets a line that says why and what to do."""
+    import re
+
+    with daemon(tmp_path) as one:
+        error = refused(one, *frames)
+        assert re.search(said, error), error
+        assert "\n" not in error
+        assert len(error) < 400
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(["v", "tag", "since", "after", "label", "source", "topics", "text", "instance", "last_seq"])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    verb=st.sampled_from(["snapshot", "status", "events", "mark"]) | st.text(max_size=6),
+    rest=st.dictionaries(KEYS, JSON, max_size=4),
+    raw=st.lists(st.binary(max_size=40), max_size=3) | st.none(),
+)
+def test_any_question_gets_an_answer(
+    tmp_path_factory: pytest.TempPathFactory, verb: str, rest: dict[str, Any], raw: list[bytes] | None
+) -> None:
+    """Whatever is asked, random bytes or nearly right, an answer comes and can be sent."""
+    one = _shared(tmp_path_factory)
+    frames = [json.dumps({"ask": verb, **rest}).encode()] if raw is None else raw
+    import msgspec
+
+    assert msgspec.json.decode(msgspec.json.encode(one.query.answer(frames)))["type"]
+
+
+_ONE: list[Any] = []
+
+
+def _shared(factory: pytest.TempPathFactory) -> Daemon:
+    """One daemon for all examples."""
+    if not _ONE:
+        held = daemon(factory.mktemp("one"))
+        _ONE.extend([held, held.__enter__()])
+    return _ONE[1]  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _put_away() -> Iterator[None]:
+    yield
+    if _ONE:
+        _ONE[0].__exit__(None, None, None)
+        _ONE.clear()
+
+
+def beside(one: Daemon, do: Callable[[], T]) -> T:
+    """What this gives, done in a thread while the daemon answers."""
+    with ThreadPoolExecutor(1) as pool:
+        doing = pool.submit(do)
+        while not doing.done():
+            one.serve()
+            wait([doing], 0.002)
+        return doing.result()
+
+
+def test_req_and_dealer_are_both_answered(tmp_path: Path) -> None:
+    """The simplest of clients, a REQ socket, and a DEALER with several questions on their way at once."""
+
+    def asking() -> tuple[Any, list[Any]]:
+        with zmq.Context() as context, context.socket(zmq.REQ) as req, context.socket(zmq.DEALER) as dealer:
+            req.connect(one.query_endpoint)
+            dealer.connect(one.query_endpoint)
+            req.send_json({"ask": "status", "tag": "x"})
+            for tag in range(5):
+                dealer.send(json.dumps({"ask": "snapshot", "tag": tag}).encode())
+            return req.recv_json(), [json.loads(dealer.recv())["tag"] for _ in range(5)]
+
+    with daemon(tmp_path) as one:
+        answer, tags = beside(one, asking)
+    assert (answer["tag"], answer["hearing"]) == ("x", True)
+    assert tags == list(range(5))
+
+
+def test_hundreds_of_connections(tmp_path: Path) -> None:
+    """300 askers connected at once, a third of them flooding and never reading: each of the others is answered."""
+
+    def asking() -> list[str]:
+        with zmq.Context() as context:
+            flooding = [context.socket(zmq.DEALER) for _ in range(100)]
+            asking = [context.socket(zmq.DEALER) for _ in range(200)]
+            for socket in flooding + asking:
+                socket.linger = 0
+                socket.connect(one.query_endpoint)
+            for socket in flooding:
+                for _ in range(50):
+                    with suppress(zmq.Again):
+                        socket.send(b'{"ask": "snapshot"}', zmq.DONTWAIT)
+            for socket in asking:
+                socket.send(b'{"ask": "status"}')
+            answers = [json.loads(socket.recv())["type"] for socket in asking if socket.poll(20_000)]
+            for socket in flooding + asking:
+                socket.close()
+            return answers
+
+    with daemon(tmp_path) as one:
+        assert beside(one, asking) == ["report"] * 200
+
+
+def test_a_mark_is_told_kept_and_limited(tmp_path: Path) -> None:
+    """A mark comes on the stream and into the history; a flood of them is refused, it would wash the history away."""
+    with daemon(tmp_path) as one:
+        question = AskMark(text="a fox", source="porch", label="fox")
+        marked = beside(one, lambda: ask(one.query_endpoint, question, Marked))
+        (name, mark), *_ = one.sent
+        assert isinstance(mark, Mark)
+        assert (name, mark.id, mark.text, mark.label) == ("mark.porch.", marked.id, "a fox", "fox")
+        assert one.store is not None
+        assert [m.id for m in one.store.page(0, None, label=None, source=None)[0]] == [marked.id]
+        answers = [one.query.answer([b'{"ask": "mark"}']) for _ in range(50)]
+        assert 5 <= sum(isinstance(answer, Marked) for answer in answers) <= 20
+
+
+def test_status_says_why(tmp_path: Path) -> None:
+    """A source that is lost, silent, not heard yet or not any more is a reason; one at its end is none."""
+    for changed, reason in [
+        ({"state": "lost"}, "porch: lost"),
+        ({"state": "silent"}, "porch: silent"),
+        ({"age_s": None}, "porch: no sound yet"),
+        ({"age_s": 42.0}, "porch: no sound for 42 s"),
+    ]:
+        with daemon(tmp_path) as one:
+            for name, value in changed.items():
+                setattr(one.lanes[0].told, name, value)  # type: ignore[attr-defined]
+            report = one.query.answer([b'{"ask": "status"}'])
+            assert isinstance(report, Report)
+            assert (report.hearing, report.reasons) == (False, [reason])
+            one.lanes[0].source.done = True  # type: ignore[misc]
+            assert one.query.answer([b'{"ask": "status"}']).hearing  # type: ignore[union-attr]
+
+
+def test_status_is_a_health_check(tmp_path: Path) -> None:
+    """`auricle status` exits 0 if all sources are heard, 1 with the reason if one is not."""
+    with daemon(tmp_path) as one:
+        command = [sys.executable, "-m", "auricle", "status", "--endpoint", one.query_endpoint]
+        good = beside(one, lambda: subprocess.run(command, capture_output=True, text=True))
+        one.lanes[0].told.state = "lost"  # type: ignore[attr-defined]
+        bad = beside(one, lambda: subprocess.run([*command, "--json"], capture_output=True, text=True))
+    assert good.returncode == 0, good.stderr
+    assert "hearing" in good.stdout
+    assert bad.returncode == 1
+    assert json.loads(bad.stdout)["reasons"] == ["porch: lost"]
+
+
+def test_nobody_there_is_69(tmp_path: Path) -> None:
+    """`auricle status` and `auricle events` without a daemon: exit 69 and one line that names the endpoint."""
+    for command in ("status", "events"):
+        done = subprocess.run(
+            [sys.executable, "-m", "auricle", command, "--endpoint", f"ipc://{tmp_path}/none"],
+            capture_output=True, text=True,
+            env={**os.environ, "AURICLE__LOG__LEVEL": "info"},
+        )  # fmt: skip
+        assert done.returncode == 69
+        assert done.stderr.count("\n") == 1
+        assert f"{tmp_path}/none" in done.stderr
+
+
+def test_events_as_lines_json_and_csv(tmp_path: Path) -> None:
+    """`auricle events` gives each event once, in the order of the onsets, filtered; the three forms agree."""
+    with daemon(tmp_path) as one:
+        for n in range(100):
+            one.event("onset", "rain" if n % 2 else "siren")
+            one.event("offset", "rain" if n % 2 else "siren")
+        one.event("onset", "dog_bark", "hall")
+
+        def events(*words: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-m", "auricle", "events", "--endpoint", one.query_endpoint, *words],
+                capture_output=True, text=True,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        lines = beside(one, events).splitlines()
+        as_json = [json.loads(line) for line in beside(one, lambda: events("--json", "--since", "1h")).splitlines()]
+        as_csv = list(csv.DictReader(io.StringIO(beside(one, lambda: events("--csv", "--source", "porch")))))
+        rain = beside(one, lambda: events("--label", "rain")).splitlines()
+    assert len(lines) == len(as_json) == 101
+    assert "goes on" in lines[-1]
+    assert [m["onset"] for m in as_json] == sorted(m["onset"] for m in as_json)
+    assert [row["id"] for row in as_csv] == [m["id"] for m in as_json if m["source"] == "porch"]
+    assert len(rain) == 50
+
+
+def garbage(folder: Path, n: int) -> None:
+    """Random frames on both sockets of a daemon: raw bytes, ZeroMQ frames, and questions that are nearly right."""
+    rng = random.Random(n)
+    ends = [f"{folder}/events", f"{folder}/query"]
+    with zmq.Context() as context:
+
+        def opened(kind: int) -> zmq.Socket[bytes]:
+            socket = context.socket(kind)
+            socket.linger = 0
+            socket.sndtimeo = 1000
+            if kind == zmq.REQ:
+                socket.setsockopt(zmq.REQ_RELAXED, 1)
+            socket.connect(f"ipc://{ends[kind != zmq.XSUB]}")
+            return socket
+
+        kinds = (zmq.DEALER, zmq.XSUB, zmq.REQ)
+        zeromq = [opened(kind) for kind in kinds]
+        for i in range(n):
+            size = rng.choice([0, 1, 7, 64, 1000]) if i % 500 else rng.choice([300_000, 2_000_000])
+            frame = rng.randbytes(size)
+            kind = rng.randrange(4)
+            if kind == 0:
+                with sockets.socket(sockets.AF_UNIX) as raw:
+                    raw.settimeout(1.0)
+                    try:
+                        raw.connect(rng.choice(ends))
+                        greeting = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0NULL" if rng.random() < 0.5 else b""
+                        raw.sendall(greeting + frame[:5000])
+                    except OSError:
+                        pass  # the daemon has hung up on it, as it should
+                continue
+            socket = zeromq[kind - 1]
+            if rng.random() < 0.3:
+                verb = rng.choice(["snapshot", "status", "events", "mark"])
+                frame = json.dumps({"ask": verb, rng.choice(["v", "since", "after", "topics"]): size}).encode()
+            # A send waits where the daemon is slower than we are: every one of the frames goes out. These askers never
+            # read, so in the end they are stuck behind their own answers: then another one comes.
+            flags = zmq.SNDMORE if rng.random() < 0.1 and kind != 3 else 0
+            try:
+                socket.send(frame, flags)
+            except zmq.Again:
+                socket.close(0)
+                zeromq[kind - 1] = socket = opened(kinds[kind - 1])
+                socket.send(frame, flags)
+        for socket in zeromq:
+            socket.close(0)
+
+
+def hears_through(tmp_path: Path, frames: int) -> None:
+    """A daemon hears a recording at real time while this many random frames come; not a decision may be missing."""
+    samples, _ = scene(["rain"], RATE, sound_s=8.0, pause_s=0.5)
+    write(tmp_path / "scene.wav", samples)
+    config = {
+        "sources": [{"name": "porch", "recording": {"path": str(tmp_path / "scene.wav"), "speed": 1, "loop": True}}],
+        "publish": {"endpoint": f"ipc://{tmp_path}/events", "query": f"ipc://{tmp_path}/query"},
+        "store": {"path": str(tmp_path / "events.db")},
+    }
+    (tmp_path / "auricle.yaml").write_text(json.dumps(config))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "auricle", "run", "-c", str(tmp_path / "auricle.yaml")],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        with Client(f"ipc://{tmp_path}/events", topics=["score."]) as client:
+            items = []
+            deadline_s = time.monotonic() + 30
+            while not any(isinstance(item, Snapshot) for item in items):
+                assert time.monotonic() < deadline_s
+                if (item := client.receive(0.1)) is not None:
+                    items.append(item)
+            with ThreadPoolExecutor(1) as pool:
+                sending = pool.submit(garbage, tmp_path, frames)
+                while not sending.done():
+                    if (item := client.receive(0.05)) is not None:
+                        items.append(item)
+                sending.result()
+            report = ask(f"ipc://{tmp_path}/query", AskStatus(), Report, timeout_s=10)
+            end = len(items) + 5  # and it hears on
+            while len(items) < end:
+                assert time.monotonic() < deadline_s + frames / 100
+                if (item := client.receive(0.1)) is not None:
+                    items.append(item)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+    assert process.returncode == 0, log
+    assert "Traceback" not in log
+    assert report.hearing, report.reasons
+    assert report.sources["porch"].lost_samples == 0
+    assert not [item for item in items if isinstance(item, Missed)]
+    seqs = [item.seq for item in items if isinstance(item, Scores)]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+
+
+def test_it_hears_through_5000_random_frames(tmp_path: Path) -> None:
+    """5,000 random frames on every socket: the daemon answers, misses no decision, and ends as it should."""
+    hears_through(tmp_path, 5000)
+
+
+@pytest.mark.soak
+def test_it_hears_through_100000_random_frames(tmp_path: Path) -> None:
+    """The same with 100,000."""
+    hears_through(tmp_path, 100_000)

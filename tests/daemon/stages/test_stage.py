@@ -1,0 +1,106 @@
+"""The laws of a stage hold for every stage between sample and score, alone and in a row, under any cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auricle import config
+from auricle.hearing import pipeline
+from auricle.hearing.decision import Smoother
+from auricle.model import bundle
+from auricle.model.classifier import classifier, window_classifier
+from auricle.stages.level import Level
+from auricle.stages.stage import Pipeline, Slices, Stage
+from helpers import laws
+from helpers.sounds import varied
+
+SOUND = varied(4.0)
+ROWS = np.random.default_rng(1).normal(size=(300, 64)).astype(np.float32) * 20 - 40
+SCORES = np.random.default_rng(2).random((100, 11)).astype(np.float32)
+
+cuts = st.lists(st.integers(0, 5000), max_size=30)
+
+
+@pytest.mark.parametrize(("span", "hop"), [(1, 1), (512, 160), (512, 512), (160, 512), (3, 1), (7, 1000)])
+@given(sizes=cuts)
+@settings(max_examples=25, deadline=None)
+def test_slices_obey_the_laws(span: int, hop: int, sizes: list[int]) -> None:
+    """Slices obey cut, count and reset, also where the hop passes items over."""
+    laws.hold(lambda: Slices(span, hop), SOUND[:20_000], sizes)
+
+
+@given(sizes=st.lists(st.integers(0, 40), max_size=30))
+@settings(max_examples=25, deadline=None)
+def test_slices_of_rows_obey_the_laws(sizes: list[int]) -> None:
+    """The same class cuts windows out of feature rows."""
+    laws.hold(lambda: Slices(50, 8), ROWS, sizes)
+
+
+@pytest.mark.parametrize("span", [1, 2, 5])
+@given(sizes=st.lists(st.integers(0, 20), max_size=30))
+@settings(max_examples=25, deadline=None)
+def test_smoother_obeys_the_laws(span: int, sizes: list[int]) -> None:
+    """The moving mean over decisions obeys cut, count and reset."""
+    laws.hold(lambda: Smoother(span), SCORES, sizes)
+
+
+@given(sizes=cuts)
+@settings(max_examples=25, deadline=None)
+def test_level_obeys_the_laws(sizes: list[int]) -> None:
+    """The level beside a pipeline gives a row at each of its decisions."""
+    laws.hold(lambda: Level(span=32_352, hop=1280), SOUND, sizes)
+
+
+@pytest.fixture(scope="module")
+def esc10() -> bundle.Bundle:
+    """The default model."""
+    return bundle.load("esc10")
+
+
+def _stages(model: bundle.Bundle) -> dict[str, Callable[[], Stage]]:
+    decision, gate = config.Decision(), config.Gate()
+    return {
+        "scorer": lambda: pipeline.scorer(model, decision, gate).stages,
+        "smoothed": lambda: Pipeline(
+            [pipeline.scorer(model, decision, gate).stages, pipeline.smoother(model, decision)]
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", ["scorer", "smoothed"])
+def test_samples_to_scores_obey_the_laws(esc10: bundle.Bundle, kind: str) -> None:
+    """From samples to scores, the whole path is one stage under the same laws."""
+    make = _stages(esc10)[kind]
+    whole, _ = laws.run(make(), [SOUND])
+    assert len(whole) > 10
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        laws.hold(make, SOUND, list(rng.integers(0, 9000, 12)), whole=whole)
+    laws.hold(make, SOUND, [1] * 700, whole=whole)
+
+
+@pytest.mark.parametrize("make", [classifier, window_classifier])
+def test_classifiers_obey_the_laws(esc10: bundle.Bundle, make: Callable[[bundle.Bundle, int], Pipeline]) -> None:
+    """The network on every decision hop, stateful or not, gives the same scores however the rows come."""
+    rng = np.random.default_rng(4)
+    rows = pipeline.front_end_of(esc10, config.Gate()).process(SOUND)
+    for _ in range(5):
+        laws.hold(lambda: make(esc10, 8), rows, list(rng.integers(0, 90, 12)))
+
+
+def test_a_pipelines_extent_follows_by_arithmetic() -> None:
+    """hop, span and lead of stages in a row are those that the samples show."""
+    row = Pipeline([Slices(512, 160), Slices(50, 8)])
+    assert (row.hop, row.span, row.lead) == (1280, 512 + 49 * 160, 256 + 25 * 160)
+
+
+@pytest.mark.parametrize(("span", "hop"), [(0, 1), (1, 0), (-1, 5)])
+def test_slices_that_cannot_be_are_refused(span: int, hop: int) -> None:
+    """A slice of nothing, or one that never moves on, is refused with its values."""
+    with pytest.raises(ValueError, match=f"{span} and {hop}"):
+        Slices(span, hop)

@@ -1,0 +1,142 @@
+"""The daemon without its sockets and its loop, for tests of what changes while it hears."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from auricle import config
+from auricle.capture.poller import Poller
+from auricle.commands.synth import scene
+from auricle.hearing.lane import Lane
+from auricle.model import bundle
+from auricle.publish.publisher import Publisher
+from auricle.service import logs
+from auricle.service.reload import Reload, load_models
+from auricle.service.roster import Roster
+from auricle.service.state import Learned
+from helpers.sounds import RATE, varied, write
+
+
+class Daemon:
+    """All of the daemon but its sockets and its loop: the tests turn the crank, and read every message.
+
+    Args:
+        folder: holds the configuration, the state and the recordings.
+        wanted: the configuration, over this test's own.
+    """
+
+    def __init__(self, folder: Path, wanted: dict[str, Any]) -> None:
+        self.path = folder / "auricle.yaml"
+        self.heard: list[dict[str, Any]] = []
+        self.closed = False
+        self.write(wanted)
+        publisher = Publisher("node", [self._hear])
+        self._poller = Poller()
+        self.roster = Roster(publisher, self._poller, Learned(folder / "noise"))
+        cfg, lanes = self.start()
+        for lane, source in zip(lanes, cfg.sources, strict=True):
+            self.roster.enter(lane, source)
+        self.reload = Reload(cfg, self.load, self.roster, publisher, also=[lambda new: logs.set_level(new.log)])
+
+    def start(self) -> tuple[config.Config, list[Lane]]:
+        """What a start does before anything is heard."""
+        cfg = self.load()
+        models = load_models(cfg)
+        return cfg, [self.roster.make(source, cfg, models[source.model]) for source in cfg.sources]
+
+    def load(self) -> config.Config:
+        return config.load(self.path, environ={})
+
+    def write(self, wanted: dict[str, Any]) -> None:
+        self.path.write_text(json.dumps(wanted))
+
+    def change(self, wanted: dict[str, Any]) -> list[str]:
+        """Write another configuration and reload; the problems."""
+        self.write(wanted)
+        return self.reload.now()
+
+    def listen(self, samples: int) -> None:
+        """Hear at least so many samples more of every source."""
+        for lane in self.roster.lanes:
+            wanted = lane.health(0.0).heard_samples + samples
+            while lane.health(0.0).heard_samples < wanted and not lane.source.done:
+                for piece in lane.source.poll(time.monotonic()):
+                    lane.take(piece)
+
+    def lane(self, name: str = "porch") -> Lane:
+        return self.roster.lane(name)
+
+    def of(self, topic: str) -> list[dict[str, Any]]:
+        """All messages whose topic begins so."""
+        return [message for message in self.heard if message["topic"].startswith(topic)]
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            with self._poller:
+                self.roster.__exit__(None, None, None)
+
+    def _hear(self, topic: str, payload: bytes) -> None:
+        self.heard.append({"topic": topic, **json.loads(payload)})
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sounds that the model knows, between noise, at the model's rate."""
+    samples, _ = scene(["rain", "clock_tick", "rain"], RATE, sound_s=6.0, pause_s=1.0)
+    path = tmp_path_factory.mktemp("sound") / "scene.wav"
+    write(path, np.concatenate((samples, varied(4.0))))
+    return path
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Daemon]]:
+    """Makes daemons, and closes them."""
+    made: list[Daemon] = []
+    handlers, level = logging.getLogger("auricle").handlers[:], logging.getLogger("auricle").level
+
+    def make(wanted: dict[str, Any]) -> Daemon:
+        made.append(Daemon(tmp_path, wanted))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+    logging.getLogger("auricle").handlers[:] = handlers
+    logging.getLogger("auricle").setLevel(level)
+
+
+def configuration(recording: Path, **more: Any) -> dict[str, Any]:
+    """One source, at full speed: every turn of the crank is one block."""
+    return {
+        "sources": [{"name": "porch", "recording": {"path": str(recording), "speed": "max"}}],
+        "gate": {"enabled": "off"},
+        **more,
+    }
+
+
+def seconds(s: float) -> int:
+    return round(s * RATE)
+
+
+def model_beside(folder: Path, **changes: Any) -> Path:
+    """A copy of the default model, with another card."""
+    shutil.copytree(bundle.find("esc10"), folder)
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    (folder / "card.yaml").write_text(yaml.safe_dump({**card, **changes}))
+    return folder
+
+
+def rule(here: Daemon) -> Any:
+    ear = here.lane().ear
+    return ear.detector._rules[ear.bundle.labels.index("rain")]
