@@ -20,6 +20,7 @@ from auricle.errors import ConfigError
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 12
 MAX_NODES = 10_000
+TOO_DEEP = f"nested more than {MAX_DEPTH} deep; nothing here needs that"
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -157,6 +158,8 @@ class Parser:
             if lines and "\t" in lines[line] and "character" in str(error.problem):
                 raise TreeError(self._at(line), "a tab where YAML wants spaces; indent with spaces") from None
             problem = str(error.problem or error.context)
+            if "nesting depth" in problem:  # the C parser looks ahead, and may refuse before the first level is seen
+                raise TreeError(self._at(line), TOO_DEEP) from None
             hint = next((f"; {hint}" for part, hint in _HINTS.items() if part in problem), "")
             raise TreeError(self._at(line), f"not valid YAML: {problem}{hint}") from None
         except (yaml.YAMLError, ValueError, OverflowError) as error:
@@ -188,7 +191,7 @@ class Parser:
             self._add(leaf, 1, 0, where)
         else:
             if len(self._stack) >= MAX_DEPTH:
-                raise TreeError(where, f"nested more than {MAX_DEPTH} deep; nothing here needs that")
+                raise TreeError(where, TOO_DEEP)
             keys: dict[str, Where] | None = {} if isinstance(event, yaml.MappingStartEvent) else None
             self._stack.append(_Open(where, event.anchor, keys))
 
