@@ -387,11 +387,11 @@ def test_a_long_mixed_run_keeps_the_schema(tmp_path: Path) -> None:
 
 def test_the_configuration_bounds_the_defaults() -> None:
     """The docs' figures are the code's."""
-    from auricle.publish import journal, publisher, store
+    from auricle.publish import journal, store, zeromq
 
     text = PAGE.read_text()
-    assert f"{publisher.QUEUE:,} messages are queued" in text
-    assert f"after {publisher.GIVEN_UP_S} s" in text
+    assert f"{zeromq.QUEUE:,} messages are queued" in text
+    assert f"after {zeromq.GIVEN_UP_S} s" in text
     assert f"syncs every {store.CHECKPOINT_S:g} s" in text
     assert f"up to {store.WAITING:,} messages wait" in text
     assert f"the newest {journal.HELD:,}" in text
