@@ -15,8 +15,8 @@ import yaml
 from numpy.typing import NDArray
 
 from auricle.errors import ModelError
-from auricle.model import card as cards
 from auricle.model.card import Card
+from auricle.model.checks import check
 from auricle.model.network import Network, quantise
 from auricle.model.streaming import StreamNetwork
 
@@ -123,7 +123,7 @@ def load(model: str, models_dir: Path | None = None) -> Bundle:
         stream=files.get("stream.tflite") if card.streaming else None,
         raw=raw,
     )
-    cards.check(card, f"{path}/card.yaml")
+    check(card, f"{path}/card.yaml")
     _check_golden(bundle, files["golden.npz"])
     return bundle
 
@@ -155,7 +155,9 @@ def _check_golden(bundle: Bundle, content: bytes) -> None:
     answers = [network(rows[j * hop : j * hop + span]) for j in range(len(scores))]
     for j, (given, wanted) in enumerate(zip(answers, scores, strict=True)):
         off = int(np.abs(given.astype(int) - wanted.astype(int)).max())
-        if off > GOLDEN_STEPS or int(given.argmax()) != int(wanted.argmax()):
+        # Of a sigmoid head several labels, or none, may stand out: which is the highest may hang on a single step.
+        other = card.head == "softmax" and int(given.argmax()) != int(wanted.argmax())
+        if off > GOLDEN_STEPS or other:
             raise ModelError(
                 f"{where}: the network answers window {j} with {card.labels[int(given.argmax())]}, off by {off} steps; "
                 f"the card's machine had {card.labels[int(wanted.argmax())]}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import msgspec
-
-from auricle.errors import ModelError
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -45,15 +44,16 @@ class Quantisation(msgspec.Struct, frozen=True):
 class Timing(msgspec.Struct, frozen=True):
     """Extents of the network in frames, and how late its scores speak, in samples at the front end's rate.
 
-    ``lags`` holds onset and offset lag of single labels: rain needs longer to be sure of than a bark.
+    ``lags`` holds onset and offset lag of single labels: rain needs longer to be sure of than a bark. A network that
+    is only ever given whole windows has no ``stride_frames``, ``receptive_frames`` and ``columns`` to tell.
     """
 
     window_frames: int
-    stride_frames: int
-    receptive_frames: int
-    columns: int
     onset_lag_samples: int
     offset_lag_samples: int
+    stride_frames: int = 1
+    receptive_frames: int = 0
+    columns: int = 0
     lags: dict[str, tuple[int, int]] = {}
 
 
@@ -74,8 +74,33 @@ class Stream(msgspec.Struct, frozen=True):
     states: list[State]
 
 
+class Embedding(Affine, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The second output of ``model.tflite``: ``size`` int8 numbers that say what a window is like, whatever its label.
+
+    ``output`` says which one it is: by its name, in the graph or in its signature, or by its place among the outputs.
+    """
+
+    output: str | int
+    size: int
+
+
+class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to decide upon the scores where the configuration says nothing; keys and units are those of `decision`."""
+
+    hop_ms: float | None = None
+    smoothing_ms: float | None = None
+    threshold: float | None = None
+    hysteresis: float | None = None
+    min_duration_ms: float | None = None
+
+
 class Card(msgspec.Struct, frozen=True):
-    """What ``card.yaml`` must say; more may stand there for people to read."""
+    """What ``card.yaml`` must say; more may stand there for people to read.
+
+    Of decisions ``decision`` speaks for all labels, and ``thresholds``, ``smoothings_ms``, ``hystereses`` and
+    ``min_durations_ms`` for single ones. ``includes`` names the labels that a label contains, as an alarm contains
+    sirens. ``measured`` says of single labels, in a line for people, what their figures rest on.
+    """
 
     format: int
     name: str
@@ -91,53 +116,28 @@ class Card(msgspec.Struct, frozen=True):
     licence: str
     padding: str = "wrap"
     description: str = ""
+    decision: Proposal = Proposal()
     thresholds: dict[str, float] = {}
+    smoothings_ms: dict[str, float] = {}
+    hystereses: dict[str, float] = {}
     min_durations_ms: dict[str, float] = {}
+    includes: dict[str, list[str]] = {}
+    measured: dict[str, str] = {}
+    embedding: Embedding | None = None
     stream: Stream | None = None
 
 
-def check(card: Card, where: str) -> None:
-    """Refuse a card whose keys do not fit together.
+def contained(includes: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
+    """All that every label contains, through others too; what contains nothing is left out.
 
     Raises:
-        ModelError: they do not; ``where`` names the card.
+        ValueError: a label contains itself, through others or at once; the circle is named.
     """
-    problems = [
-        (len(set(card.labels)) != len(card.labels) or not card.labels, "labels: each must be named once"),
-        *(
-            (re.fullmatch("[a-z0-9_]+", label) is None, f"labels: {label!r} is no slug; use a-z, 0-9 and _")
-            for label in card.labels
-        ),
-        (
-            card.background is not None and card.background not in card.labels,
-            f"background: {card.background!r} is none of the labels",
-        ),
-        (card.head not in ("softmax", "sigmoid"), f"head: {card.head!r} is not known; use softmax or sigmoid"),
-        (card.input.kind != "features", f"input.kind: {card.input.kind!r} is not known here; use features"),
-        (
-            card.input.shape[0] != card.timing.window_frames,
-            f"timing.window_frames: {card.timing.window_frames} is not input.shape's {card.input.shape[0]}",
-        ),
-        (
-            card.timing.receptive_frames + (card.timing.columns - 1) * card.timing.stride_frames
-            != card.timing.window_frames
-            and card.streaming,
-            "timing: window_frames is not receptive_frames + (columns - 1) * stride_frames",
-        ),
-        (
-            not all(label in card.labels and 0 < value <= 1 for label, value in card.thresholds.items()),
-            f"thresholds: {dict(card.thresholds)} are not each of a label and above 0, at most 1",
-        ),
-        (
-            not all(label in card.labels and 0 <= ms <= 60_000 for label, ms in card.min_durations_ms.items()),
-            f"min_durations_ms: {dict(card.min_durations_ms)} are not each of a label and 0 to 60000",
-        ),
-        (card.padding != "wrap", f"padding: {card.padding!r} is not known; use wrap"),
-        (
-            card.quantisation.input.scale <= 0 or card.quantisation.output.scale <= 0,
-            "quantisation: a scale is not positive",
-        ),
-    ]
-    for wrong, message in problems:
-        if wrong:
-            raise ModelError(f"{where}: {message}")
+    found: dict[str, frozenset[str]] = {}
+    try:
+        for label in TopologicalSorter(includes).static_order():  # what is contained comes before what contains it
+            if parts := includes.get(label):
+                found[label] = frozenset(parts).union(*(found.get(part, frozenset()) for part in parts))
+    except CycleError as e:
+        raise ValueError(" in ".join(e.args[1])) from None
+    return found

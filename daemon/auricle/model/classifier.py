@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.errors import ModelError
 from auricle.model.bundle import Bundle
-from auricle.model.card import Affine
-from auricle.model.network import Network, quantise
+from auricle.model.network import Network, dequantise, quantise
 from auricle.model.streaming import State
 from auricle.stages.stage import Block, Pipeline, RowStage, Slices, Stage
 
@@ -30,10 +30,6 @@ class _Quantise(RowStage):
         return quantise(block, self._affine)
 
 
-def _dequantise(scores: NDArray[np.int8], affine: Affine) -> NDArray[np.float32]:
-    return (scores.astype(np.float32) - np.float32(affine.zero_point)) * np.float32(affine.scale)
-
-
 class _Classify(RowStage):
     """Windows to scores."""
 
@@ -47,7 +43,24 @@ class _Classify(RowStage):
         scores = np.empty((len(block), self._n_labels), np.int8)
         for row, window in zip(scores, block, strict=True):
             row[:] = self._network(window)
-        return _dequantise(scores, self._affine)
+        return dequantise(scores, self._affine)
+
+
+class _Embed(RowStage):
+    """Windows to embeddings."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        if bundle.card.embedding is None:
+            raise ModelError(f"{bundle.path}: the model has no embedding: its card names no second output")
+        self._network = Network(bundle.card, bundle.whole, f"{bundle.path}/model.tflite")
+        self._affine = bundle.card.embedding
+
+    def process(self, block: Block) -> Block:
+        """``(n, frames, n_features)`` int8 to ``(n, size)`` float32."""
+        embeddings = np.empty((len(block), self._affine.size), np.int8)
+        for row, window in zip(embeddings, block, strict=True):
+            row[:] = self._network.with_embedding(window)[1]
+        return dequantise(embeddings, self._affine)
 
 
 class _Stream:
@@ -71,7 +84,7 @@ class _Stream:
         before = -self.span % self.hop
         self._before = np.full((before, bundle.card.input.shape[1]), bundle.card.quantisation.input.zero_point, np.int8)
         # What each int8 stands for, by its bits: one look-up in place of three passes.
-        self._values = _dequantise(np.arange(256, dtype=np.uint8).view(np.int8), bundle.card.quantisation.output)
+        self._values = dequantise(np.arange(256, dtype=np.uint8).view(np.int8), bundle.card.quantisation.output)
         self._n_labels = len(bundle.labels)
         self.reset()
 
@@ -137,13 +150,25 @@ def classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
 
     Both ways give the same bits: the stateful network where the model has one, else a whole window at every hop.
     """
-    return _scores(bundle, _Stream(bundle, hop_frames)) if bundle.network else window_classifier(bundle, hop_frames)
+    if bundle.network is None:
+        return window_classifier(bundle, hop_frames)
+    return Pipeline([_Quantise(bundle), _Stream(bundle, hop_frames)])
 
 
 def window_classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
     """As `classifier`, a whole window at every hop."""
-    return _scores(bundle, Slices(bundle.card.timing.window_frames, hop_frames), _Classify(bundle))
+    return _windows(bundle, hop_frames, _Classify(bundle))
 
 
-def _scores(bundle: Bundle, *stages: Stage) -> Pipeline:
-    return Pipeline([_Quantise(bundle), *stages])
+def embedder(bundle: Bundle, hop_frames: int) -> Pipeline:
+    """Feature rows ``(n, n_features)`` float32 to what the network makes of them, ``(k, size)`` float32, row for row
+    with `window_classifier`'s scores.
+
+    Raises:
+        ModelError: the model has no embedding.
+    """
+    return _windows(bundle, hop_frames, _Embed(bundle))
+
+
+def _windows(bundle: Bundle, hop_frames: int, of_windows: Stage) -> Pipeline:
+    return Pipeline([_Quantise(bundle), Slices(bundle.card.timing.window_frames, hop_frames), of_windows])

@@ -54,6 +54,33 @@ def load(content: bytes, shapes: Mapping[str, Sequence[int]] | None = None) -> A
     return interpreter
 
 
+def output(interpreter: Any, which: str | int) -> dict[str, Any]:
+    """What the runtime says of one output of a graph.
+
+    Args:
+        which: its name in the graph or in its signature, which is the name that it had in training; or its place
+            among the outputs, from 0.
+
+    Raises:
+        ModelError: there is none.
+    """
+    tensors: list[dict[str, Any]] = interpreter.get_output_details()
+    by_name: dict[str, dict[str, Any]] = {}
+    signatures = interpreter.get_signature_list()
+    for signature in signatures:
+        details = interpreter.get_signature_runner(signature).get_output_details()
+        at = {tensor["index"]: tensor for tensor in tensors}
+        by_name |= {name: at[tensor["index"]] for name, tensor in details.items() if tensor["index"] in at}
+    by_name |= {tensor["name"]: tensor for tensor in tensors}
+    if isinstance(which, int):
+        if not 0 <= which < len(tensors):
+            raise ModelError(f"there is no output {which}; use 0 to {len(tensors) - 1}, or a name")
+        return tensors[which]
+    if which not in by_name:
+        raise ModelError(f"there is no output {which!r}; use one of {', '.join(sorted(by_name))}")
+    return by_name[which]
+
+
 def memory(interpreter: Any, index: int) -> NDArray[Any]:
     """A tensor's own memory as an array, to read after `invoke` and to write before it: a copy costs a tenth of what
     `set_tensor` and `get_tensor` do.

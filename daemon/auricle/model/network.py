@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,11 @@ def quantise(rows: NDArray[np.float32], affine: Affine) -> NDArray[np.int8]:
     return q.astype(np.int8)
 
 
+def dequantise(q: NDArray[np.int8], affine: Affine) -> NDArray[np.float32]:
+    """What int8 stand for."""
+    return (q.astype(np.float32) - np.float32(affine.zero_point)) * np.float32(affine.scale)
+
+
 class Network:
     """The whole-window network: quantised windows in, quantised scores out, one by one.
 
@@ -37,17 +44,26 @@ class Network:
     def __init__(self, card: Card, content: bytes, where: str) -> None:
         try:
             self._interpreter = litert.load(content)
+            self._embedding = (
+                None if card.embedding is None else litert.output(self._interpreter, card.embedding.output)
+            )
         except ModelError as e:
             raise ModelError(f"{where}: {e}") from None
-        (inp, *more_in), (out, *more_out) = (
-            self._interpreter.get_input_details(),
-            self._interpreter.get_output_details(),
-        )
-        if more_in or more_out:
+        inp, *more_in = self._interpreter.get_input_details()
+        aside = None if self._embedding is None else self._embedding["index"]
+        others = [tensor for tensor in self._interpreter.get_output_details() if tensor["index"] != aside]
+        if more_in or len(others) != 1:
+            remedy = "name an embedding in the card if there is one" if self._embedding is None else "besides it"
             raise ModelError(
-                f"{where}: takes {1 + len(more_in)} and gives {1 + len(more_out)} tensors; use one of each"
+                f"{where}: takes {1 + len(more_in)} and gives {len(others)} tensors; use one of each, {remedy}"
             )
-        for tensor, affine in ((inp, card.quantisation.input), (out, card.quantisation.output)):
+        (out,) = others
+        tensors: list[tuple[dict[str, Any], Affine]] = [(inp, card.quantisation.input), (out, card.quantisation.output)]
+        if self._embedding is not None and card.embedding is not None:
+            tensors.append((self._embedding, card.embedding))
+            if (size := int(np.prod(self._embedding["shape"]))) != card.embedding.size:
+                raise ModelError(f"{where}: gives an embedding of {size}; the card says {card.embedding.size}")
+        for tensor, affine in tensors:
             scale, zero_point = tensor["quantization"]
             if tensor["dtype"] is not np.int8:
                 raise ModelError(f"{where}: tensor {tensor['name']!r} is {np.dtype(tensor['dtype'])}; use int8")
@@ -70,3 +86,14 @@ class Network:
         self._interpreter.set_tensor(self._in, np.ascontiguousarray(window).reshape(self._shape))
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_tensor(self._out)).reshape(-1)
+
+    def with_embedding(self, window: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+        """Scores ``(n_labels,)`` and embedding ``(size,)`` of one window, both from one run of the network.
+
+        Raises:
+            ModelError: the model has no embedding.
+        """
+        if self._embedding is None:
+            raise ModelError("the model has no embedding: its card names no second output")
+        scores = self(window)
+        return scores, np.asarray(self._interpreter.get_tensor(self._embedding["index"])).reshape(-1)

@@ -1,0 +1,101 @@
+"""What must be true of a card before its network is opened: its keys fit together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from auricle.errors import ModelError
+from auricle.model.card import Card, contained
+
+_RULES = {
+    # Where single labels have theirs, the least and the most that it may be.
+    "threshold": ("thresholds", 0.0, 1.0),
+    "smoothing_ms": ("smoothings_ms", 0.0, 10_000.0),
+    "hysteresis": ("hystereses", 0.0, 1.0),
+    "min_duration_ms": ("min_durations_ms", 0.0, 60_000.0),
+}
+
+
+def check(card: Card, where: str) -> None:
+    """Refuse a card whose keys do not fit together.
+
+    Raises:
+        ModelError: they do not; ``where`` names the card.
+    """
+    for problems in (_of_network, _of_rules, _of_labels):
+        for problem in problems(card):
+            raise ModelError(f"{where}: {problem}")
+
+
+def _of_network(card: Card) -> Iterator[str]:
+    """What is wrong with labels, tensors and extents."""
+    timing, grids = card.timing, [card.quantisation.input, card.quantisation.output]
+    if len(set(card.labels)) != len(card.labels) or not card.labels:
+        yield "labels: each must be named once"
+    for label in card.labels:
+        if re.fullmatch("[a-z0-9_]+", label) is None:
+            yield f"labels: {label!r} is no slug; use a-z, 0-9 and _"
+    if card.background is not None and card.background not in card.labels:
+        yield f"background: {card.background!r} is none of the labels"
+    if card.head not in ("softmax", "sigmoid"):
+        yield f"head: {card.head!r} is not known; use softmax or sigmoid"
+    if card.input.kind != "features":
+        yield f"input.kind: {card.input.kind!r} is not known here; use features"
+    if card.input.shape[0] != timing.window_frames:
+        yield f"timing.window_frames: {timing.window_frames} is not input.shape's {card.input.shape[0]}"
+    reach = timing.receptive_frames + (timing.columns - 1) * timing.stride_frames
+    if card.streaming and reach != timing.window_frames:
+        yield "timing: window_frames is not receptive_frames + (columns - 1) * stride_frames"
+    if timing.stride_frames < 1:
+        yield f"timing.stride_frames: {timing.stride_frames} is not above 0"
+    if card.padding != "wrap":
+        yield f"padding: {card.padding!r} is not known; use wrap"
+    if any(grid.scale <= 0 for grid in grids):
+        yield "quantisation: a scale is not positive"
+    if card.embedding is not None and (card.embedding.scale <= 0 or card.embedding.size < 1):
+        yield f"embedding: scale {card.embedding.scale:g} and size {card.embedding.size} are not both above 0"
+
+
+def _of_rules(card: Card) -> Iterator[str]:
+    """What is wrong with the rules that the card proposes."""
+    front, proposed = card.front_end, card.decision
+    step_ms = 1000 * front.hop_length * (card.timing.stride_frames if card.streaming else 1) / front.sample_rate
+    if proposed.hop_ms is not None:
+        hops = round(proposed.hop_ms / step_ms)
+        if hops < 1 or abs(proposed.hop_ms - hops * step_ms) > 1e-6:
+            yield f"decision.hop_ms: {proposed.hop_ms:g} is no multiple of {step_ms:g}, the step of the network"
+    for name, (by_label, least, most) in _RULES.items():
+        # A threshold of 0 would be passed by everything.
+        above = name == "threshold"
+        span = f"above {least:g}, at most {most:g}" if above else f"{least:g} to {most:g}"
+        given: dict[str, float] = getattr(card, by_label)
+        for label, value in given.items():
+            if label not in card.labels or not least <= value <= most or (above and value == least):
+                yield f"{by_label}: {given} are not each of a label and {span}"
+        value = getattr(proposed, name)
+        if value is not None and (not least <= value <= most or (above and value == least)):
+            yield f"decision.{name}: {value:g} is not {span}"
+    for label, hysteresis in card.hystereses.items():
+        threshold = card.thresholds.get(label, proposed.threshold)
+        if threshold is not None and hysteresis >= threshold:
+            yield f"hystereses: {hysteresis:g} of {label!r} is not below its threshold {threshold:g}; none would end"
+
+
+def _of_labels(card: Card) -> Iterator[str]:
+    """What is wrong with what is said of single labels."""
+    for label, parts in card.includes.items():
+        for name in (label, *parts):
+            if name not in card.labels or name == card.background:
+                yield f"includes: {name!r} is none of the labels that raise events"
+        if not parts or len(set(parts)) != len(parts):
+            yield f"includes: {label!r} must name the labels that it contains, each once"
+    try:
+        contained(card.includes)
+    except ValueError as e:
+        yield f"includes: a label cannot contain itself: {e}"
+    for label, text in card.measured.items():
+        if label not in card.labels:
+            yield f"measured: {label!r} is none of the labels"
+        if not text.strip() or not text.isprintable():
+            yield f"measured: what is said of {label!r} is not one line of text"
