@@ -6,16 +6,15 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import zmq
 
 from auricle import messages
 from auricle.client import Client, Item
-from auricle.hearing.lane import Lane
-from auricle.messages import Event, Scores, Status, rfc3339
+from auricle.messages import Event, Phase, Scores, SourceState, Status, rfc3339
 from auricle.messages.ids import uuid7
 from auricle.messages.topics import topic
 from auricle.publish.journal import Journal
@@ -28,15 +27,25 @@ MODEL = messages.Model("test", "0" * 12)
 LIMIT_S = 20.0
 
 
-def lane(name: str) -> Lane:
-    """What the query socket wants to know of a source."""
-    health = messages.SourceHealth(
+def well() -> messages.SourceHealth:
+    """The counters of a source that is heard as it should be."""
+    return messages.SourceHealth(
         state="running", heard_s=1.0, heard_samples=16000, lost_samples=0, gaps=0, decisions=1, events=0,
         cleaned_samples=0, skipped=0, gate="on", level_dbfs=-30.0, age_s=0.1,
     )  # fmt: skip
-    bundle = SimpleNamespace(card=SimpleNamespace(name=MODEL.name), hash=MODEL.hash)
-    source = SimpleNamespace(name=name, done=False)
-    return cast(Lane, SimpleNamespace(source=source, bundle=bundle, health=lambda now_s: health, told=health))
+
+
+@dataclass
+class Source:
+    """What the query socket wants to know of a source, as the test has it."""
+
+    name: str
+    done: bool = False
+    model: messages.Model = MODEL
+    told: messages.SourceHealth = field(default_factory=well)
+
+    def health(self, now_s: float) -> messages.SourceHealth:
+        return self.told
 
 
 class Daemon:
@@ -45,7 +54,7 @@ class Daemon:
     def __init__(self, folder: Path, stack: ExitStack, *, store: bool = True, held: int = 4096, queue: int = 10_000):
         self.endpoint, self.query_endpoint = f"ipc://{folder}/events", f"ipc://{folder}/query"
         self.sent: list[tuple[str, messages.AnyMessage]] = []
-        self.lanes = [lane("porch"), lane("hall")]
+        self.lanes = [Source("porch"), Source("hall")]
         self._context = context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
         self.store = Store(folder / "state" / "events.db", max_mb=50, max_days=1) if store else None
         self.journal = Journal(held)
@@ -87,7 +96,7 @@ class Daemon:
         message = Scores(**self._heard(source), scores={"rain": 0.5, "dog_bark": 0.25}, level_dbfs=-30.0)
         self.publisher.send(topic("score", source), message)
 
-    def event(self, phase: str, label: str = "rain", source: str = "porch") -> Event:
+    def event(self, phase: Phase, label: str = "rain", source: str = "porch") -> Event:
         """A phase of the event that this label has, which an onset begins."""
         heard = self._heard(source)
         if phase == "onset":
@@ -98,7 +107,7 @@ class Daemon:
         else:
             before = self._open[source, label]
             event = Event(**{name: getattr(before, name) for name in Event.__struct_fields__} | heard)
-            event.phase = cast(Any, phase)
+            event.phase = phase
             event.duration_s = (event.sample or 0) / 16000 - before.onset_sample / 16000
         if phase == "offset":
             event.offset, event.offset_sample, event.cause = heard["t"], heard["sample"], "score"
@@ -108,7 +117,7 @@ class Daemon:
         self.publisher.send(topic("event", source, label), event)
         return event
 
-    def status(self, state: str = "lost", source: str = "porch") -> None:
+    def status(self, state: SourceState = "lost", source: str = "porch") -> None:
         """A change of state."""
         self.publisher.send(topic("status", source), Status(**self._common(source), state=state, detail=""))
 

@@ -6,13 +6,14 @@ import logging
 import subprocess
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 from auricle.capture.clock import CaptureClock
 from auricle.capture.conditioning import Resampler, clean
 from auricle.capture.poller import Feed, Poller
 from auricle.capture.retry import Retry
 from auricle.capture.ring import Lost, Ring, Run
-from auricle.capture.source import Counters, End, Gap, Piece, Segment, Sound, Status
+from auricle.capture.source import Counters, End, Gap, LossCause, Piece, Segment, Sound, Status
 
 log = logging.getLogger("auricle")
 
@@ -100,6 +101,11 @@ class Live:
         return feed.reason or feed.complaint or f"its process ended{how}"
 
     # The source protocol
+
+    @property
+    def live(self) -> Live:
+        """This one."""
+        return self
 
     @property
     def cleaned(self) -> int:
@@ -246,7 +252,7 @@ class Live:
             assert self._clock is not None
             self._clock.begin(self._next, self._clock.monotonic_ns(self._next))
 
-    def _end(self, cause: str) -> Iterator[Piece]:
+    def _end(self, cause: Literal["end", "gap"]) -> Iterator[Piece]:
         if self._in_segment:
             assert self._resampler is not None
             self._in_segment = False
@@ -254,7 +260,7 @@ class Live:
                 yield Sound(tail, self._delivered_s)
             yield End(cause)
 
-    def _gap(self, samples: int, cause: str, estimated: bool) -> Gap:
+    def _gap(self, samples: int, cause: LossCause, estimated: bool) -> Gap:
         assert self._clock is not None
         gap = Gap(self._next, samples, self._rate, cause, estimated, self._clock)
         self._next += samples

@@ -225,6 +225,7 @@ class Recordings:
         block_samples: int = 1280,
     ) -> None:
         self.name = name
+        self.live: None = None
         self.cleaned = 0
         self.done = False
         self._paths = tuple(paths)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-CAUSES = ("overrun", "overflow", "lost", "load", "restart")
-"""Why sound can be missing; see `auricle.capture.source.Gap`."""
+from auricle.capture.source import LossCause
+
+CAUSES: tuple[LossCause, ...] = get_args(LossCause)
+"""A loss is kept as numbers; this gives its cause a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Sound that is missing between two runs: ``samples`` from index ``start`` on, for one of `CAUSES`."""
+    """Sound that is missing between two runs: ``samples`` from index ``start`` on."""
 
     start: int
     samples: int
-    cause: str
+    cause: LossCause
     estimated: bool
 
 
@@ -102,7 +105,7 @@ class Ring:
             self.lose(n - fits, "overrun")
         return fits
 
-    def lose(self, samples: int, cause: str, *, estimated: bool = False) -> None:
+    def lose(self, samples: int, cause: LossCause, *, estimated: bool = False) -> None:
         """Count samples that never reached the writer, at this place."""
         if samples <= 0:
             return

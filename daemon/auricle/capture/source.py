@@ -12,10 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+LossCause: TypeAlias = Literal["overrun", "overflow", "lost", "load"]
+"""Why sound was not heard: ring or pipe were full, the sound system lost some, the device went away, the consumer has
+asked to `skip` some."""
+News: TypeAlias = Literal["running", "lost", "found", "silent", "clock"]
+"""What a source says of itself: its new state, or that the system's clock has stepped."""
 
 
 class Clock(Protocol):
@@ -80,9 +86,9 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The segment ends: ``cause`` is ``end`` (of a file), ``gap``, ``stop`` or ``reload``."""
+    """The segment ends, with a recording or before a gap."""
 
-    cause: str
+    cause: Literal["end", "gap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +99,23 @@ class Gap:
         start: index of the first lost sample at the source's own rate.
         samples: how many were lost.
         rate: the source's own rate in Hz.
-        cause: ``overrun`` (ring or pipe full), ``overflow`` (in the sound system), ``lost`` (device), ``load``,
-            ``restart``.
+        cause: why.
         estimated: whether the count comes from a clock instead of from samples.
     """
 
     start: int
     samples: int
     rate: int
-    cause: str
+    cause: LossCause
     estimated: bool
     clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The source changed its state: ``starting``, ``running``, ``lost``, ``found``, ``silent``, ``stopped``."""
+    """The source changed its state, or has other news."""
 
-    state: str
+    state: News
     detail: str = ""
 
 
@@ -140,6 +145,24 @@ class Counters:
     ring_s: float = 0.0
 
 
+class LiveControl(Protocol):
+    """What a live source can be asked and told besides, since its sound comes whether it is heard or not."""
+
+    stretch: float
+    """How many times as long as usual to wait between two polls; may be set while it runs."""
+
+    @property
+    def ring_s(self) -> float:
+        """Sound that can wait to be heard."""
+
+    @property
+    def waiting_s(self) -> float:
+        """Sound that waits to be heard."""
+
+    def skip(self, keep_s: float) -> None:
+        """Drop the oldest sound that waits, all but ``keep_s``: a gap by ``load`` at the next poll."""
+
+
 Piece: TypeAlias = Segment | Sound | End | Gap | Status | Skipped
 
 
@@ -151,6 +174,10 @@ class Source(Protocol):
     @property
     def cleaned(self) -> int:
         """Non-finite samples that were replaced by 0."""
+
+    @property
+    def live(self) -> LiveControl | None:
+        """What a live source can be asked and told besides; ``None`` of one that waits to be heard, as recordings."""
 
     def counters(self) -> Counters | None:
         """What a live source has come to; ``None`` of one that loses nothing, such as recordings."""

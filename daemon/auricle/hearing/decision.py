@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.messages import OffsetCause, Phase
 from auricle.stages.stage import Block
 
 
@@ -79,21 +80,20 @@ class Change:
     """An event began, goes on or ended. All positions are samples at the model's rate from the segment's start.
 
     Args:
-        phase: ``onset``, ``update`` or ``offset``.
         at: the last sample of the decision that made the change.
         onset, offset: back-dated by the model's measured lag; ``offset`` only in that phase.
         score, peak: of the label, now and at most so far.
-        cause: of an offset: ``score``, or why the segment ended.
+        cause: of an offset.
     """
 
-    phase: str
+    phase: Phase
     label: str
     at: int
     onset: int
     offset: int | None
     score: float
     peak: float
-    cause: str = ""
+    cause: OffsetCause | None = None
 
 
 @dataclass(slots=True)
@@ -187,7 +187,7 @@ class Detector:
                     self._begin(i, at, float(scores[row, i]), changes)
         return changes
 
-    def close(self, at: int, cause: str) -> list[Change]:
+    def close(self, at: int, cause: OffsetCause) -> list[Change]:
         """End every open event at ``at`` samples, because the segment ends."""
         changes = []
         for i, run in self._runs.items():
@@ -225,6 +225,14 @@ class Detector:
         changes.append(self._change("offset", i, run, at=at, offset=offset, score=score, cause="score"))
 
     def _change(
-        self, phase: str, i: int, run: _Run, *, at: int, score: float, offset: int | None = None, cause: str = ""
+        self,
+        phase: Phase,
+        i: int,
+        run: _Run,
+        *,
+        at: int,
+        score: float,
+        offset: int | None = None,
+        cause: OffsetCause | None = None,
     ) -> Change:
         return Change(phase, self._labels[i], at, run.onset, offset, score, run.peak, cause)

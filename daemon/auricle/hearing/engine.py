@@ -118,7 +118,7 @@ class Meter:
             t=messages.rfc3339(time.time_ns() // 1000),
             sample=None,
             uptime_s=round(now_s - self._began_s, 3),
-            sources={lane.source.name: lane.health(now_s) for lane in self._lanes},
+            sources={lane.name: lane.health(now_s) for lane in self._lanes},
             last_seq=dict(self._publisher.last_seq),
             latency_p99_ms=latencies[math.ceil(0.99 * len(latencies)) - 1] if latencies else None,
             cpu_percent=round(cpu_percent, 2),

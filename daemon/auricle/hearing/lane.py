@@ -73,9 +73,10 @@ class Lane:
         tell_scores: bool = True,
     ) -> None:
         self.source = source
+        self.name, self.live = source.name, source.live
         self._tell_scores = tell_scores
         self.counters = Counters()
-        self.state = "starting"
+        self.state: messages.SourceState = "starting"
         self.processed_s: float | None = None
         self.reporter = Reporter(source.name, bundle, publisher)
         self._level_dbfs: float | None = None
@@ -141,7 +142,17 @@ class Lane:
                 self.tell(piece.state, piece.detail)
             case Skipped():
                 self.counters.skipped += 1
-                log.warning("%s: skipped: %s", self.source.name, piece.reason)
+                log.warning("%s: skipped: %s", self.name, piece.reason)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing will ever come again."""
+        return self.source.done
+
+    @property
+    def model(self) -> messages.Model:
+        """The model that hears, as messages name it."""
+        return self.reporter.model
 
     @property
     def ear(self) -> Ear:
@@ -183,7 +194,7 @@ class Lane:
         reason = f"{type(error).__name__}: {error}"
         # The same again and again, at every try, would fill the log with one traceback.
         level = logging.DEBUG if reason == self._failure else logging.ERROR
-        log.log(level, "%s: failed, the other sources go on", self.source.name, exc_info=error)
+        log.log(level, "%s: failed, the other sources go on", self.name, exc_info=error)
         self._failure = reason
         self.waiting = None
         at = None
@@ -192,16 +203,17 @@ class Lane:
             self._end("gap")
         self.source.fail(reason, at)
 
-    def close(self, cause: str = "stop") -> None:
+    def close(self, cause: messages.OffsetCause = "stop") -> None:
         """End the open segment and its events."""
         self._hear_waiting()
         if self._hearing:
             self._end(cause)
 
-    def tell(self, state: str, detail: str = "") -> None:
-        """Publish and log a change of the source's state."""
-        self.state = state
-        log.info("%s: %s%s", self.source.name, state, f": {detail}" if detail else "")
+    def tell(self, state: messages.SourceNews, detail: str = "") -> None:
+        """Publish and log a change of the source's state, or other news of it."""
+        if state != "clock":  # a source that is lost stays so, whatever the clock does
+            self.state = state
+        log.info("%s: %s%s", self.name, state, f": {detail}" if detail else "")
         self.reporter.status(state, detail, self._samples)
 
     def health(self, now_s: float) -> messages.SourceHealth:
@@ -244,7 +256,7 @@ class Lane:
         self._hearing = True
         self._samples = self._rows = self._next_score = 0
         self._ear.reset()
-        if self.state not in ("running", "found"):
+        if self.state not in messages.UNDER_WAY:
             self.tell("running", segment.file or "")
 
     def _hear_waiting(self) -> None:
@@ -327,7 +339,7 @@ class Lane:
         self.counters.events += change.phase == "onset"
         self.reporter.change(change, self._delivered_s)
 
-    def _end(self, cause: str) -> None:
+    def _end(self, cause: messages.OffsetCause) -> None:
         for change in self._ear.detector.close(self._samples, cause):
             self.reporter.change(change, self._delivered_s)
         self.counters.heard += self.reporter.own_rate(self._samples)
@@ -340,7 +352,7 @@ class Lane:
     def _lose(self, gap: Gap) -> None:
         self.counters.lost += gap.samples
         self.counters.gaps += 1
-        log.warning("%s: gap of %.3f s (%s)", self.source.name, gap.samples / gap.rate, gap.cause)
+        log.warning("%s: gap of %.3f s (%s)", self.name, gap.samples / gap.rate, gap.cause)
         self.reporter.gap(gap, self._ear.stages.span / self._model_rate)
 
     @property
@@ -357,7 +369,7 @@ class Lane:
         if self._ear.gate_forced:
             log.warning(
                 "%s: gate.enabled forces the gate %s, but model %s was trained %s it",
-                self.source.name,
+                self.name,
                 "off" if self.gate is None else "on",
                 self.bundle.card.name,
                 "without" if self.gate is not None else "behind",

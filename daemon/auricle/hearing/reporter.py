@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from auricle import messages
@@ -44,7 +45,7 @@ class Reporter:
 
     def use(self, bundle: Bundle) -> None:
         """Another model speaks from now on; between two segments only."""
-        self._model = messages.Model(bundle.card.name, bundle.hash)
+        self.model = messages.Model(bundle.card.name, bundle.hash)
         self._model_rate = bundle.card.front_end.sample_rate
         self._labels = bundle.labels
         self._event_topics = {label: f"event.{part(self.source)}.{part(label)}." for label in bundle.labels}
@@ -76,7 +77,7 @@ class Reporter:
         begin, end = ((self._before + n) * self._segment.rate // self._model_rate for n in (0, samples))
         return end - begin
 
-    def status(self, state: str, detail: str, at: int) -> None:
+    def status(self, state: messages.SourceNews, detail: str, at: int) -> None:
         """The source changed its state at this position."""
         place = self._place(at) if self._segment else (self._last_sample, time.time_ns() // 1000)
         self._publisher.send(self._status_topic, messages.Status(**self._common(place), state=state, detail=detail))
@@ -111,7 +112,7 @@ class Reporter:
         end = change.at if change.offset is None else change.offset
         message = messages.Event(
             **self._heard(change.at, delivered_s),
-            phase=change.phase,  # type: ignore[arg-type]
+            phase=change.phase,
             id=self._ids[change.label],
             label=change.label,
             score=round(change.score, 6),
@@ -125,7 +126,7 @@ class Reporter:
         if change.offset is not None:
             message.offset_sample, offset_us = self._place(change.offset)
             message.offset = messages.rfc3339(offset_us)
-            message.cause = change.cause
+            message.cause = UNSET if change.cause is None else change.cause
             del self._ids[change.label]
         if self._segment.file is not None:
             message.onset_s = self._file_s(change.onset)
@@ -147,7 +148,7 @@ class Reporter:
             "instance": self._publisher.instance,
             "seq": 0,
             "source": self.source,
-            "model": self._model,
+            "model": self.model,
             "t": messages.rfc3339(place[1]),
             "sample": place[0],
         }

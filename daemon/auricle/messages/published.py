@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from auricle.messages.words import DaemonNews, GapCause, OffsetCause, Phase, SourceNews, SourceState
+
 VERSION = 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -86,9 +88,7 @@ class Scores(Heard, kw_only=True, tag="score", tag_field="type"):
 class Event(Heard, kw_only=True, tag="event", tag_field="type"):
     """An event began, goes on or ended. `sample` and `t` are those of the decision that says so."""
 
-    phase: Annotated[
-        Literal["onset", "update", "offset"], Meta(description="one onset, any number of updates, one offset")
-    ]
+    phase: Annotated[Phase, Meta(description="one onset, any number of updates, one offset")]
     id: Annotated[str, Meta(description="one UUIDv7 for all phases of an event")]
     label: Label
     score: Annotated[Score, Meta(description="of the label, now")]
@@ -99,7 +99,7 @@ class Event(Heard, kw_only=True, tag="event", tag_field="type"):
     offset_sample: Count | None
     duration_s: Annotated[Seconds, Meta(description="so far; of an offset, of the whole event")]
     cause: Annotated[
-        str | UnsetType,
+        OffsetCause | UnsetType,
         Meta(
             description="of an offset: `score` (it fell below the threshold), or why hearing stopped: `end` (of a "
             "recording), `gap`, `stop`, `reload`, `restart` (the daemon died, and closed the event at its next start)"
@@ -116,7 +116,11 @@ class Gap(Message, kw_only=True, tag="gap", tag_field="type"):
     """Sound that was not heard. `sample` is the first one lost."""
 
     cause: Annotated[
-        str, Meta(description="`overrun`, `overflow`, `lost` (the device), `load` (more sound than computing)")
+        GapCause,
+        Meta(
+            description="`overrun` (the daemon was too slow), `overflow` (in the sound system), `lost` (the device), "
+            "`load` (more sound than computing)"
+        ),
     ]
     samples: Annotated[int, Meta(ge=0, description="how many were lost")]
     duration_s: Seconds
@@ -130,11 +134,11 @@ class Status(Message, kw_only=True, tag="status", tag_field="type"):
     """The source, or without one the daemon, changed its state."""
 
     state: Annotated[
-        str,
+        Literal[SourceNews, DaemonNews],
         Meta(
-            description="of a source: `starting`, `running`, `lost`, `found`, `silent`, `overloaded`, `relieved`, "
-            "`clock`, `stopped`; of the daemon: `store` (its history has a trouble, or has it no more), `reloaded`, "
-            "`reload_refused`, `slow` (a subscriber's queue ran full)"
+            description="of a source its new state, or `clock` (the system's clock has stepped; its state stays as it "
+            "is); of the daemon `store` (its history has a trouble, or has it no more), `reloaded`, `reload_refused`, "
+            "`slow` (a subscriber's queue ran full)"
         ),
     ]
     detail: Annotated[str, Meta(description="for people; may be empty")]
@@ -165,7 +169,7 @@ class SourceCapture(msgspec.Struct, kw_only=True):
 class SourceHealth(msgspec.Struct, kw_only=True):
     """One source's counters since the start."""
 
-    state: str
+    state: Annotated[SourceState, Meta(description="the last one that a `status` told")]
     heard_s: float
     heard_samples: Count
     lost_samples: Count

@@ -36,7 +36,7 @@ class Publisher:
         for outlet in self._outlets:
             outlet(topic, payload)
 
-    def tell(self, state: str, detail: str) -> None:
+    def tell(self, state: messages.DaemonNews, detail: str) -> None:
         """Say something of the daemon itself, on ``status.``."""
         self.send(
             topic("status"),

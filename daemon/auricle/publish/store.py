@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from auricle import messages
-from auricle.messages import Event, Mark
+from auricle.messages import DaemonNews, Event, Mark
 from auricle.messages.questions import HistoryReport
 
 log = logging.getLogger("auricle")
@@ -73,7 +73,7 @@ class Store:
         self.trouble: str | None = None
         self.lost = 0
         self.pollable: None = None
-        self._tell: Callable[[str, str], None] | None = None
+        self._tell: Callable[[DaemonNews, str], None] | None = None
         self._news: deque[str] = deque(maxlen=16)
         self._db: sqlite3.Connection | None = None
         self._lock: int | None = None
@@ -101,7 +101,7 @@ class Store:
         self._syncing.start()
         return left
 
-    def report_to(self, tell: Callable[[str, str], None]) -> None:
+    def report_to(self, tell: Callable[[DaemonNews, str], None]) -> None:
         """Say there, as state ``store``, when the history has a trouble and when it has it no more."""
         self._tell = tell
 

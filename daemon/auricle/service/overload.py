@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from auricle.capture.live import Live
-from auricle.hearing.lane import Lane
+from auricle.capture.source import LiveControl
+from auricle.hearing.lane import Counters
+from auricle.messages import SourceState
 
 STRETCH = 4.0
 """Step 1: sources are asked so many times less often: larger blocks give the same bits and cost less."""
@@ -22,6 +24,27 @@ CALM_S, CALM_FOR_S = 0.25, 5.0
 MEANS = ("", "larger blocks", "and a score a second at most", "and the oldest sound is dropped")
 
 
+class Paced(Protocol):
+    """What the ladder asks of a lane, and tells it."""
+
+    score_interval_s: float
+
+    @property
+    def live(self) -> LiveControl | None:
+        """Its source, if that is live."""
+
+    @property
+    def state(self) -> SourceState:
+        """Its source's state."""
+
+    @property
+    def counters(self) -> Counters:
+        """What it has come to."""
+
+    def tell(self, state: SourceState, detail: str) -> None:
+        """Publish a change of the source's state."""
+
+
 class Load:
     """Watches how much sound waits, and takes the steps; each is a ``status`` of every live source, and counted.
 
@@ -31,7 +54,7 @@ class Load:
         lanes: of all sources; may change.
     """
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Sequence[Paced]) -> None:
         self._lanes = lanes
         self.step = 0
         """0: everything; 1 to 3: see `MEANS`."""
@@ -40,9 +63,9 @@ class Load:
 
     def tick(self, now_s: float) -> None:
         """Look at what waits after a round, on the monotonic clock."""
-        live = [(lane, lane.source) for lane in self._lanes if isinstance(lane.source, Live)]
-        waiting_s = max((source.waiting_s for _, source in live), default=0.0)
-        full = any(source.waiting_s > source.ring_s / 2 for _, source in live)
+        lanes = [(lane, live) for lane in self._lanes if (live := lane.live) is not None]
+        waiting_s = max((live.waiting_s for _, live in lanes), default=0.0)
+        full = any(live.waiting_s > live.ring_s / 2 for _, live in lanes)
         self._late_rounds = self._late_rounds + 1 if waiting_s > UP_S[0] else 0
         wanted = 3 if full else sum(waiting_s > up_s for up_s in UP_S)
         if wanted > self.step and (self._late_rounds >= PATIENCE or full):
@@ -54,19 +77,19 @@ class Load:
                 self._go(self.step - 1, f"still {', '.join(MEANS[1 : self.step])}" if self.step > 1 else "")
         else:
             self._calm_since_s = None
-        for lane, source in live:
+        for lane, live in lanes:
             # Again after every round: a reload may have brought sources that know nothing of the step.
-            source.stretch = STRETCH if self.step >= 1 else 1.0
+            live.stretch = STRETCH if self.step >= 1 else 1.0
             lane.score_interval_s = SCORE_S if self.step >= 2 else 0.0
-            if self.step == 3 and source.waiting_s > max(KEEP_S, source.ring_s / 2):
-                source.skip(KEEP_S)
+            if self.step == 3 and live.waiting_s > max(KEEP_S, live.ring_s / 2):
+                live.skip(KEEP_S)
 
     def _go(self, step: int, detail: str) -> None:
-        state = "overloaded" if step > self.step else "relieved"
+        state: SourceState = "overloaded" if step > self.step else "relieved"
         self.step = step
         self._calm_since_s = None
         for lane in self._lanes:
             # What is lost is not overloaded; that it is lost must stay to be seen.
-            if isinstance(lane.source, Live) and lane.state != "lost":
+            if lane.live is not None and lane.state != "lost":
                 lane.counters.overloads += state == "overloaded"
                 lane.tell(state, detail)

@@ -6,13 +6,12 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import zmq
 
 from auricle import __version__, messages
-from auricle.hearing.lane import Lane
 from auricle.messages.ids import uuid7
 from auricle.messages.questions import (
     AnyQuestion,
@@ -45,7 +44,6 @@ ANSWERS_WAITING = 8
 MARKS_PER_S = 10
 STALE_S = 10.0
 """A source that has given no sound for so long is not heard, whatever it says of itself."""
-DEAF_STATES = ("starting", "lost", "silent", "overloaded", "stopped")
 VERBS = ("snapshot", "status", "events", "mark")
 
 Reply = Snapshot | Report | History | Marked | Refused
@@ -53,6 +51,25 @@ Reply = Snapshot | Report | History | Marked | Refused
 
 class _Misasked(Exception):
     """What is wrong with a question; the remedy."""
+
+
+class Asked(Protocol):
+    """What the query socket asks of a lane."""
+
+    @property
+    def name(self) -> str:
+        """Its source's name."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing will ever come again."""
+
+    @property
+    def model(self) -> messages.Model:
+        """The model that hears."""
+
+    def health(self, now_s: float) -> messages.SourceHealth:
+        """Its counters at this time of the monotonic clock."""
 
 
 class Query:
@@ -79,7 +96,7 @@ class Query:
         *,
         publisher: Publisher,
         journal: Journal,
-        lanes: Sequence[Lane],
+        lanes: Sequence[Asked],
         config_hash: str,
         store: Store | None,
         group: str | None = None,
@@ -171,9 +188,7 @@ class Query:
     def _report(self) -> Report:
         sources, history = self._sources(), self._history()
         reasons = [
-            f"{lane.source.name}: {why}"
-            for lane in self._lanes
-            if not lane.source.done and (why := _deaf(sources[lane.source.name]))
+            f"{lane.name}: {why}" for lane in self._lanes if not lane.done and (why := _deaf(sources[lane.name]))
         ]
         if history.trouble is not None:
             reasons.append(f"history: {history.trouble}")
@@ -218,9 +233,9 @@ class Query:
         now_s = time.monotonic()
         if len(self._marks) == MARKS_PER_S and now_s - self._marks[0] < 1.0:
             raise _Misasked(f"more than {MARKS_PER_S} marks a second; wait")
-        lane = next((lane for lane in self._lanes if lane.source.name == question.source), None)
+        lane = next((lane for lane in self._lanes if lane.name == question.source), None)
         if question.source is not None and lane is None:
-            known = ", ".join(lane.source.name for lane in self._lanes)
+            known = ", ".join(lane.name for lane in self._lanes)
             raise _Misasked(f"source: there is none called {question.source[:40]!r}; use one of {known}")
         self._marks.append(now_s)
         mark = messages.Mark(
@@ -241,8 +256,7 @@ class Query:
         now_s = time.monotonic()
         found = {}
         for lane in self._lanes:
-            model = messages.Model(lane.bundle.card.name, lane.bundle.hash)
-            found[lane.source.name] = SourceReport(**msgspec.structs.asdict(lane.health(now_s)), model=model)
+            found[lane.name] = SourceReport(**msgspec.structs.asdict(lane.health(now_s)), model=lane.model)
         return found
 
     def _history(self) -> HistoryReport:
@@ -255,7 +269,7 @@ class Query:
 
 def _deaf(source: SourceReport) -> str | None:
     """Why a source is not heard, if it is not."""
-    if source.state in DEAF_STATES:
+    if source.state in messages.NOT_HEARD:
         return source.state
     if source.age_s is None:
         return "no sound yet"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from auricle import config, messages
+from auricle import config
 from auricle.config.diff import diff
 from auricle.config.keys import Effect, keys_of
 from auricle.config.read import check_labels
@@ -24,9 +24,6 @@ from auricle.service.sources import retune
 log = logging.getLogger("auricle")
 
 S = TypeVar("S")
-
-TOPIC = "status."
-"""What concerns the daemon as a whole is told here, with no source."""
 
 
 def load_models(cfg: config.Config) -> dict[str, Bundle]:
@@ -90,7 +87,7 @@ class Reload:
         except AuricleError as e:
             for line in e.lines():
                 log.error("not reloaded: %s", line)
-            self._tell("reload_refused", "; ".join(e.lines()))
+            self._publisher.tell("reload_refused", "; ".join(e.lines()))
             return e.lines()
         self._apply(new, lanes, ears)
         waiting = [path for path, effect in changes.items() if effect == "restart"]
@@ -100,7 +97,7 @@ class Reload:
             detail += f"; at the next start: {', '.join(waiting)}"
             log.warning("only a restart changes %s", ", ".join(waiting))
         log.info("reloaded in %.0f ms: %s", 1000 * (time.monotonic() - began_s), detail)
-        self._tell("reloaded", detail)
+        self._publisher.tell("reloaded", detail)
         return []
 
     def _prepare(self, new: config.Config, models: Mapping[str, Bundle]) -> tuple[dict[str, Lane], dict[str, Ear]]:
@@ -130,7 +127,7 @@ class Reload:
 
     def _apply(self, new: config.Config, lanes: Mapping[str, Lane], ears: Mapping[str, Ear]) -> None:
         stay = {source.name for source in new.sources} - set(lanes)
-        for lane in [lane for lane in self._roster.lanes if lane.source.name not in stay]:
+        for lane in [lane for lane in self._roster.lanes if lane.name not in stay]:
             self._roster.leave(lane)
         for wanted in new.sources:
             if wanted.name in lanes:
@@ -145,20 +142,6 @@ class Reload:
         self.cfg = new
         for take_over in self._also:
             take_over(new)
-
-    def _tell(self, state: str, detail: str) -> None:
-        message = messages.Status(
-            node=self._publisher.node,
-            instance=self._publisher.instance,
-            seq=0,
-            source=None,
-            model=None,
-            t=messages.rfc3339(time.time_ns() // 1000),
-            sample=None,
-            state=state,
-            detail=detail,
-        )
-        self._publisher.send(TOPIC, message)
 
 
 def _effects(old: Any, new: Any) -> set[Effect]:

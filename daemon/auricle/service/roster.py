@@ -47,7 +47,7 @@ class Roster:
 
     def lane(self, name: str) -> Lane:
         """The lane of the source of this name."""
-        return next(lane for lane in self.lanes if lane.source.name == name)
+        return next(lane for lane in self.lanes if lane.name == name)
 
     def make(self, wanted: config.Source, cfg: config.Config, bundle: Bundle) -> Lane:
         """A lane that nobody hears yet.
@@ -78,7 +78,7 @@ class Roster:
 
     def replace(self, lane: Lane, ear: Ear, wanted: config.Source) -> None:
         """Another ear for the same source. In the same room it goes on with the same noise."""
-        name = lane.source.name
+        name = lane.name
         before = self._rooms[name]
         self._keep(lane)
         self._rooms[name] = self._room(wanted, ear.bundle)
@@ -94,7 +94,7 @@ class Roster:
             return
         self._next_s = now_s + LOOK_S
         for lane in self.lanes:
-            name = self._rooms[lane.source.name]
+            name = self._rooms[lane.name]
             if name is not None and lane.gate is not None:
                 self._learned.tick(name, lane.gate, now_s)
 
@@ -108,6 +108,6 @@ class Roster:
             self._learned.restore(at, ear.gate)
 
     def _keep(self, lane: Lane) -> None:
-        name = self._rooms[lane.source.name]
+        name = self._rooms[lane.name]
         if name is not None and lane.gate is not None:
             self._learned.save(name, lane.gate)

@@ -4,12 +4,38 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
-from auricle.hearing.lane import Lane
+from auricle.hearing.lane import Counters
+from auricle.messages import NOT_HEARD, SourceState
 from auricle.service.notify import Notifier
 
 HOUR_S = 3600.0
 TELL_S = 1.0
+
+
+class Watched(Protocol):
+    """What the watchdog asks of a lane."""
+
+    @property
+    def name(self) -> str:
+        """Its source's name."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing will ever come again."""
+
+    @property
+    def state(self) -> SourceState:
+        """Its source's state."""
+
+    @property
+    def processed_s(self) -> float | None:
+        """Monotonic clock when sound was last processed."""
+
+    @property
+    def counters(self) -> Counters:
+        """What it has come to."""
 
 
 class Watchdog:
@@ -25,7 +51,7 @@ class Watchdog:
         now_s: monotonic clock.
     """
 
-    def __init__(self, lanes: Sequence[Lane], notifier: Notifier, now_s: float) -> None:
+    def __init__(self, lanes: Sequence[Watched], notifier: Notifier, now_s: float) -> None:
         self._lanes = lanes
         self._notifier = notifier
         self._patience_s = notifier.watchdog_s / 2 if notifier.watchdog_s is not None else None
@@ -62,13 +88,13 @@ class Watchdog:
         parts = [f"{n} source{'s' * (n != 1)}"]
         for lane in self._lanes:
             if lane.state == "lost":
-                parts.append(f"{lane.source.name} lost for {_span(now_s - self._lost.get(id(lane), now_s))}")
-            elif lane.source.done:
-                parts.append(f"{lane.source.name} at its end")
+                parts.append(f"{lane.name} lost for {_span(now_s - self._lost.get(id(lane), now_s))}")
+            elif lane.done:
+                parts.append(f"{lane.name} at its end")
             elif (stale_s := self._stale_s(lane, now_s)) > 0:
-                parts.append(f"{lane.source.name} not heard for {_span(stale_s)}")
-            elif lane.state not in ("running", "found", "relieved", "clock"):
-                parts.append(f"{lane.source.name} {lane.state}")
+                parts.append(f"{lane.name} not heard for {_span(stale_s)}")
+            elif lane.state in NOT_HEARD:
+                parts.append(f"{lane.name} {lane.state}")
         events = len(self._onsets)
         parts.append(f"{events or 'no'} event{'s' * (events != 1)} in the last hour")
         if self.trouble:
@@ -92,7 +118,7 @@ class Watchdog:
         while self._onsets and self._onsets[0] < now_s - HOUR_S:
             self._onsets.popleft()
 
-    def _stale_s(self, lane: Lane, now_s: float) -> float:
+    def _stale_s(self, lane: Watched, now_s: float) -> float:
         """For how long a source that should be heard was not; 0 while that is in order."""
         if self._patience_s is None or _excused(lane):
             return 0.0
@@ -101,8 +127,8 @@ class Watchdog:
         return age_s if age_s > self._patience_s else 0.0
 
 
-def _excused(lane: Lane) -> bool:
-    return lane.state == "lost" or lane.source.done
+def _excused(lane: Watched) -> bool:
+    return lane.state == "lost" or lane.done
 
 
 def _span(seconds: float) -> str:

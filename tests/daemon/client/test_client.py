@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from auricle import messages
 from auricle.client import (
     AskSnapshot,
     AskStatus,
@@ -73,7 +74,7 @@ def test_joining_in_the_middle_gives_the_whole(tmp_path: Path, seed: int) -> Non
                         items.append(item)
                 for _ in range(rng.randrange(30)):
                     one.random_step(rng)
-                one.status("last")
+                one.status("stopped")
                 items += pump([one], client, ended)
             (snapshot,) = [item for item in items if isinstance(item, Snapshot)]
             before = [(name, m) for name, m in one.sent if m.seq <= snapshot.last_seq.get(name, 0)]
@@ -94,7 +95,7 @@ def test_a_loss_is_mended_from_memory(tmp_path: Path) -> None:
         rng = random.Random(1)
         for _ in range(2000):
             one.random_step(rng)
-        one.status("last")
+        one.status("stopped")
         sent = told(one)
         events = [key for key in sent if not key[1].startswith(("score.", "health."))]
         scores = [key for key in sent if key[1].startswith("score.")]
@@ -114,9 +115,22 @@ def test_a_loss_is_mended_from_memory(tmp_path: Path) -> None:
         assert missed + len([key for key in keys(items) if key[1].startswith("score.")]) == len(scores)
 
 
+def test_a_word_of_a_newer_daemon_is_passed_over(tmp_path: Path) -> None:
+    """A message whose state this client does not know is as if it had never been; what comes after it is heard."""
+    with daemon(tmp_path) as one, Client(one.endpoint) as client:
+        pump([one], client, joined)
+        one.status("running")
+        payload = messages.encode(one.sent[-1][1])
+        one.socket("status.porch.", payload.replace(b'"running"', b'"dreaming"'))
+        one.status("stopped")
+        items = pump([one], client, ended)
+        assert [item.state for item in items if isinstance(item, Status)] == ["running", "stopped"]
+        assert not any(isinstance(item, Missed) for item in items)
+
+
 def ended(items: list[Item]) -> bool:
     """Whether the last word has come."""
-    return any(isinstance(item, Status) and item.state == "last" for item in items[-1:])
+    return any(isinstance(item, Status) and item.state == "stopped" for item in items[-1:])
 
 
 def fillable(items: list[Item]) -> list[tuple[str, str, int]]:

@@ -122,6 +122,7 @@ class Scripted:
     """A source that gives its pieces so many a poll, as its script has it; where the script says 0, it stalls."""
 
     cleaned = 0
+    live = None
 
     def __init__(self, name: str, pieces: Iterable[Piece], script: Iterable[int]) -> None:
         self.name = name

@@ -11,7 +11,7 @@ import sys
 from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import jsonschema
@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auricle import config, messages
-from auricle.capture.source import Gap, NominalClock, Segment
+from auricle.capture.source import Gap, LossCause, News, NominalClock, Segment
 from auricle.errors import ModelError
 from auricle.hearing.decision import Change, Detector, Rule
 from auricle.hearing.reporter import Reporter
@@ -92,13 +92,26 @@ def test_the_schema_refuses_what_is_wrong() -> None:
     for name, wrong in [
         ("v", 2), ("seq", -1), ("t", "2026-05-01 04:30:00"), ("t", "2026-05-01T04:30:00Z"), ("label", "Dog bark"),
         ("label", "dog.bark"), ("score", 1.5), ("score", None), ("phase", "begin"), ("onset_sample", 1.5),
-        ("duration_s", -1.0), ("type", "events"), ("id", None), ("instance", 0),
+        ("duration_s", -1.0), ("type", "events"), ("id", None), ("instance", 0), ("cause", "lost"), ("cause", None),
     ]:  # fmt: skip
         with pytest.raises(jsonschema.ValidationError):
             VALID.validate({**event, name: wrong})
+    for kind, name, wrong in [
+        ("gap.<source>.", "cause", "score"), ("status.<source>.", "state", "well"), ("status.<source>.", "state", ""),
+    ]:  # fmt: skip
+        with pytest.raises(jsonschema.ValidationError):
+            VALID.validate({**json.loads(topics.examples()[kind]), name: wrong})
     for name in ("v", "seq", "instance", "id", "t", "offset"):
         with pytest.raises(jsonschema.ValidationError):
             VALID.validate({key: value for key, value in event.items() if key != name})
+
+
+def test_the_contract_has_the_words_of_capture() -> None:
+    """A source knows nothing of messages: why it lost sound, and its news, are words of the contract all the same."""
+    assert get_args(LossCause) == get_args(messages.GapCause)
+    assert {*get_args(News)} < {*get_args(messages.SourceNews)}
+    assert {*get_args(messages.SourceState)} > messages.NOT_HEARD | messages.UNDER_WAY
+    assert not messages.NOT_HEARD & messages.UNDER_WAY
 
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))

@@ -10,12 +10,13 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
+from auricle.hearing.lane import Counters
+from auricle.messages import SourceState
 from auricle.service import logs
 from auricle.service.notify import Notifier
 from auricle.service.watchdog import Watchdog
@@ -72,6 +73,17 @@ def test_a_manager_that_has_gone_is_no_error(tmp_path: Path) -> None:
     notifier.close()
 
 
+@dataclass
+class Source:
+    """What the watchdog looks at, as the test has it."""
+
+    name: str
+    done: bool = False
+    state: SourceState = "starting"
+    processed_s: float | None = None
+    counters: Counters = field(default_factory=Counters)
+
+
 class Supervised:
     """Lanes with nothing in them but what a watchdog looks at, and the manager that it speaks to."""
 
@@ -79,15 +91,7 @@ class Supervised:
         self.listening = manager(str(folder / "notify"))
         environ = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))}
         self.notifier = Notifier(environ)
-        self.lanes: list[Any] = [
-            SimpleNamespace(
-                source=SimpleNamespace(name=name, done=False),
-                state="starting",
-                processed_s=None,
-                counters=SimpleNamespace(events=0),
-            )
-            for name in names
-        ]
+        self.lanes = [Source(name) for name in names]
         self.watchdog = Watchdog(self.lanes, self.notifier, 0.0)
 
     def tick(self, now_s: float) -> list[str]:
@@ -152,7 +156,7 @@ def test_a_finished_recording_is_well(supervised: Callable[..., Supervised]) -> 
     """A source whose recordings have ended needs no sound to be well."""
     here = supervised("night", "porch", watchdog_s=4.0)
     night, porch = here.lanes
-    night.source.done = True
+    night.done = True
     porch.state, porch.processed_s = "running", 100.0
     assert "WATCHDOG=1" in here.tick(100.0)
 

@@ -9,15 +9,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import zmq
 
-from auricle.capture.live import Live
 from auricle.hearing.lane import Counters
+from auricle.messages import SourceState
 from auricle.service.overload import CALM_FOR_S, Load
 from helpers.sounds import RATE, varied
 
@@ -44,20 +44,32 @@ start.main()
 """
 
 
-class Waiting(Live):
+@dataclass
+class Waiting:
     """A live source of which only is known how much waits."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, poller=None, model_rate=RATE, ring_s=10.0)  # type: ignore[arg-type]
-        self.waits_s = 0.0
-        self.skipped: list[float] = []
-
-    @property
-    def waiting_s(self) -> float:
-        return self.waits_s
+    stretch: float = 1.0
+    ring_s: float = 10.0
+    waiting_s: float = 0.0
+    skipped: list[float] = field(default_factory=list)
 
     def skip(self, keep_s: float) -> None:
         self.skipped.append(keep_s)
+
+
+@dataclass
+class Source:
+    """What the ladder looks at, and what it says of it, as the test has it."""
+
+    name: str
+    said: list[tuple[str, str]]
+    live: Waiting = field(default_factory=Waiting)
+    state: SourceState = "running"
+    counters: Counters = field(default_factory=Counters)
+    score_interval_s: float = 0.0
+
+    def tell(self, state: SourceState, detail: str) -> None:
+        self.said.append((self.name, state))
 
 
 class House:
@@ -65,18 +77,13 @@ class House:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
-        self.lanes: list[Any] = [self._lane(name) for name in ("porch", "garden")]
+        self.lanes = [Source(name, self.told) for name in ("porch", "garden")]
         self.load = Load(self.lanes)
         self.now_s = 0.0
 
-    def _lane(self, name: str) -> Any:
-        lane = SimpleNamespace(source=Waiting(name), state="running", counters=Counters(), score_interval_s=0.0)
-        lane.tell = lambda state, detail: self.told.append((name, state))
-        return lane
-
     def rounds(self, n: int, *, porch_s: float, each_s: float = 0.1) -> None:
         """So many rounds after each of which so much sound waits on the porch."""
-        self.lanes[0].source.waits_s = porch_s
+        self.lanes[0].live.waiting_s = porch_s
         for _ in range(n):
             self.now_s += each_s
             self.load.tick(self.now_s)
@@ -88,16 +95,16 @@ def test_each_step_costs_more_than_the_one_before() -> None:
     porch, garden = house.lanes
     house.rounds(2, porch_s=0.6)
     assert house.load.step == 1
-    assert porch.source.stretch == garden.source.stretch == 4.0
+    assert porch.live.stretch == garden.live.stretch == 4.0
     assert porch.score_interval_s == 0.0
     house.rounds(1, porch_s=1.6)
     assert house.load.step == 2
     assert porch.score_interval_s == 1.0
-    assert not porch.source.skipped
+    assert not porch.live.skipped
     house.rounds(1, porch_s=5.1)
     assert house.load.step == 3
-    assert porch.source.skipped == [1.0]
-    assert garden.source.skipped == [], "what can keep up loses nothing"
+    assert porch.live.skipped == [1.0]
+    assert garden.live.skipped == [], "what can keep up loses nothing"
     assert house.told == [("porch", "overloaded"), ("garden", "overloaded")] * 3
     assert porch.counters.overloads == 3
 
@@ -126,7 +133,7 @@ def test_steps_are_taken_back_one_by_one() -> None:
             steps.append(house.load.step)
     assert steps == [3, 2, 1, 0]
     assert [state for _, state in house.told[-6:]] == ["relieved"] * 6
-    assert house.lanes[0].source.stretch == 1.0
+    assert house.lanes[0].live.stretch == 1.0
     assert house.lanes[0].score_interval_s == 0.0
 
 

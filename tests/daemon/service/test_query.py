@@ -197,11 +197,11 @@ def test_status_says_why(tmp_path: Path) -> None:
     ]:
         with daemon(tmp_path) as one:
             for name, value in changed.items():
-                setattr(one.lanes[0].told, name, value)  # type: ignore[attr-defined]
+                setattr(one.lanes[0].told, name, value)
             report = one.query.answer([b'{"ask": "status"}'])
             assert isinstance(report, Report)
             assert (report.hearing, report.reasons) == (False, [reason])
-            one.lanes[0].source.done = True  # type: ignore[misc]
+            one.lanes[0].done = True
             assert one.query.answer([b'{"ask": "status"}']).hearing  # type: ignore[union-attr]
 
 
@@ -210,7 +210,7 @@ def test_status_is_a_health_check(tmp_path: Path) -> None:
     with daemon(tmp_path) as one:
         command = [sys.executable, "-m", "auricle", "status", "--endpoint", one.query_endpoint]
         good = beside(one, lambda: subprocess.run(command, capture_output=True, text=True))
-        one.lanes[0].told.state = "lost"  # type: ignore[attr-defined]
+        one.lanes[0].told.state = "lost"
         bad = beside(one, lambda: subprocess.run([*command, "--json"], capture_output=True, text=True))
     assert good.returncode == 0, good.stderr
     assert "hearing" in good.stdout

@@ -1,0 +1,26 @@
+"""The words that messages choose from: states of a source and of the daemon, causes of gaps and of offsets.
+
+Sets of them that others ask about stand here too, so that whoever adds a word sees where it belongs.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+SourceState: TypeAlias = Literal["starting", "running", "lost", "found", "silent", "overloaded", "relieved", "stopped"]
+"""How a source stands."""
+SourceNews: TypeAlias = Literal[SourceState, "clock"]
+"""What a `status` says of a source: its new state, or news that leave its state as it is."""
+DaemonNews: TypeAlias = Literal["store", "reloaded", "reload_refused", "slow"]
+"""What a `status` without a source says."""
+Phase: TypeAlias = Literal["onset", "update", "offset"]
+"""Of an event."""
+GapCause: TypeAlias = Literal["overrun", "overflow", "lost", "load"]
+"""Why sound was not heard."""
+OffsetCause: TypeAlias = Literal["score", "end", "gap", "stop", "reload", "restart"]
+"""Why an event ended."""
+
+NOT_HEARD: frozenset[SourceState] = frozenset({"starting", "lost", "silent", "overloaded", "stopped"})
+"""A source in one of these states is not heard as it should be."""
+UNDER_WAY: frozenset[SourceState] = frozenset({"running", "found"})
+"""In these states it is no news that a segment begins."""
