@@ -46,8 +46,7 @@ def load(path: Path) -> dict[str, Any]:
 
 def n_features(recipe: Mapping[str, Any]) -> int:
     """Features in a row of the recipe's front end."""
-    params = recipe["front_end"]
-    return int(front_end(**params).process(np.zeros(int(params["n_fft"]) * 8, np.float32)).shape[1])
+    return front_end(**recipe["front_end"]).n_features
 
 
 def shape(recipe: Mapping[str, Any]) -> tuple[list[Op], Geometry]:

@@ -95,13 +95,7 @@ def test_stream_equals_whole_windows_on_real_clips(name: str, data: Path) -> Non
 
     opened = bundles.load(name)
     card = opened.card.front_end
-    pipeline = front_end(
-        sample_rate=card.sample_rate,
-        n_fft=card.n_fft,
-        win_length=card.win_length,
-        hop_length=card.hop_length,
-        features=card.features,
-    )
+    pipeline = front_end(**card.params())
     files = [sorted(folder.glob("*.ogg"))[0] for folder in sorted((data / "esc10").iterdir()) if folder.is_dir()]
     assert len(files) == 10
     for i, file in enumerate(files):
@@ -126,13 +120,7 @@ def test_silence_and_noise_are_background(name: str) -> None:
     card = opened.card.front_end
     rng = np.random.default_rng(0)
     for level in (0.0, 1e-3, 1e-2, 1e-1):
-        pipeline = front_end(
-            sample_rate=card.sample_rate,
-            n_fft=card.n_fft,
-            win_length=card.win_length,
-            hop_length=card.hop_length,
-            features=card.features,
-        )
+        pipeline = front_end(**card.params())
         rows = pipeline.process((level * rng.standard_normal(5 * card.sample_rate)).astype(np.float32))
         scores = scores_of_windows(opened, bundles.quantise(rows, opened.card.quantisation.input), 8)
         assert opened.labels[int(scores.astype(float).mean(axis=0).argmax())] == "background", level

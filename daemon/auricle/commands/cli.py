@@ -297,6 +297,9 @@ def features(
     n_fft: Annotated[int, typer.Option(help="Samples in a frame.")] = 2048,
     win_length: Annotated[int | None, typer.Option(help="Samples under the taper; n_fft unless told.")] = None,
     hop_length: Annotated[int, typer.Option(help="Samples from frame to frame.")] = 512,
+    pre_emphasis: Annotated[float | None, typer.Option(help="Pre-emphasis before all, as 0.97.")] = None,
+    taper: Annotated[str, typer.Option(help="hann, hann_symmetric, hamming or hamming_symmetric.")] = "hann",
+    align: Annotated[str, typer.Option(help="Where a shorter taper stands in the FFT: centre or start.")] = "centre",
     noise: Annotated[Path | None, typer.Option(help="Put the noise gate before, with this profile.")] = None,
 ) -> None:
     """Compute the features of a recording, as the daemon does."""
@@ -313,6 +316,9 @@ def features(
             n_fft=n_fft,
             win_length=win_length,
             hop_length=hop_length,
+            pre_emphasis=pre_emphasis,
+            taper=taper,
+            align=align,
             noise_profile=noise,
         )
     )

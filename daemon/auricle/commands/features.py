@@ -28,6 +28,9 @@ def features_file(
     n_fft: int = 2048,
     win_length: int | None = None,
     hop_length: int = 512,
+    pre_emphasis: float | None = None,
+    taper: str = "hann",
+    align: str = "centre",
     noise_profile: Path | None = None,
 ) -> str:
     """Compute the features of a recording as the daemon does, in blocks, and write them.
@@ -40,6 +43,7 @@ def features_file(
         plot: picture to write.
         params: parameters as ``name=value`` or ``kind.name=value``.
         sample_rate: to resample to, Hz; the recording's own unless told.
+        n_fft, win_length, hop_length, pre_emphasis, taper, align: as for `front_end`.
         noise_profile: put the noise gate before the features, with this profile.
 
     Returns:
@@ -52,15 +56,21 @@ def features_file(
     if out is None and plot is None:
         raise UsageError("features: nothing to write; use --out FILE.npz or --plot FILE.png")
     features = parse_features(kinds, params)
+    frames: dict[str, Any] = {
+        "n_fft": n_fft,
+        "win_length": win_length,
+        "pre_emphasis": pre_emphasis,
+        "taper": taper,
+        "align": align,
+    }
     reader = Reader(path, sample_rate)
     rate = reader.rate_out
     try:
         pipeline = front_end(
             sample_rate=rate,
-            n_fft=n_fft,
-            win_length=win_length,
             hop_length=hop_length,
             features=features,
+            **frames,
             gate=None if noise_profile is None else {"noise_profile": noise_profile},
         )
         parts = [pipeline.process(block) for block in reader.blocks(rate)]
@@ -75,7 +85,7 @@ def features_file(
             "use a longer recording, or a smaller n_fft"
         )
     times = (pipeline.lead + np.arange(len(rows)) * hop_length) / rate
-    settings = {"n_fft": n_fft, "win_length": win_length, "features": features}
+    settings = {**frames, "features": features}
     try:
         if out is not None:
             with open(out, "wb") as file:

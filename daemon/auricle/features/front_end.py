@@ -63,6 +63,9 @@ def front_end(
     hop_length: int,
     features: Sequence[Mapping[str, Any]],
     win_length: int | None = None,
+    pre_emphasis: float | None = None,
+    taper: str = "hann",
+    align: str = "centre",
     gate: NoiseGate | Mapping[str, Any] | None = None,
 ) -> FrontEnd:
     """The pipeline from samples ``(n,)`` float32 to feature rows ``(k, n_features)`` float32.
@@ -75,6 +78,11 @@ def front_end(
         features: the kinds to stack, each a mapping with ``kind`` and that kind's parameters; ``n_fft`` and
             ``win_length`` among
             them give a feature frames of its own.
+        pre_emphasis: ``y[n] = x[n + 1] - pre_emphasis * x[n]`` before everything else, as `PreEmphasis`; none unless
+            told.
+        taper: hann, hann_symmetric, hamming or hamming_symmetric; those not symmetric are periodic.
+        align: where a taper shorter than ``n_fft`` stands, ``centre`` (librosa) or ``start`` (TensorFlow, Kaldi); at
+            the start frames are of ``win_length`` samples, so that a row comes sooner.
         gate: a gate built for these frames, or its parameters (those of `NoiseGate`), or ``None`` for none.
 
     Raises:
@@ -87,16 +95,16 @@ def front_end(
         raise ValueError(
             f"sample_rate {sample_rate}, n_fft {n_fft}, hop_length {hop_length} cannot be; use more than 0"
         )
+    spectra: dict[str, Any] = {"win_length": win_length, "pre_emphasis": pre_emphasis, "taper": taper}
     if isinstance(gate, Mapping):
-        gate = NoiseGate(
-            sample_rate=sample_rate, n_fft=n_fft, win_length=win_length, hop_length=hop_length, **dict(gate)
-        )
-    if gate is not None and gate.geometry != Geometry(sample_rate, n_fft, win_length or n_fft):
+        gate = NoiseGate(sample_rate=sample_rate, n_fft=n_fft, hop_length=hop_length, **spectra, **dict(gate))
+    if gate is not None and gate.geometry != Geometry(sample_rate, n_fft, win_length or n_fft, pre_emphasis, taper):
+        told = ", ".join(f"{name} {value}" for name, value in spectra.items() if value is not None)
         raise ValueError(
-            f"the gate was built for {gate.geometry}; build it for sample_rate {sample_rate}, n_fft {n_fft}"
+            f"the gate was built for {gate.geometry}; build it for sample_rate {sample_rate}, n_fft {n_fft}, {told}"
         )
     step = None if gate is None else Step(partial(_same, gate))
-    frames = Frames(sample_rate, n_fft, win_length, hop_length, step)
+    frames = Frames(sample_rate, n_fft, win_length, hop_length, pre_emphasis, taper, align, step)
     chains = [chain(feature, frames) for feature in features]
     if step is not None and not any(step in each.steps for each in chains):
         raise ValueError(f"{', '.join(c.kind for c in chains)} does not pass through the gate; turn the gate off")
@@ -145,6 +153,9 @@ def extract(
     n_fft: int = 2048,
     win_length: int | None = None,
     hop_length: int = 512,
+    pre_emphasis: float | None = None,
+    taper: str = "hann",
+    align: str = "centre",
     gate: NoiseGate | Mapping[str, Any] | None = None,
     **params: Any,
 ) -> NDArray[np.float32]:
@@ -157,7 +168,7 @@ def extract(
             parameters, or a list of these to stack.
         block: samples given to the stream at a time, all unless told; changes no bit of the result.
         n_fft, win_length, hop_length: librosa's, with librosa's defaults.
-        gate: the noise gate, as for `front_end`.
+        pre_emphasis, taper, align, gate: as for `front_end`.
         params: of the kind, when one is given by its name.
 
     Shape:
@@ -185,6 +196,9 @@ def extract(
         win_length=win_length,
         hop_length=hop_length,
         features=features,
+        pre_emphasis=pre_emphasis,
+        taper=taper,
+        align=align,
         gate=gate,
     )
     size = block or max(1, len(samples))

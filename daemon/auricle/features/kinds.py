@@ -14,7 +14,8 @@ from auricle.features.cqt import ChromaCqt
 from auricle.features.mel import LogMel, MelSpectrogram
 from auricle.features.mfcc import Delta, Mfcc
 from auricle.features.pcen import Pcen
-from auricle.stages.spectrum import Power, Root, Spectrum
+from auricle.stages.pre_emphasis import PreEmphasis
+from auricle.stages.spectrum import Power, Root, Spectrum, frame_length
 from auricle.stages.stage import Slices, Stage
 
 KINDS = ("mel", "log_mel", "pcen", "mfcc", "delta", "chroma_stft", "chroma_cqt", "chroma_cens")
@@ -49,7 +50,27 @@ class Frames:
     n_fft: int
     win_length: int | None
     hop_length: int
+    pre_emphasis: float | None = None
+    taper: str = "hann"
+    align: str = "centre"
     gate: Step | None = None
+
+    @property
+    def before(self) -> tuple[Step, ...]:
+        """What is done to the samples first, whatever the feature."""
+        if self.pre_emphasis is None:
+            return ()
+        return (Step(PreEmphasis, (("coefficient", self.pre_emphasis),)),)
+
+    def power(self, n_fft: int, win_length: int | None) -> list[Step]:
+        """From samples to power spectra, of frames of the front end's own lengths or of a feature's."""
+        taper = (("n_fft", n_fft), ("win_length", win_length), ("kind", self.taper), ("align", self.align))
+        return [
+            *self.before,
+            Step(Slices, (("span", frame_length(n_fft, win_length, self.align)), ("hop", self.hop_length))),
+            Step(Spectrum, taper),
+            Step(Power),
+        ]
 
 
 class _Params:
@@ -66,13 +87,25 @@ class _Params:
 
     def step(self, make: Callable[..., Stage], *, renamed: Mapping[str, str] | None = None, **given: Any) -> Step:
         renamed = renamed or {}
-        for name in inspect.signature(make).parameters:
+        for name, parameter in inspect.signature(make).parameters.items():
             if name not in given:
                 outer = renamed.get(name, name)
                 self._known.add(outer)
                 if outer in self._left:
                     given[name] = self._left.pop(outer)
+                    self._check(outer, given[name], str(parameter.annotation))
         return Step(make, tuple(sorted(given.items())))
+
+    def _check(self, name: str, value: Any, wanted: str) -> None:
+        """Refuse what is no number, or no switch, where the stage's signature wants one."""
+        if value is None and "None" in wanted:
+            return
+        if wanted.startswith(("float", "int")) and (isinstance(value, bool) or not isinstance(value, int | float)):
+            # YAML 1.1, which PyYAML reads, takes 1e-5 for a word.
+            point = "; write it with a point, as 1.0e-5" if isinstance(value, str) and "e" in value else ""
+            raise ValueError(f"feature {self._kind}: {name} {value!r} is no number{point or '; use one'}")
+        if wanted.startswith("bool") and not isinstance(value, bool):
+            raise ValueError(f"feature {self._kind}: {name} {value!r} is no switch; use true or false")
 
     def done(self) -> None:
         for name in self._left:
@@ -114,19 +147,15 @@ def _cqt(kind: str, params: _Params, frames: Frames) -> Chain:
     given: dict[str, Any] = {"sample_rate": frames.sample_rate, "hop_length": frames.hop_length}
     width = int(params.take("n_chroma", 12))
     if kind == "chroma_cqt":
-        return Chain(kind, (params.step(ChromaCqt, n_chroma=width, **given),), width)
+        return Chain(kind, (*frames.before, params.step(ChromaCqt, n_chroma=width, **given)), width)
     cens = params.step(ChromaCens)
-    return Chain(kind, (params.step(ChromaCqt, n_chroma=width, norm=None, **given), cens), width)
+    return Chain(kind, (*frames.before, params.step(ChromaCqt, n_chroma=width, norm=None, **given), cens), width)
 
 
 def _stft(kind: str, params: _Params, frames: Frames) -> Chain:
     n_fft = int(params.take("n_fft", frames.n_fft))
     win_length = params.take("win_length", frames.win_length if n_fft == frames.n_fft else None)
-    steps = [
-        Step(Slices, (("span", n_fft), ("hop", frames.hop_length))),
-        Step(Spectrum, (("n_fft", n_fft), ("win_length", win_length))),
-        Step(Power),
-    ]
+    steps = frames.power(n_fft, win_length)
     if frames.gate is not None:
         if (n_fft, win_length) != (frames.n_fft, frames.win_length):
             raise ValueError(
@@ -143,9 +172,11 @@ def _stft(kind: str, params: _Params, frames: Frames) -> Chain:
     exponent = float(params.take("mel_power", 1.0) if kind == "pcen" else params.take("power", 2.0))
     if exponent != 2.0:
         steps.append(Step(Root, (("exponent", exponent),)))
-    width = int(params.take("n_mels", 128))
+    n_mels = int(params.take("n_mels", 128))
     renamed = {"norm": "mel_norm"} if kind == "mfcc" else {}
-    steps.append(params.step(MelSpectrogram, renamed=renamed, n_mels=width, **spectrum))
+    steps.append(params.step(MelSpectrogram, renamed=renamed, n_mels=n_mels, **spectrum))
+    keep = dict(steps[-1].params).get("keep")
+    width = n_mels if keep is None else keep
     if kind == "pcen":
         steps.append(params.step(Pcen, sample_rate=frames.sample_rate, hop_length=frames.hop_length))
     if kind in ("log_mel", "mfcc"):

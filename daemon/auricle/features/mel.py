@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +15,20 @@ _AT_ONCE = 4
 
 
 class MelSpectrogram(RowStage):
-    """Power spectrum to mel bands, as ``librosa.feature.melspectrogram``.
+    """Power spectrum to mel bands, as ``librosa.feature.melspectrogram``, or as others draw them.
 
     Args:
         fmin, fmax: edges of the lowest and the highest band, Hz; ``fmax`` half the sample rate unless told.
-        htk: HTK's mel formula (Young et al. 2002) rather than Slaney's (1998).
-        norm: ``'slaney'`` for triangles of unit area, ``None`` for unit height.
+        basis: ``librosa``: triangles straight over Hz; ``kaldi``: straight over HTK's mel, of unit height, without the
+            Nyquist bin; ``tf``: the same without the bin of 0 Hz (``tf.signal.linear_to_mel_weight_matrix``).
+        htk: HTK's mel formula (Young et al. 2002) rather than Slaney's (1998); of librosa's basis.
+        norm: ``'slaney'`` for triangles of unit area, ``None`` for unit height; ``'own'`` is the basis's own, slaney
+            for librosa's.
+        keep: how many of the ``n_mels`` bands to compute, from the lowest; all unless told. Then ``fmax`` may lie above
+            half the sample rate, for bands that were laid out at a higher one; what is above it holds nothing.
 
     Shape:
-        in ``(n, n_fft // 2 + 1)`` float32, out ``(n, n_mels)`` float32.
+        in ``(n, n_fft // 2 + 1)`` float32, out ``(n, keep or n_mels)`` float32.
 
     Raises:
         ValueError: the bands cannot be, or some hold no bin.
@@ -36,10 +42,22 @@ class MelSpectrogram(RowStage):
         n_mels: int = 128,
         fmin: float = 0.0,
         fmax: float | None = None,
-        htk: bool = False,
-        norm: str | None = "slaney",
+        basis: str = "librosa",
+        htk: bool | None = None,
+        norm: str | None = "own",
+        keep: int | None = None,
     ) -> None:
-        self._bins, self._basis, self._at_once = _projection(sample_rate, n_fft, n_mels, fmin, fmax, htk, norm)
+        self._bins, self._basis, self._at_once = _projection(
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            n_mels=n_mels,
+            fmin=fmin,
+            fmax=fmax,
+            basis=basis,
+            htk=htk,
+            norm=norm,
+            keep=keep,
+        )
 
     def process(self, block: Block) -> Block:
         """Project a fixed number of frames at a time: a product over more or fewer would give other bits."""
@@ -52,12 +70,15 @@ class MelSpectrogram(RowStage):
 
 @cache
 def _projection(
-    sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, htk: bool, norm: str | None
+    *, sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, **drawn: Any
 ) -> tuple[slice, Block, int]:
     """The bins that count, their weights ``(bins, n_mels)`` and how many frames to project at once; shared by all
     sources."""
-    bank = filters.mel(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, htk=htk, norm=norm)
+    bank = filters.mel(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, **drawn)
     empty = np.flatnonzero(~bank.any(axis=1))
+    if fmax is not None and fmax > sample_rate / 2:
+        # What lies above half the sample rate may hold nothing.
+        empty = empty[empty < np.flatnonzero(bank.any(axis=1)).max(initial=-1)]
     if len(empty):
         raise ValueError(
             f"mel band{'s' if len(empty) > 1 else ''} {', '.join(map(str, empty[:8]))} of {n_mels} hold no bin of "
@@ -89,35 +110,49 @@ class LogMel(RowStage):
 
     Args:
         ref: the power that is 0 dB.
-        amin: floor of the power.
+        amin: floor of the power, 1e-10 unless told or ``offset`` is.
+        offset: added to the power in place of the floor: ``log(power + offset)``.
         floor_db: floor of the result in dB; none unless told.
         natural: the natural logarithm of the power rather than dB; ``ref`` and ``floor_db`` count as well.
 
     Shape:
         in ``(n, n_mels)`` float32, out the same.
+
+    Raises:
+        ValueError: a parameter that cannot be.
     """
 
     def __init__(
-        self, *, ref: float = 1.0, amin: float = 1e-10, floor_db: float | None = None, natural: bool = False
+        self,
+        *,
+        ref: float = 1.0,
+        amin: float | None = None,
+        offset: float | None = None,
+        floor_db: float | None = None,
+        natural: bool = False,
     ) -> None:
-        for name, value in (("ref", ref), ("amin", amin)):
+        if amin is not None and offset is not None:
+            raise ValueError(f"amin {amin:g} and offset {offset:g} are two floors of one logarithm; use one of them")
+        amin = 1e-10 if amin is None else amin
+        self._added = None if offset is None else np.float32(offset)
+        for name, value in (("ref", ref), ("amin", amin), ("offset", amin if offset is None else offset)):
             if not 0 < value < np.inf:
                 raise ValueError(f"{name} {value:g} is no power; use a number above 0")
         unit = 10.0 if not natural else np.log(10.0)
         self._unit = np.float32(unit) if not natural else None
         self._amin = np.float32(amin)
-        offset = np.float32(unit * np.log10(max(amin, ref)))
-        self._offset = None if offset == 0 else offset
+        zero = np.float32(unit * np.log10(max(amin, ref)))
+        self._zero = None if zero == 0 else zero
         self._floor = None if floor_db is None else np.float32(floor_db * unit / 10.0)
 
     def process(self, block: Block) -> Block:
         """Take the logarithm of every band."""
-        rows = np.maximum(block, self._amin)
+        rows = np.maximum(block, self._amin) if self._added is None else block + self._added
         if self._unit is None:
             np.log(rows, out=rows)
         else:
             np.log10(rows, out=rows)
             rows *= self._unit
-        if self._offset is not None:
-            rows -= self._offset
+        if self._zero is not None:
+            rows -= self._zero
         return rows if self._floor is None else np.maximum(rows, self._floor, out=rows)

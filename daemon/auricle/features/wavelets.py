@@ -35,7 +35,7 @@ def kernels(relative: NDArray[np.float64], q: float) -> NDArray[np.float64]:
     bank = np.zeros((2, len(relative), size))
     for i, (length, frequency) in enumerate(zip(lengths, relative, strict=True)):
         time = np.arange(-length // 2, length // 2)
-        window = filters.hann(len(time))
+        window = filters.cosine_taper("hann", len(time))
         begin = (size - len(time)) // 2
         phase = 2.0 * np.pi * frequency * time
         bank[:, i, begin : begin + len(time)] = window / window.sum() * (np.cos(phase), np.sin(phase))

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from auricle.gate.mask import MaskSmoother
 from auricle.gate.noise import Floor, Geometry, floor_of, load_profile
 from auricle.gate.overlap import OverlapAdd
-from auricle.stages.spectrum import Spectrum, taper
+from auricle.stages.spectrum import Spectrum
 from auricle.stages.stage import Block, Pipeline, Slices
 
 _GROUP = 16
@@ -34,7 +34,7 @@ class NoiseGate:
     unchanged (`learning` is true). Frames of digital silence or with a non-finite value teach nothing.
 
     Args:
-        sample_rate, n_fft, win_length, hop_length: of the frames that come in.
+        sample_rate, n_fft, win_length, hop_length, pre_emphasis, taper: of the frames that come in.
         sensitivity: standard deviations above the mean (noisereduce's ``n_std_thresh``): more removes more.
         reduction: share of the noise taken away, 0 to 1 (its ``prop_decrease``).
         frequency_smoothing_hz: half width of the mask's smoothing over frequency (its ``freq_mask_smooth_hz``); 0 for
@@ -63,6 +63,8 @@ class NoiseGate:
         n_fft: int,
         hop_length: int,
         win_length: int | None = None,
+        pre_emphasis: float | None = None,
+        taper: str = "hann",
         sensitivity: float = 1.5,
         reduction: float = 1.0,
         frequency_smoothing_hz: float = 500.0,
@@ -72,8 +74,7 @@ class NoiseGate:
         start_up_s: float = 2.0,
         adaptation_s: float = 0.0,
     ) -> None:
-        taper(n_fft, win_length)
-        self.geometry = Geometry(sample_rate, n_fft, n_fft if win_length is None else win_length)
+        self.geometry = Geometry(sample_rate, n_fft, n_fft if win_length is None else win_length, pre_emphasis, taper)
         self._hop_s = hop_length / sample_rate
         for name, value in (
             ("frequency_smoothing_hz", frequency_smoothing_hz),

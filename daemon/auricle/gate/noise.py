@@ -14,6 +14,8 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from auricle.errors import AudioError
+from auricle.stages.filters import TAPERS
+from auricle.stages.pre_emphasis import PreEmphasis, check
 from auricle.stages.spectrum import taper
 
 _EPS = np.float64(np.finfo(np.float64).eps)
@@ -22,11 +24,19 @@ _TOP_DB = 80.0
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a floor belongs to: one in other bins, or under another taper, says nothing about this one."""
+    """What a floor belongs to: one in other bins, under another taper or of a sound otherwise emphasised says nothing
+    about this one."""
 
     sample_rate: int
     n_fft: int
     win_length: int
+    pre_emphasis: float | None = None
+    taper: str = "hann"
+
+    def __post_init__(self) -> None:
+        taper(self.n_fft, self.win_length, self.taper)
+        if self.pre_emphasis is not None:
+            check(self.pre_emphasis)
 
     @property
     def n_bins(self) -> int:
@@ -36,7 +46,20 @@ class Geometry:
     @cached_property
     def _unit(self) -> np.float64:
         """The magnitude that a full-scale constant has under the taper: 0 dB."""
-        return np.float64(taper(self.n_fft, self.win_length).sum())
+        return np.float64(self.points.sum())
+
+    @cached_property
+    def points(self) -> NDArray[np.float64]:
+        """The taper, ``n_fft`` points."""
+        return taper(self.n_fft, self.win_length, self.taper)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The same in numbers, to save: sample_rate, n_fft, win_length, and what differs from a plain Hann taper."""
+        plain = (self.sample_rate, self.n_fft, self.win_length)
+        if self.pre_emphasis is None and self.taper == "hann":
+            return plain
+        return (*plain, self.pre_emphasis or 0.0, *TAPERS[self.taper])
 
     def decibels(self, power: NDArray[Any]) -> NDArray[Any]:
         """Decibels of a power spectrum relative to full scale, in its own precision, -313 dB for nothing as in
@@ -94,7 +117,7 @@ class Floor:
             "mean_db": self.mean_db.copy(),
             "std_db": self.std_db,
             "frames": np.array(float(self.frames)),
-            "geometry": np.array([g.sample_rate, g.n_fft, g.win_length], np.float64),
+            "geometry": np.array(g.numbers, np.float64),
         }
 
     @learned.setter
@@ -106,11 +129,11 @@ class Floor:
         if missing:
             raise ValueError(f"learned noise: {', '.join(sorted(missing))} missing; learn it anew")
         g = self.geometry
-        found = tuple(int(x) for x in np.ravel(arrays["geometry"]))
-        if found != (g.sample_rate, g.n_fft, g.win_length):
+        found = tuple(int(x) if float(x).is_integer() else float(x) for x in np.ravel(arrays["geometry"]))
+        if found != g.numbers:
             raise ValueError(
-                f"learned noise: of sample_rate, n_fft, win_length {found}, not "
-                f"{(g.sample_rate, g.n_fft, g.win_length)}; learn it anew for this model"
+                f"learned noise: of sample_rate, n_fft, win_length (pre_emphasis, taper) {found}, not {g.numbers}; "
+                "learn it anew for this model"
             )
         mean, std = (np.array(arrays[name], np.float64) for name in ("mean_db", "std_db"))
         frames = float(np.asarray(arrays["frames"]))
@@ -141,9 +164,11 @@ def floor_of(noise: ArrayLike, geometry: Geometry, hop_length: int) -> Floor:
         )
     if not sound.any():
         raise ValueError("the noise clip is digital silence; record the room, not a muted microphone")
+    if geometry.pre_emphasis is not None:
+        sound = PreEmphasis(geometry.pre_emphasis).process(sound)
     padded = np.pad(sound, half + pad)
     frames = np.lib.stride_tricks.sliding_window_view(padded, geometry.n_fft)[::hop_length]
-    levels = geometry.decibels(np.abs(np.fft.rfft(frames * taper(geometry.n_fft, geometry.win_length))) ** 2)
+    levels = geometry.decibels(np.abs(np.fft.rfft(frames * geometry.points)) ** 2)
     floor = Floor(geometry)
     floor.add(np.maximum(levels, levels.max(axis=0) - _TOP_DB))
     return floor

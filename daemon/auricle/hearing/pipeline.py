@@ -59,7 +59,6 @@ def front_end_of(bundle: Bundle, gate: config.Gate) -> FrontEnd:
     Raises:
         ConfigError: the gate cannot be as configured, or its noise profile cannot be read.
     """
-    card = bundle.card.front_end
     wanted = {
         "sensitivity": gate.sensitivity,
         "reduction": gate.reduction,
@@ -71,14 +70,7 @@ def front_end_of(bundle: Bundle, gate: config.Gate) -> FrontEnd:
         "adaptation_s": gate.adaptation_s,
     }
     try:
-        return front_end(
-            sample_rate=card.sample_rate,
-            n_fft=card.n_fft,
-            win_length=card.win_length,
-            hop_length=card.hop_length,
-            features=card.features,
-            gate=wanted if gated(bundle, gate) else None,
-        )
+        return front_end(**bundle.card.front_end.params(), gate=wanted if gated(bundle, gate) else None)
     except (ValueError, AudioError) as e:
         raise ConfigError([str(e)]) from None
 

@@ -24,7 +24,14 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hop_length: int
     features: list[dict[str, Any]]
     win_length: int | None = None
+    pre_emphasis: float | None = None
+    taper: str = "hann"
+    align: str = "centre"
     behind_gate: bool = False
+
+    def params(self) -> dict[str, Any]:
+        """What `auricle.features.front_end` takes, without the gate."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "behind_gate"}
 
 
 class Affine(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from auricle.errors import ModelError
 from auricle.model.card import Card, contained
+from auricle.stages.filters import TAPERS
+from auricle.stages.spectrum import ALIGNS
 
 _RULES = {
     # Where single labels have theirs, the least and the most that it may be.
@@ -23,7 +25,7 @@ def check(card: Card, where: str) -> None:
     Raises:
         ModelError: they do not; ``where`` names the card.
     """
-    for problems in (_of_network, _of_rules, _of_labels):
+    for problems in (_of_network, _of_front_end, _of_rules, _of_labels):
         for problem in problems(card):
             raise ModelError(f"{where}: {problem}")
 
@@ -55,6 +57,17 @@ def _of_network(card: Card) -> Iterator[str]:
         yield "quantisation: a scale is not positive"
     if card.embedding is not None and (card.embedding.scale <= 0 or card.embedding.size < 1):
         yield f"embedding: scale {card.embedding.scale:g} and size {card.embedding.size} are not both above 0"
+
+
+def _of_front_end(card: Card) -> Iterator[str]:
+    """What is wrong with how the sound is to be heard; the features' own parameters are refused by their stages."""
+    front = card.front_end
+    if front.pre_emphasis is not None and not 0 < front.pre_emphasis <= 1:
+        yield f"front_end.pre_emphasis: {front.pre_emphasis:g} cannot be; use a number above 0, at most 1, as 0.97"
+    if front.taper not in TAPERS:
+        yield f"front_end.taper: {front.taper!r} is not known; use {', '.join(TAPERS)}"
+    if front.align not in ALIGNS:
+        yield f"front_end.align: {front.align!r} is not known; use {' or '.join(ALIGNS)}"
 
 
 def _of_rules(card: Card) -> Iterator[str]:

@@ -7,10 +7,23 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+TAPERS = {"hann": (0.5, 0), "hann_symmetric": (0.5, 1), "hamming": (0.54, 0), "hamming_symmetric": (0.54, 1)}
+"""The tapers by name: the mean of the cosine under which they lie, and how many points their period lacks."""
 
-def hann(length: int) -> NDArray[np.float64]:
-    """The periodic Hann taper of ``length`` points: the one that overlap-adds to a constant."""
-    return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)
+
+def cosine_taper(kind: str, length: int) -> NDArray[np.float64]:
+    """A taper of ``length`` points, a raised cosine of one period (Harris 1978).
+
+    A periodic one leaves the period's last point out, as spectra and overlap-add want it (librosa, `tf.signal`); a
+    symmetric one ends as it begins (``numpy.hanning``, Kaldi).
+
+    Raises:
+        ValueError: the kind is not known.
+    """
+    if kind not in TAPERS:
+        raise ValueError(f"taper {kind!r} is not known; use {', '.join(TAPERS)}")
+    base, symmetric = TAPERS[kind]
+    return base - (1.0 - base) * np.cos(2.0 * np.pi * np.arange(length) / max(1, length - symmetric))
 
 
 def hz_to_mel(hz: ArrayLike, *, htk: bool = False) -> NDArray[np.float64]:
@@ -31,6 +44,10 @@ def mel_to_hz(mel: ArrayLike, *, htk: bool = False) -> NDArray[np.float64]:
     return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0)))
 
 
+BASES = ("librosa", "kaldi", "tf")
+"""How mel bands are drawn: straight over Hz, or over mel as Kaldi and TensorFlow do."""
+
+
 def mel(
     *,
     sample_rate: int,
@@ -38,38 +55,64 @@ def mel(
     n_mels: int,
     fmin: float = 0.0,
     fmax: float | None = None,
-    htk: bool = False,
-    norm: str | None = "slaney",
+    basis: str = "librosa",
+    htk: bool | None = None,
+    norm: str | None = "own",
+    keep: int | None = None,
 ) -> NDArray[np.float64]:
     """Triangular mel filter bank.
 
+    With ``basis='librosa'`` the triangles are straight over Hz, in Slaney's mel unless ``htk``, and of unit area over
+    Hz unless ``norm`` is None. With ``kaldi`` (Povey et al. 2011) and ``tf`` they are straight over HTK's mel and of
+    unit height; Kaldi leaves the Nyquist bin out, TensorFlow the bin of 0 Hz.
+
+    Args:
+        keep: how many of the bands to give, from the lowest; all unless told. With it ``fmax`` may lie above half the
+            sample rate, and so may bands, which then hold nothing there.
+
     Shape:
-        ``(n_mels, n_fft // 2 + 1)``; with ``norm='slaney'`` each triangle has unit area over Hz.
+        ``(keep or n_mels, n_fft // 2 + 1)``.
 
     Raises:
-        ValueError: the range or the number of bands cannot be.
+        ValueError: the range, the number of bands or how they are drawn cannot be.
     """
+    nyquist = sample_rate / 2
     if n_mels < 1:
         raise ValueError(f"n_mels {n_mels} cannot be; use at least 1")
-    if norm not in ("slaney", None):
+    if keep is not None and not (isinstance(keep, int) and 1 <= keep <= n_mels):
+        raise ValueError(f"keep {keep!r} of {n_mels} mel bands cannot be; use 1 to {n_mels}")
+    if basis not in BASES:
+        raise ValueError(f"basis {basis!r} of mel bands is not known; use {', '.join(BASES)}")
+    if norm not in ("own", "slaney", None):
         raise ValueError(f"norm {norm!r} of mel bands is not known; use slaney or none")
-    if fmax is not None and not fmax <= sample_rate / 2:
-        raise ValueError(f"fmax {fmax:g} is above half the sample rate; use at most {sample_rate / 2:g}")
-    fmax = sample_rate / 2 if fmax is None else fmax
-    if not 0 <= fmin < fmax:
-        raise ValueError(f"fmin {fmin:g} is not below fmax {fmax:g}; use 0 <= fmin < fmax <= {sample_rate / 2:g}")
+    if basis != "librosa" and (htk is not None or norm == "slaney"):
+        raise ValueError(f"mel bands of basis {basis} are in HTK's mel and of unit height; leave htk and norm out")
+    if fmax is not None and keep is None and not fmax <= nyquist:
+        raise ValueError(f"fmax {fmax:g} is above half the sample rate; use at most {nyquist:g}")
+    fmax = nyquist if fmax is None else fmax
+    if not 0 <= fmin < min(fmax, nyquist):
+        raise ValueError(f"fmin {fmin:g} is not below fmax {fmax:g}; use 0 <= fmin < fmax <= {nyquist:g}")
     bins = np.fft.rfftfreq(n_fft, 1.0 / sample_rate)
-    edges = mel_to_hz(
-        np.linspace(float(hz_to_mel(fmin, htk=htk)), float(hz_to_mel(fmax, htk=htk)), n_mels + 2), htk=htk
-    )
+    if basis == "librosa":
+        htk = bool(htk)
+        edges = mel_to_hz(
+            np.linspace(float(hz_to_mel(fmin, htk=htk)), float(hz_to_mel(fmax, htk=htk)), n_mels + 2), htk=htk
+        )
+    else:
+        bins = hz_to_mel(bins, htk=True)
+        edges = np.linspace(float(hz_to_mel(fmin, htk=True)), float(hz_to_mel(fmax, htk=True)), n_mels + 2)
     widths = np.diff(edges)
     ramps = edges[:, None] - bins[None, :]
     rising = -ramps[:-2] / widths[:-1, None]
     falling = ramps[2:] / widths[1:, None]
     bank = np.maximum(0.0, np.minimum(rising, falling))
-    if norm == "slaney":
+    if basis == "librosa" and norm is not None:
         bank *= (2.0 / (edges[2:] - edges[:-2]))[:, None]
-    return bank
+    if basis == "kaldi" and n_fft % 2 == 0:
+        bank[:, -1] = 0.0
+    if basis == "tf":
+        bank[:, 0] = 0.0
+    return bank[:keep]
 
 
 def dct(n: int, *, dct_type: int = 2, norm: str | None = "ortho") -> NDArray[np.float64]:

@@ -16,18 +16,25 @@ except ImportError:
     _rfft_even = None
 
 
-def taper(n_fft: int, win_length: int | None = None) -> NDArray[np.float64]:
-    """The Hann taper of ``win_length`` points in the middle of a frame, zeros around it, as librosa pads it.
+ALIGNS = ("centre", "start")
+"""Where in the FFT's points a shorter taper stands."""
+
+
+def taper(n_fft: int, win_length: int | None = None, kind: str = "hann") -> NDArray[np.float64]:
+    """The taper of ``win_length`` points in the middle of a frame, zeros around it, as librosa pads it.
+
+    Args:
+        kind: one of `filters.TAPERS`.
 
     Raises:
-        ValueError: ``win_length`` is not 1 to ``n_fft``.
+        ValueError: ``win_length`` is not 1 to ``n_fft``, or the kind is not known.
     """
     win_length = n_fft if win_length is None else win_length
     if not 0 < win_length <= n_fft:
         raise ValueError(f"win_length {win_length} does not fit n_fft {n_fft}; use 1 to {n_fft}, or a longer n_fft")
     padded = np.zeros(n_fft)
     start = (n_fft - win_length) // 2
-    padded[start : start + win_length] = filters.hann(win_length)
+    padded[start : start + win_length] = filters.cosine_taper(kind, win_length)
     return padded
 
 
@@ -35,17 +42,36 @@ class Spectrum(RowStage):
     """Short-time spectrum of frames that are already cut.
 
     Args:
-        n_fft: samples in a frame.
-        win_length: length of the Hann taper, centred in the frame as librosa does; ``n_fft`` unless told.
+        n_fft: points of the FFT.
+        win_length: length of the taper; ``n_fft`` unless told.
+        kind: of the taper, one of `filters.TAPERS`.
+        align: ``centre`` for frames of ``n_fft`` samples with the taper in their middle, as in librosa; ``start`` for
+            frames of ``win_length`` samples, zeros behind them, as in TensorFlow. The power is the same.
         double: compute and give double precision.
 
     Shape:
-        in ``(n, n_fft)`` float32, out ``(n, n_fft // 2 + 1)`` complex64, or complex128 if ``double``.
+        in ``(n, n_fft)`` float32, or ``(n, win_length)`` with ``align='start'``, out ``(n, n_fft // 2 + 1)``
+        complex64, or complex128 if ``double``.
+
+    Raises:
+        ValueError: a parameter that cannot be.
     """
 
-    def __init__(self, n_fft: int, win_length: int | None = None, *, double: bool = False) -> None:
-        self._taper = taper(n_fft, win_length).astype(np.float64 if double else np.float32)
+    def __init__(
+        self,
+        n_fft: int,
+        win_length: int | None = None,
+        *,
+        kind: str = "hann",
+        align: str = "centre",
+        double: bool = False,
+    ) -> None:
+        whole = taper(n_fft, win_length, kind)
+        length = frame_length(n_fft, win_length, align)
+        begin = (n_fft - length) // 2
+        self._taper = whole[begin : begin + length].astype(np.float64 if double else np.float32)
         self._type = np.complex128 if double else np.complex64
+        self._n_fft = n_fft
         self._n_bins = n_fft // 2 + 1
         self._direct = _rfft_even if n_fft % 2 == 0 else None
 
@@ -53,11 +79,22 @@ class Spectrum(RowStage):
         """Taper and transform every frame."""
         frames = block * self._taper
         if self._direct is None:
-            return np.fft.rfft(frames, axis=-1).astype(self._type, copy=False)
+            return np.fft.rfft(frames, self._n_fft, axis=-1).astype(self._type, copy=False)
         spectra: Block = np.empty((len(frames), self._n_bins), self._type)
         # Scaled by an integer, as numpy does it, which makes it compute in double precision inside.
         self._direct(frames, 1, out=spectra)
         return spectra
+
+
+def frame_length(n_fft: int, win_length: int | None, align: str) -> int:
+    """Samples in a frame: ``n_fft`` around a taper in its centre, ``win_length`` where the taper stands at its start.
+
+    Raises:
+        ValueError: ``align`` is not known.
+    """
+    if align not in ALIGNS:
+        raise ValueError(f"align {align!r} is not known; use {' or '.join(ALIGNS)}")
+    return n_fft if align == "centre" or win_length is None else win_length
 
 
 class Power(RowStage):

@@ -39,5 +39,6 @@ def sounds(sample_rate: int, length_s: float) -> NDArray[np.float32]:
 def rows(params: Mapping[str, Any], n_rows: int) -> NDArray[np.float32]:
     """Real rows ``(n_rows, n_features)`` of :func:`sounds` through a front end."""
     rate, hop = int(params["sample_rate"]), int(params["hop_length"])
-    length_s = (n_rows * hop + 4 * int(params["n_fft"])) / rate
-    return np.ascontiguousarray(front_end(**params).process(sounds(rate, length_s))[:n_rows], np.float32)
+    front = front_end(**params)
+    length_s = (n_rows * hop + max(4 * int(params["n_fft"]), front.span)) / rate
+    return np.ascontiguousarray(front.process(sounds(rate, length_s))[:n_rows], np.float32)

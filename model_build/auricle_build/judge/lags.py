@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.features import front_end
 from auricle_build.judge.evaluate import Scorer
 from auricle_build.learn.batches import FLOOR_DB, add_db, coloured_noise
 from auricle_build.material.rows import Rows
@@ -32,7 +33,7 @@ def measure(
     noise 40 dB below it. The onset lag is the end of the first window over the threshold minus the sound's onset; the
     offset lag the end of the last window over it minus the sound's offset.
     """
-    hop_length, n_fft = int(params["hop_length"]), int(params["n_fft"])
+    hop_length, row = int(params["hop_length"]), front_end(**params).span
     rng = np.random.default_rng(5)
     onsets: dict[int, list[float]] = {}
     offsets: dict[int, list[float]] = {}
@@ -49,11 +50,11 @@ def measure(
         scene = noise.copy()
         scene[before : before + len(sound)] = add_db(noise[before : before + len(sound)], sound)
         over = np.flatnonzero(scorer(scene)[:, label] > threshold)
-        ends = (over * hop_frames + window_frames - 1) * hop_length + n_fft
+        ends = (over * hop_frames + window_frames - 1) * hop_length + row
         after_onset = ends[ends > before * hop_length]
         if len(after_onset):
             onsets.setdefault(label, []).append(float(after_onset[0] - before * hop_length))
-            offsets.setdefault(label, []).append(float(ends[-1] - ((before + len(sound) - 1) * hop_length + n_fft)))
+            offsets.setdefault(label, []).append(float(ends[-1] - ((before + len(sound) - 1) * hop_length + row)))
     if not onsets:
         return 0, 0
     middle = [float(np.median([np.median(v) for v in found.values()])) for found in (onsets, offsets)]

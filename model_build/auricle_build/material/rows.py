@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +51,23 @@ class Features:
         """Samples from one row to the next."""
         return int(self.params["hop_length"])
 
+    @cached_property
+    def span(self) -> int:
+        """Samples that one row needs."""
+        return front_end(**self.params).span
+
     @property
     def window_samples(self) -> int:
         """Samples that one window needs."""
-        return (self.window_frames - 1) * self.hop + int(self.params["n_fft"])
+        return (self.window_frames - 1) * self.hop + self.span
 
     def of(self, sound: sounds.Sound, *, once: bool = False) -> Rows:
         """Rows ``(k, n_features)`` float32 of samples ``(n,)``, repeated to one window where they are fewer.
 
-        With ``once`` they are not repeated, only filled up with zeros to a single frame.
+        With ``once`` they are not repeated, only filled up with zeros to a single row.
         """
-        if once:
-            sound = np.pad(sound, (0, max(0, int(self.params["n_fft"]) - len(sound))))
-        else:
-            sound = sounds.wrap(sound, self.window_samples)
+        missing = max(0, self.span - len(sound))
+        sound = np.pad(sound, (0, missing)) if once else sounds.wrap(sound, self.window_samples)
         return front_end(**self.params).process(sound).astype(np.float32, copy=False)
 
     def load(

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from auricle import config
 from auricle.errors import ConfigError
+from auricle.features.kinds import Frames
 from auricle.gate.noise import Floor, Geometry, floor_of
 from auricle.hearing import pipeline
 from auricle.model.bundle import Bundle
-from auricle.stages.spectrum import Power, Spectrum
-from auricle.stages.stage import Pipeline, Slices
+from auricle.stages.stage import Pipeline
 from auricle_build.material import clips as recordings
 from auricle_build.material import sound as sounds
 from auricle_build.material.clips import Clip
@@ -93,7 +93,8 @@ class Ear:
 def geometry(bundle: Bundle) -> tuple[Geometry, int]:
     """The frames that a floor for this model belongs to, and their hop."""
     front = bundle.card.front_end
-    return Geometry(front.sample_rate, front.n_fft, front.win_length or front.n_fft), front.hop_length
+    win_length = front.win_length or front.n_fft
+    return Geometry(front.sample_rate, front.n_fft, win_length, front.pre_emphasis, front.taper), front.hop_length
 
 
 def level(sound: Sound) -> float:
@@ -193,8 +194,9 @@ def _minute(clips: Sequence[Clip], rate: int) -> Sound:
 def _taken_db(bundle: Bundle, ear: Ear, sound: Sound, floor: Floor | None) -> float:
     if ear.gate is None:
         return 0.0
-    front = bundle.card.front_end
-    frames = Pipeline([Slices(front.n_fft, front.hop_length), Spectrum(front.n_fft, front.win_length), Power()])
+    front = {name: value for name, value in bundle.card.front_end.params().items() if name != "features"}
+    steps = Frames(**front).power(front["n_fft"], front["win_length"])
+    frames = Pipeline([step.build() for step in steps])
     before = frames.process(sound)
     ear.gate.reset()
     ear.gate.learned = {} if floor is None else floor.learned

@@ -41,6 +41,20 @@ def test_features_are_written_with_their_times(tmp_path: Path) -> None:
     assert line == f"{wav}: {len(rows)} frames of 53 (mfcc, log_mel) at 16000 Hz -> {tmp_path / 'a.npz'}"
 
 
+def test_frames_are_as_told(tmp_path: Path) -> None:
+    """Pre-emphasis, taper and alignment are those of `extract`, and stand in the file's settings."""
+    sound = sounds.varied(1.0)
+    wav = sounds.write(tmp_path / "a.wav", sound, subtype="FLOAT")
+    frames = {"n_fft": 512, "win_length": 400, "pre_emphasis": 0.97, "taper": "hamming_symmetric", "align": "start"}
+    bands = ["basis=kaldi", "n_mels=40", "keep=30", "offset=1.0e-5", "natural=true"]
+    features_file(str(wav), ["log_mel"], out=tmp_path / "a.npz", params=bands, hop_length=160, **frames)
+    feature = {"kind": "log_mel", "basis": "kaldi", "n_mels": 40, "keep": 30, "offset": 1e-5, "natural": True}
+    with np.load(tmp_path / "a.npz") as file:
+        np.testing.assert_array_equal(file["features"], extract(sound, 16_000, feature, hop_length=160, **frames))
+        assert json.loads(str(file["settings"])) == {**frames, "features": [feature]}
+        assert file["time_s"][0] == 201 / 16_000
+
+
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
     """A PNG with one panel a kind; features of a gated, resampled sound too."""
     pytest.importorskip("matplotlib")

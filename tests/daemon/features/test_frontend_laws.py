@@ -20,6 +20,7 @@ from auricle.features.pcen import Pcen
 from auricle.features.stack import Stack
 from auricle.gate import NoiseGate
 from auricle.gate.overlap import OverlapAdd
+from auricle.stages.pre_emphasis import PreEmphasis
 from auricle.stages.spectrum import Power, Root, Spectrum, taper
 from auricle.stages.stage import Pipeline, Slices, Stage
 from helpers import laws
@@ -35,14 +36,21 @@ FRAME = {"sample_rate": RATE, "n_fft": 512, "win_length": 400, "hop_length": 64}
 ROOM = 0.01 * RNG.standard_normal(8_000)
 
 STAGES: dict[str, tuple[Callable[[], Stage], Any]] = {
+    "pre-emphasis": (lambda: PreEmphasis(0.97), SOUND),
     "slices": (lambda: Slices(512, 160), SOUND),
     "slices with gaps": (lambda: Slices(100, 160), SOUND),
     "spectrum": (lambda: Spectrum(512, 400), FRAMES),
+    "spectrum of short frames": (lambda: Spectrum(512, 400, kind="hamming", align="start"), FRAMES[:, :400]),
     "power": (Power, SPECTRA),
     "root": (lambda: Root(1.0), POWERS),
     "mel": (lambda: MelSpectrogram(sample_rate=RATE, n_fft=512, n_mels=40), POWERS),
+    "kaldi's mel": (
+        lambda: MelSpectrogram(sample_rate=RATE, n_fft=512, n_mels=64, basis="kaldi", keep=50, fmax=12_000.0),
+        POWERS,
+    ),
     "log mel": (lambda: LogMel(floor_db=-60.0), np.exp(ROWS / 10)),
     "natural log mel": (lambda: LogMel(natural=True), np.exp(ROWS / 10)),
+    "log mel with an offset": (lambda: LogMel(natural=True, offset=1e-5), np.exp(ROWS / 10)),
     "mfcc": (lambda: Mfcc(n_mels=40, n_mfcc=13), ROWS),
     "delta": (lambda: Delta(width=5), ROWS),
     "pcen": (lambda: Pcen(sample_rate=RATE, hop_length=160), np.exp(ROWS / 10)),
@@ -148,6 +156,9 @@ def test_a_spectrum_is_numpys(n_fft: int) -> None:
     frames = np.random.default_rng(1).standard_normal((9, n_fft)).astype(np.float32)
     expected = np.fft.rfft(frames * taper(n_fft).astype(np.float32)).astype(np.complex64)
     np.testing.assert_array_equal(Spectrum(n_fft).process(frames), expected, strict=True)
+    short = Spectrum(n_fft, 300, kind="hamming_symmetric", align="start").process(frames[:, :300])
+    expected = np.fft.rfft(frames[:, :300] * np.hamming(300).astype(np.float32), n_fft).astype(np.complex64)
+    np.testing.assert_array_equal(short, expected, strict=True)
 
 
 def test_where_a_frames_place_counts_frames_are_projected_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

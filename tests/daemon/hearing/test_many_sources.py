@@ -22,6 +22,7 @@ from auricle.model import bundle
 from auricle.publish.publisher import Publisher
 from auricle.stages import batch
 from auricle.stages.level import Level
+from auricle.stages.pre_emphasis import PreEmphasis
 from auricle.stages.stage import Block, Pipeline, Slices, Stage
 from helpers.sounds import RATE, varied
 
@@ -106,9 +107,12 @@ def test_twenty_sources_at_one_pace_score_as_alone(esc10: bundle.Bundle) -> None
     np.testing.assert_array_equal(np.concatenate(outs[3]), again.stages.process(signals[3][640 * 30 :]), strict=True)
 
 
-@pytest.mark.parametrize("make", [lambda: Slices(512, 160), lambda: Slices(3, 7), lambda: Level(2000, 640)])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Slices(512, 160), lambda: Slices(3, 7), lambda: Level(2000, 640), lambda: PreEmphasis(0.97)],
+)
 def test_stages_together_are_stages_alone(make: object) -> None:
-    """Slices and levels of several sources, some of them behind the others."""
+    """Slices, levels and differences of several sources, some of them behind the others."""
     rng = np.random.default_rng(9)
     signals = [varied(0.5 + 0.05 * i, seed=i) for i in range(5)]
     assert callable(make)

@@ -13,10 +13,15 @@ import numpy as np
 import pytest
 import yaml
 
+from auricle import config
 from auricle.errors import ModelError
+from auricle.features import front_end
+from auricle.hearing import pipeline
 from auricle.model import bundle, litert
 from auricle.model.card import Affine
 from auricle.model.network import Network, quantise
+from auricle.service import state
+from helpers import sounds
 
 
 @pytest.fixture
@@ -122,6 +127,18 @@ def test_golden_vectors_are_equal_on_this_class_of_machine() -> None:
         (lambda card: card["quantisation"]["output"].update(scale=-1.0), "quantis"),
         (lambda card: card["files"].pop("golden.npz"), "golden.npz is not listed"),
         (lambda card: card["front_end"].update(hop="x"), "front_end"),
+        (
+            lambda card: card["front_end"].update(pre_emphasis=1.5),
+            "front_end.pre_emphasis: 1.5 cannot be; use a number",
+        ),
+        (
+            lambda card: card["front_end"].update(taper="box"),
+            "front_end.taper: 'box' is not known; use hann, hann_symm",
+        ),
+        (
+            lambda card: card["front_end"].update(align="end"),
+            "front_end.align: 'end' is not known; use centre or start",
+        ),
         (lambda card: card.pop("timing"), "timing"),
         (lambda card: card.update(thresholds={"rain": 0.0}), "thresholds: {'rain': 0.0}"),
         (lambda card: card.update(min_durations_ms={"owl": 300}), "min_durations_ms: {'owl': 300.0}"),
@@ -157,6 +174,32 @@ def test_a_card_that_disagrees_is_refused(copy: Path, change: Callable[[dict[str
     """Every claim of the card that the network does not bear out is named, with the value."""
     spoil_card(copy, change)
     assert said in refused(copy)
+
+
+@pytest.mark.parametrize("enabled", ["off", "on"])
+def test_a_cards_front_end_is_what_is_heard(copy: Path, enabled: str) -> None:
+    """Pre-emphasis, taper and alignment of a card reach the stages, before the gate and within it."""
+    given = {"pre_emphasis": 0.97, "taper": "hann_symmetric", "align": "start"}
+    bands = {"kind": "log_mel", "basis": "kaldi", "n_mels": 70, "keep": 64, "fmax": 9000.0, "offset": 1e-5}
+    spoil_card(copy, lambda card: card["front_end"].update(given, features=[bands]))
+    opened = bundle.load(str(copy))
+    wanted = front_end(
+        sample_rate=16_000, n_fft=512, win_length=400, hop_length=160, features=[bands],
+        gate={} if enabled == "on" else None, **given,
+    )  # fmt: skip
+    heard = pipeline.front_end_of(opened, config.Gate(enabled=enabled))
+    sound = sounds.varied(3.0)
+    np.testing.assert_array_equal(heard.process(sound), wanted.process(sound), strict=True)
+
+
+def test_a_room_is_known_by_how_it_is_heard(copy: Path) -> None:
+    """What a gate learned is kept apart by the card's pre-emphasis and taper, else by what it was before these were."""
+    source = config.Source(name="porch", microphone=config.Microphone())
+    rooms = {state.room(source, bundle.load(str(copy)))}
+    for change in ({"pre_emphasis": 0.97}, {"taper": "hamming"}):
+        spoil_card(copy, lambda card, change=change: card["front_end"].update(change))
+        rooms.add(state.room(source, bundle.load(str(copy))))
+    assert len(rooms) == 3
 
 
 @pytest.mark.parametrize("text", ["", "labels: [", "- a\n- list\n", "a: b: c"])
