@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from auricle import config
+from auricle.config.sections import DEFAULT_HOP_MS
 from auricle.errors import ConfigError
 from auricle.model import bundle as bundles
 from auricle_build import export, recipe
@@ -54,7 +54,7 @@ class Made:
 
 def default_hop_frames(params: Mapping[str, Any]) -> int:
     """The daemon's default decision hop in frames of a front end."""
-    return round(config.Decision().hop_ms * int(params["sample_rate"]) / 1000 / int(params["hop_length"]))
+    return round(DEFAULT_HOP_MS * int(params["sample_rate"]) / 1000 / int(params["hop_length"]))
 
 
 def make(

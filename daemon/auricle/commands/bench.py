@@ -72,7 +72,7 @@ def bench(cfg: config.Config, bundle: Bundle, *, seconds: float, json: bool) -> 
     Args:
         seconds: of sound for every measurement.
     """
-    hop_ms = cfg.decision.hop_ms
+    hop_ms = pipeline.hop_ms(cfg.decision, bundle)
     n_sources = max(1, len(cfg.sources))
     stages = _stages(cfg, bundle, seconds)
     hops = [_hop(cfg, bundle, hop, seconds) for hop in sorted({hop_ms, *_hops(bundle)})]
@@ -121,9 +121,7 @@ def _lines(stages: Sequence[StageCost], hops: Sequence[HopCost], carries: Carrie
 
 def _hops(bundle: Bundle) -> list[float]:
     """Decision hops to measure, in ms: the model's step, and its doubles up to half a second."""
-    card = bundle.card
-    frames = card.timing.stride_frames if card.streaming else 1
-    hop_ms = 1000 * frames * card.front_end.hop_length / card.front_end.sample_rate
+    hop_ms = 1000 * bundle.card.step_samples / bundle.card.front_end.sample_rate
     hops = []
     while hop_ms <= 500:
         if hop_ms >= 20:
@@ -145,7 +143,7 @@ def _blocks(samples: NDArray[np.float32], size: int) -> Iterator[NDArray[np.floa
 
 
 def _stages(cfg: config.Config, bundle: Bundle, seconds: float) -> list[StageCost]:
-    hop = pipeline.samples(cfg.decision.hop_ms, bundle)
+    hop = pipeline.samples(pipeline.hop_ms(cfg.decision, bundle), bundle)
     long = max(1, pipeline.block_samples(bundle) // hop) * hop
     names: list[str] = []
     costs = []

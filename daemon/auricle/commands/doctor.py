@@ -21,6 +21,7 @@ from auricle import config
 from auricle.capture.recording import Reader, Recordings, find
 from auricle.capture.source import NominalClock, Segment, Sound
 from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, EndpointError, NoDaemonError
+from auricle.hearing import pipeline
 from auricle.hearing.lane import Lane
 from auricle.model import bundle
 from auricle.publish.endpoint import bind, ipc_path
@@ -251,7 +252,7 @@ def _cost(model: bundle.Bundle, source: config.Source, publish: config.Publish) 
         publisher=Publisher("doctor", [outlet]),
     )
     sound = np.random.default_rng(0).standard_normal(round(SAMPLE_S * rate)).astype(np.float32) * np.float32(0.01)
-    block = max(1, round(source.decision.hop_ms * rate / 1000))
+    block = max(1, pipeline.samples(pipeline.hop_ms(source.decision, model), model))
     lane.take(Segment(0, rate, NominalClock(rate)))
     began_s = time.process_time()
     for start in range(0, len(sound), block):

@@ -74,7 +74,7 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
         start_us=options.start_us,
         block_samples=pipeline.block_samples(bundle)
         if options.speed is None
-        else pipeline.samples(cfg.decision.hop_ms, bundle),
+        else pipeline.samples(pipeline.hop_ms(cfg.decision, bundle), bundle),
     )
     seen: Counter[str] = Counter()
     with ExitStack() as stack:

@@ -32,6 +32,11 @@ def diff(old: Config, new: Config) -> dict[str, Effect]:
     return found
 
 
+def effects(old: Any, new: Any) -> set[Effect]:
+    """What the keys that differ between two sections of one kind ask for."""
+    return set(_changes(_flat(old, ""), _flat(new, "")).values())
+
+
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Effect]:
     """A path on one side only is a label's rule, whose absence is None."""
     paths = [*before, *(path for path in after if path not in before)]

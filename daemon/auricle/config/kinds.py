@@ -64,12 +64,13 @@ def _text(node: Node) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A finite number from ``low`` to ``high``, both included."""
+    """A finite number from ``low`` to ``high``, both included; ``above`` the former where that is told."""
 
     low: float
     high: float
     unit: str = ""
     whole: bool = False
+    above: bool = False
 
     def read(self, node: Node) -> float | int:
         noun = "a whole number" if self.whole else "a number"
@@ -78,7 +79,7 @@ class Number:
             comma = re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text)
             raise Refused(f"is not {noun}" + (" (write a point, not a comma)" if comma else ""))
         value = float(text.replace("_", ""))
-        if not self.low <= value <= self.high:
+        if not self.low <= value <= self.high or (self.above and value == self.low):
             raise Refused("is out of range", near=True)
         if not self.whole:
             return value
@@ -88,10 +89,11 @@ class Number:
 
     def wants(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
-        return f"{number(self.low)} to {number(self.high)}{unit}"
+        return f"{'above ' if self.above else ''}{number(self.low)} to {number(self.high)}{unit}"
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "integer" if self.whole else "number", "minimum": self.low, "maximum": self.high}
+        least = "exclusiveMinimum" if self.above else "minimum"
+        return {"type": "integer" if self.whole else "number", least: self.low, "maximum": self.high}
 
 
 @dataclass(frozen=True, slots=True)

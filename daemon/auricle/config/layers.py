@@ -92,7 +92,7 @@ def _files(path: Path, problems: Problems, without: Path | None) -> Iterator[Nod
             yield node
         elif node is not None and not (isinstance(node, Leaf) and node.null):
             what = "a list" if isinstance(node, Row) else f"only {shown(node.text)}"
-            problems.add(node.where, "", f"holds {what}, not keys; begin with a key, such as 'model: esc10'")
+            problems.add(node.where, "", f"holds {what}, not keys; begin with a key, such as 'node: porch'")
 
 
 def _text(file: Path, place: Where) -> str:

@@ -11,7 +11,6 @@ from auricle.config.keys import REQUIRED, Key, keys_of
 from auricle.config.kinds import Name, Refused, loopback, plain
 from auricle.config.layers import layered
 from auricle.config.schema import SOURCE_KINDS, Config, Decision, LabelRule, Publish, Source
-from auricle.config.sections import DEFAULT_THRESHOLD
 from auricle.config.tree import DEFAULT, Branch, Leaf, Node, Problems, Row, Where, merge
 from auricle.config.words import listed, nearest, shown
 from auricle.errors import ConfigError
@@ -210,13 +209,12 @@ class Reader:
                 rule = decision.for_label(label)
                 self._check_rule(rule.threshold, rule.hysteresis, [f"{path}.labels.{label}.", f"{path}."])
 
-    def _check_rule(self, threshold: float | None, hysteresis: float, prefixes: list[str]) -> None:
+    def _check_rule(self, threshold: float | None, hysteresis: float | None, prefixes: list[str]) -> None:
         """An event must be able to end: its score has to fall below threshold - hysteresis, and scores begin at 0.
 
-        A threshold that the model's card states is not known yet: `pipeline.rules` sees to it.
+        What the model's card says is not known here: `auricle.hearing.precedence` looks at what is written beside it.
         """
-        threshold = DEFAULT_THRESHOLD if threshold is None else threshold
-        if hysteresis < threshold:
+        if threshold is None or hysteresis is None or hysteresis < threshold:
             return
         given: dict[str, tuple[Where, str]] = {}
         for prefix in reversed(prefixes):

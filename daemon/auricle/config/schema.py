@@ -16,7 +16,7 @@ from pathlib import Path
 
 from auricle.config.keys import key, section, values
 from auricle.config.kinds import File, Model, Text
-from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Rule, Store
+from auricle.config.sections import DEFAULT_MODEL, Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Rule, Store
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin, default_sources
 from auricle.config.words import mask
 
@@ -57,7 +57,7 @@ class Config:
         default_text="the host's name",
     )
     model: str = key(
-        "esc10",
+        DEFAULT_MODEL,
         Model("a model's name or folder"),
         "segment",
         "The model: a name that auricle models lists, or a folder (with a slash in it).",

@@ -10,11 +10,17 @@ from pathlib import Path
 from auricle.config.keys import key, section
 from auricle.config.kinds import Choice, Endpoint, File, Flag, Name, Number
 
+DEFAULT_MODEL = "esc10"
+"""The packaged model that is heard with where nobody names one."""
+DEFAULT_HOP_MS = 80.0
+DEFAULT_SMOOTHING_MS = 200.0
 DEFAULT_THRESHOLD = 0.5
+DEFAULT_HYSTERESIS = 0.1
 DEFAULT_MIN_DURATION_MS = 100.0
-"""Of a label for which neither the user nor the model's card says one."""
+"""What holds where neither the user nor the model's card says anything."""
 
-_THRESHOLD = Number(0, 1)
+_SMOOTHING = Number(0, 10_000, "ms")
+_THRESHOLD = Number(0, 1, above=True)
 _HYSTERESIS = Number(0, 1)
 _MIN_DURATION = Number(0, 60_000, "ms")
 _REFRACTORY = Number(0, 3_600_000, "ms")
@@ -90,6 +96,12 @@ class Gate:
 class LabelRule:
     """What one label needs, where it differs."""
 
+    smoothing_ms: float | None = key(
+        None,
+        _SMOOTHING,
+        "segment",
+        "As decision.smoothing_ms, for this label.",
+    )
     threshold: float | None = key(
         None,
         _THRESHOLD,
@@ -119,10 +131,11 @@ class LabelRule:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The rules of one label, resolved: a score in 0 to 1 (``None``: the model's own), a score, ms (likewise), ms."""
+    """The rules of one label as far as the user wrote them, ``None`` where the model's card has the word."""
 
+    smoothing_ms: float | None
     threshold: float | None
-    hysteresis: float
+    hysteresis: float | None
     min_duration_ms: float | None
     refractory_ms: float
 
@@ -132,19 +145,23 @@ _NO_RULE = LabelRule()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """From scores to events."""
+    """From scores to events. What is written here holds over the model's card, for all labels."""
 
-    hop_ms: float = key(
-        80.0,
+    hop_ms: float | None = key(
+        None,
         Number(10, 10000, "ms"),
         "segment",
-        "From one decision to the next. Lower answers sooner and costs more; must suit the model's own hop.",
+        "From one decision to the next. null: what the model's card says, 80 where it says nothing. Lower answers "
+        "sooner and costs more; must suit the model's own hop.",
+        example=80,
     )
-    smoothing_ms: float = key(
-        200.0,
-        Number(0, 10000, "ms"),
+    smoothing_ms: float | None = key(
+        None,
+        _SMOOTHING,
         "segment",
-        "Scores are averaged over this long; 0 not at all. Raise it when events flicker, lower it for short sounds.",
+        "Scores are averaged over this long; 0 not at all. null: what the model's card says for each label, 200 where "
+        "it says nothing. Raise it when events flicker, lower it for short sounds.",
+        example=200,
     )
     threshold: float | None = key(
         None,
@@ -154,11 +171,14 @@ class Decision:
         "says nothing. Raise it against false alarms, lower it when events are missed, or let auricle tune find it.",
         example=0.5,
     )
-    hysteresis: float = key(
-        0.1,
+    hysteresis: float | None = key(
+        None,
         _HYSTERESIS,
         "live",
-        "An event ends when its score falls this far below the threshold. Raise it when one sound is reported as many.",
+        "An event ends when its score falls this far below the threshold. null: what the model's card says for each "
+        "label, 0.1 where it says nothing, and half of a threshold that is lower. Raise it when one sound is reported "
+        "as many.",
+        example=0.1,
     )
     min_duration_ms: float | None = key(
         None,
@@ -183,7 +203,7 @@ class Decision:
     )
 
     def for_label(self, label: str) -> Rule:
-        """The rules that hold for ``label``."""
+        """What the user wrote for ``label``, or for all."""
         own = self.labels.get(label, _NO_RULE)
         return Rule(**{
             item.name: getattr(self if getattr(own, item.name) is None else own, item.name)

@@ -191,12 +191,13 @@ def _default(about: Key) -> str:
 
 
 def example() -> str:
-    """A configuration with every key at its default, each explained; what is no default is commented out."""
+    """A configuration that sets nothing: every key is explained, and commented out at its default."""
     head = (
-        "Auricle's configuration: every key, at its default; remove what you do not change. In brackets: what to "
-        "write, and whether a change comes in between two hops (live), with a new segment, or only with a restart. "
-        "Keys that are commented out have no default, or none that is worth writing. Relative paths start at this "
-        "file's folder. Check it: auricle config check -c FILE. More: docs/configuration.md."
+        "Auricle's configuration: every key, commented out at its default, so that what you do not set follows Auricle "
+        "and the model. Uncomment what you change. In brackets: what to write, and whether a change comes in between "
+        "two hops (live), with a new segment, or only with a restart. Relative paths start at this file's folder. "
+        "Check it: auricle config check -c FILE. What holds then: auricle config show -c FILE. More: "
+        "docs/configuration.md."
     )
     return "\n".join([*_prose(head, ""), *_example(Config, "")]) + "\n"
 
@@ -224,7 +225,7 @@ def _example(of: type, indent: str) -> Iterator[str]:
         if about.section is None:
             yield from _explained(about, indent)
             known = about.default is not REQUIRED and not callable(about.default)
-            yield f"{indent}{'' if known else '#'}{name}: {scalar(about.default if known else about.example)}"
+            yield f"{indent}#{name}: {scalar(about.default if known else about.example)}"
             continue
         yield from _prose(about.doc, indent)
         yield f"{indent}{name}:"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from auricle.config.keys import REQUIRED, key, section
 from auricle.config.kinds import Address, Choice, Flag, Many, Model, Moment, Name, Number, OneOf, Pattern, Text
-from auricle.config.sections import Decision, Gate
+from auricle.config.sections import DEFAULT_MODEL, Decision, Gate
 
 SOURCE_KINDS = ("microphone", "recording", "ffmpeg", "stdin")
 
@@ -152,7 +152,7 @@ class Source:
         optional=True,
     )
     model: str = key(
-        "esc10",
+        DEFAULT_MODEL,
         Model("a model's name or folder"),
         "segment",
         "Another model for this source.",

@@ -13,7 +13,13 @@ from auricle.stages.stage import Block
 
 
 class Smoother:
-    """Moving mean of score rows over the last ``span`` decisions.
+    """Moving mean of every label's scores over the last decisions, as many as that label needs.
+
+    A row is given once the shortest mean is full. Until a longer one is, what came before the segment counts as 0 in
+    it: such a label may be told late after a segment's start, but never for want of sound.
+
+    Args:
+        lengths: of each label's mean, in decisions.
 
     Shape:
         in ``(n, n_labels)`` float32, out ``(k, n_labels)`` float32.
@@ -21,25 +27,41 @@ class Smoother:
 
     hop = 1
 
-    def __init__(self, span: int) -> None:
-        self.span = span
-        self.lead = span - 1
-        self._rest: Block | None = None
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self.lengths = tuple(lengths)
+        self._longest = max(lengths)
+        self.span = min(lengths)
+        self.lead = self.span - 1
+        self._columns = {n: np.flatnonzero(np.equal(lengths, n)) for n in sorted(set(lengths))}
+        self._before = np.zeros((self._longest - self.span, len(self.lengths)), np.float32)
+        self._rest: Block | None
+        self.reset()
 
     def process(self, block: Block) -> Block:
-        """Give the mean of every ``span`` rows in a row."""
+        """Give every label's mean for every row that completes the shortest one."""
         rows = block if self._rest is None else np.concatenate((self._rest, block))
-        n = max(0, len(rows) - self.span + 1)
+        n = max(0, len(rows) - self._longest + 1)
         self._rest = rows[n:].copy()
-        return self._mean(rows, n)
+        return self._means(rows, n)
 
-    def _mean(self, rows: Block, n: int) -> Block:
-        # Sums of shifted rows in a fixed order: a running sum would drift and depend on where the stream began.
-        total = rows[:n].copy()
-        for shift in range(1, self.span):
-            total += rows[shift : shift + n]
-        total /= np.float32(self.span)
-        return total
+    def _means(self, rows: Block, n: int) -> Block:
+        """``(m, ..., n_labels)`` to the means at the newest ``n`` of these rows."""
+        # Sums of shifted rows in a fixed order, the newest first: a running sum would drift and depend on where the
+        # stream began. Each label takes its sum on the way to the longest.
+        newest = self._longest - 1
+        total = rows[newest : newest + n].copy()
+        if len(self._columns) == 1:
+            for back in range(1, self._longest):
+                total += rows[newest - back : newest - back + n]
+            total /= np.float32(self._longest)
+            return total
+        means, summed = np.empty_like(total), 1
+        for length, columns in self._columns.items():
+            for back in range(summed, length):
+                total += rows[newest - back : newest - back + n]
+            summed = length
+            means[..., columns] = total[..., columns] / np.float32(length)
+        return means
 
     @staticmethod
     def together(stages: Sequence[Smoother], blocks: Block) -> Block | None:
@@ -50,14 +72,14 @@ class Smoother:
             return None
         kept = np.concatenate(rests).reshape(len(stages), -1, blocks.shape[2])
         rows = np.concatenate((kept, blocks), axis=1)
-        n = max(0, rows.shape[1] - first.span + 1)
+        n = max(0, rows.shape[1] - first._longest + 1)
         for stage, rest in zip(stages, rows[:, n:].copy(), strict=True):
             stage._rest = rest
-        return first._mean(rows.swapaxes(0, 1), n).swapaxes(0, 1)
+        return first._means(rows.swapaxes(0, 1), n).swapaxes(0, 1)
 
     def reset(self) -> None:
         """Forget the rows heard so far."""
-        self._rest = None
+        self._rest = self._before if len(self._before) else None
 
 
 @dataclass(frozen=True, slots=True)

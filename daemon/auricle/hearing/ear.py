@@ -30,7 +30,8 @@ class Ear:
         scorer = pipeline.scorer(bundle, decision, gate)
         self.gate = scorer.front_end.gate
         self.gate_forced = pipeline.gated(bundle, gate) != bundle.card.front_end.behind_gate
-        self.stages = Pipeline([scorer.stages, pipeline.smoother(bundle, decision)])
+        smoother = pipeline.smoother(bundle, decision)
+        self.stages = Pipeline([scorer.stages, smoother])
         self.level = Level(self.stages.span, self.stages.hop)
         self.detector = pipeline.detector(
             bundle, decision, span=self.stages.span, hop=self.stages.hop, update_interval_s=publish.update_interval_s
@@ -41,7 +42,7 @@ class Ear:
         self.hop_length = bundle.card.front_end.hop_length
         self.chain = batch.chain(self.stages)
         self.kind = (
-            *(bundle.hash, self.stages.hop, self.stages.span, self.gate is None),
+            *(bundle.hash, self.stages.hop, self.stages.span, smoother.lengths, self.gate is None),
             *(gate.frequency_smoothing_hz, gate.time_smoothing_ms, gate.lookahead_frames),
         )
         """Ears of one kind can hear in one batch."""

@@ -78,11 +78,12 @@ class Hearer:
         scorer = pipeline.scorer(bundle, decision, gate)
         self._gate = scorer.front_end.gate
         self._learned = {} if self._gate is None else self._gate.learned
-        self._stages = Pipeline([scorer.stages, pipeline.smoother(bundle, decision)])
+        smoother = pipeline.smoother(bundle, decision)
+        self._stages = Pipeline([scorer.stages, smoother])
         self._cache = cache
-        self._settings = f"{bundle.hash} {decision.hop_ms} {decision.smoothing_ms} {gate}"
         self.span, self.hop = self._stages.span, self._stages.hop
         """Samples before the first decision, and from one to the next."""
+        self._settings = f"{bundle.hash} {self.hop} {smoother.lengths} {gate}"
         self.detector = pipeline.detector(bundle, decision, span=self.span, hop=self.hop, update_interval_s=3600.0)
 
     @property

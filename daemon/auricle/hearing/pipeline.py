@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from auricle import config
-from auricle.config.sections import DEFAULT_MIN_DURATION_MS, DEFAULT_THRESHOLD
 from auricle.errors import AudioError, ConfigError
 from auricle.features import FrontEnd, front_end
+from auricle.hearing import precedence
 from auricle.hearing.decision import Detector, Rule, Smoother
 from auricle.model.bundle import Bundle
 from auricle.model.classifier import classifier
@@ -28,24 +28,20 @@ def samples(ms: float, bundle: Bundle) -> int:
     return round(ms * bundle.card.front_end.sample_rate / 1000)
 
 
+def hop_ms(decision: config.Decision, bundle: Bundle) -> float:
+    """From one decision to the next: as the user wrote, else as the card proposes, else the usual."""
+    return precedence.hop(bundle.card, decision).value
+
+
 def hop_frames(decision: config.Decision, bundle: Bundle) -> int:
     """The decision hop in frames.
 
     Raises:
-        ConfigError: `decision.hop_ms` is no multiple of what the network steps in.
+        ConfigError: what the user wrote of decisions cannot be with this model, such as a `decision.hop_ms` that is no
+            multiple of what the network steps in.
     """
-    card = bundle.card
-    step = card.front_end.hop_length * (card.timing.stride_frames if card.streaming else 1)
-    hop = samples(decision.hop_ms, bundle)
-    if hop % step or hop == 0:
-        step_ms = 1000 * step / card.front_end.sample_rate
-        raise ConfigError(
-            [
-                f"decision.hop_ms: {decision.hop_ms:g} is no multiple of {step_ms:g}, the step of model {card.name!r}; "
-                f"use {max(1, round(decision.hop_ms / step_ms)) * step_ms:g}"
-            ]
-        )
-    return hop // card.front_end.hop_length
+    precedence.check(decision, bundle.card)
+    return samples(hop_ms(decision, bundle), bundle) // bundle.card.front_end.hop_length
 
 
 def gated(bundle: Bundle, gate: config.Gate) -> bool:
@@ -99,39 +95,31 @@ def scorer(bundle: Bundle, decision: config.Decision, gate: config.Gate) -> Scor
 
 
 def smoother(bundle: Bundle, decision: config.Decision) -> Smoother:
-    """The moving mean over `decision.smoothing_ms`, in whole decisions, at least one."""
+    """The moving means over each label's `smoothing_ms`, in whole decisions, at least one."""
     hop = hop_frames(decision, bundle) * bundle.card.front_end.hop_length
-    return Smoother(max(1, round(samples(decision.smoothing_ms, bundle) / hop)))
+    held = (precedence.held(bundle.card, decision, label) for label in bundle.labels)
+    return Smoother([max(1, round(samples(rule.smoothing_ms.value, bundle) / hop)) for rule in held])
 
 
 def rules(bundle: Bundle, decision: config.Decision) -> Mapping[str, Rule]:
     """The rule of every label that may raise an event.
 
-    Threshold and minimum duration are the user's own, else the card's, else the defaults. The card's lags of a label
-    hold under the card's own rule: at a lower threshold the same sound is told sooner.
+    The card's lags of a label hold under the card's own rule: at a lower threshold the same sound is told sooner.
+
+    Raises:
+        ConfigError: an event could not end.
     """
-    found = {}
-    for label in bundle.labels:
-        if label == bundle.card.background:
-            continue
-        rule = decision.for_label(label)
-        threshold, hysteresis = rule.threshold, rule.hysteresis
-        if threshold is None:
-            threshold = bundle.card.thresholds.get(label, DEFAULT_THRESHOLD)
-            # The user's hysteresis was checked against the default; an event must be able to end below a card's too.
-            if hysteresis >= threshold:
-                hysteresis = threshold / 2
-        min_duration_ms = rule.min_duration_ms
-        if min_duration_ms is None:
-            min_duration_ms = bundle.card.min_durations_ms.get(label, DEFAULT_MIN_DURATION_MS)
-        found[label] = Rule(
-            threshold=threshold,
-            hysteresis=hysteresis,
-            min_duration_samples=samples(min_duration_ms, bundle),
-            refractory_samples=samples(rule.refractory_ms, bundle),
-            lags=bundle.card.timing.lags.get(label) if rule.threshold is rule.min_duration_ms is None else None,
+    precedence.check(decision, bundle.card)
+    return {
+        label: Rule(
+            threshold=held.threshold.value,
+            hysteresis=held.hysteresis.value,
+            min_duration_samples=samples(held.min_duration_ms.value, bundle),
+            refractory_samples=samples(held.refractory_ms.value, bundle),
+            lags=None if "user" in (held.threshold.by, held.min_duration_ms.by) else bundle.card.timing.lags.get(label),
         )
-    return found
+        for label, held in precedence.all_held(bundle.card, decision).items()
+    }
 
 
 def detector(bundle: Bundle, decision: config.Decision, *, span: int, hop: int, update_interval_s: float) -> Detector:

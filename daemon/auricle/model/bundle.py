@@ -88,6 +88,15 @@ def find(model: str, models_dir: Path | None = None) -> Path:
     )
 
 
+def card_of(model: str, models_dir: Path | None = None) -> Card:
+    """What a model given by name or folder says of itself; its network is not opened.
+
+    Raises:
+        ModelError: it is not there, or its card does not hold.
+    """
+    return _card(find(model, models_dir))[0]
+
+
 def load(model: str, models_dir: Path | None = None) -> Bundle:
     """Open a bundle by name or folder, and check everything that it says.
 
@@ -95,16 +104,7 @@ def load(model: str, models_dir: Path | None = None) -> Bundle:
         ModelError: a file is missing or changed, the card and the network disagree, or the golden vectors do not hold.
     """
     path = find(model, models_dir)
-    text = _read(path / "card.yaml")
-    try:
-        raw = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        card = msgspec.convert(raw, Card)
-    except yaml.YAMLError as e:
-        raise ModelError(f"{path}/card.yaml: not YAML ({str(e).splitlines()[0]})") from None
-    except msgspec.ValidationError as e:
-        raise ModelError(f"{path}/card.yaml: {e}") from None
-    if card.format != 1:
-        raise ModelError(f"{path}/card.yaml: format {card.format} is not known; this version reads format 1")
+    card, raw, text = _card(path)
     files = {name: _read(path / name) for name in card.files}
     for name, content in files.items():
         if (is_hash := hashlib.sha256(content).hexdigest()) != card.files[name]:
@@ -123,9 +123,24 @@ def load(model: str, models_dir: Path | None = None) -> Bundle:
         stream=files.get("stream.tflite") if card.streaming else None,
         raw=raw,
     )
-    check(card, f"{path}/card.yaml")
     _check_golden(bundle, files["golden.npz"])
     return bundle
+
+
+def _card(path: Path) -> tuple[Card, dict[str, Any], bytes]:
+    """A bundle's card, checked; all that stands in it, and as it is written."""
+    text = _read(path / "card.yaml")
+    try:
+        raw = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        card = msgspec.convert(raw, Card)
+    except yaml.YAMLError as e:
+        raise ModelError(f"{path}/card.yaml: not YAML ({str(e).splitlines()[0]})") from None
+    except msgspec.ValidationError as e:
+        raise ModelError(f"{path}/card.yaml: {e}") from None
+    if card.format != 1:
+        raise ModelError(f"{path}/card.yaml: format {card.format} is not known; this version reads format 1")
+    check(card, f"{path}/card.yaml")
+    return card, raw, text
 
 
 def _read(path: Path) -> bytes:

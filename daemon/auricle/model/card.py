@@ -27,7 +27,6 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pre_emphasis: float | None = None
     taper: str = "hann"
     align: str = "centre"
-    remove_dc: bool = False
     behind_gate: bool = False
 
     def params(self) -> dict[str, Any]:
@@ -102,6 +101,15 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_duration_ms: float | None = None
 
 
+BY_LABEL = {
+    "smoothing_ms": "smoothings_ms",
+    "threshold": "thresholds",
+    "hysteresis": "hystereses",
+    "min_duration_ms": "min_durations_ms",
+}
+"""Keys of `decision` that a card may propose for single labels too, and where."""
+
+
 class Card(msgspec.Struct, frozen=True):
     """What ``card.yaml`` must say; more may stand there for people to read.
 
@@ -133,6 +141,17 @@ class Card(msgspec.Struct, frozen=True):
     measured: dict[str, str] = {}
     embedding: Embedding | None = None
     stream: Stream | None = None
+
+    @property
+    def step_samples(self) -> int:
+        """What the network steps in: every decision hop is a multiple of it."""
+        return self.front_end.hop_length * (self.timing.stride_frames if self.streaming else 1)
+
+    def proposes(self, name: str, label: str) -> float | None:
+        """What the card proposes for a key of `BY_LABEL`: of this label by itself, else for all."""
+        by_label: dict[str, float] = getattr(self, BY_LABEL[name])
+        proposed: float | None = getattr(self.decision, name)
+        return by_label.get(label, proposed)
 
 
 def contained(includes: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:

@@ -6,17 +6,12 @@ import re
 from collections.abc import Iterator
 
 from auricle.errors import ModelError
-from auricle.model.card import Card, contained
+from auricle.model.card import BY_LABEL, Card, contained
 from auricle.stages.filters import TAPERS
 from auricle.stages.spectrum import ALIGNS
 
-_RULES = {
-    # Where single labels have theirs, the least and the most that it may be.
-    "threshold": ("thresholds", 0.0, 1.0),
-    "smoothing_ms": ("smoothings_ms", 0.0, 10_000.0),
-    "hysteresis": ("hystereses", 0.0, 1.0),
-    "min_duration_ms": ("min_durations_ms", 0.0, 60_000.0),
-}
+_BOUNDS = {"smoothing_ms": 10_000.0, "threshold": 1.0, "hysteresis": 1.0, "min_duration_ms": 60_000.0}
+"""The most that each may be; the least is 0."""
 
 
 def check(card: Card, where: str) -> None:
@@ -72,25 +67,22 @@ def _of_front_end(card: Card) -> Iterator[str]:
 
 def _of_rules(card: Card) -> Iterator[str]:
     """What is wrong with the rules that the card proposes."""
-    front, proposed = card.front_end, card.decision
-    step_ms = 1000 * front.hop_length * (card.timing.stride_frames if card.streaming else 1) / front.sample_rate
+    proposed, step_ms = card.decision, 1000 * card.step_samples / card.front_end.sample_rate
     if proposed.hop_ms is not None:
         hops = round(proposed.hop_ms / step_ms)
         if hops < 1 or abs(proposed.hop_ms - hops * step_ms) > 1e-6:
             yield f"decision.hop_ms: {proposed.hop_ms:g} is no multiple of {step_ms:g}, the step of the network"
-    for name, (by_label, least, most) in _RULES.items():
+    for name, most in _BOUNDS.items():
         # A threshold of 0 would be passed by everything.
-        above = name == "threshold"
-        span = f"above {least:g}, at most {most:g}" if above else f"{least:g} to {most:g}"
-        given: dict[str, float] = getattr(card, by_label)
-        for label, value in given.items():
-            if label not in card.labels or not least <= value <= most or (above and value == least):
-                yield f"{by_label}: {given} are not each of a label and {span}"
+        least, span = (1e-9, "above 0, at most 1") if name == "threshold" else (0.0, f"0 to {most:g}")
+        given: dict[str, float] = getattr(card, BY_LABEL[name])
+        if not all(label in card.labels and least <= value <= most for label, value in given.items()):
+            yield f"{BY_LABEL[name]}: {given} are not each of a label and {span}"
         value = getattr(proposed, name)
-        if value is not None and (not least <= value <= most or (above and value == least)):
+        if value is not None and not least <= value <= most:
             yield f"decision.{name}: {value:g} is not {span}"
     for label, hysteresis in card.hystereses.items():
-        threshold = card.thresholds.get(label, proposed.threshold)
+        threshold = card.proposes("threshold", label)
         if threshold is not None and hysteresis >= threshold:
             yield f"hystereses: {hysteresis:g} of {label!r} is not below its threshold {threshold:g}; none would end"
 

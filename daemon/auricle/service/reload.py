@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from auricle import config
-from auricle.config.diff import diff
-from auricle.config.keys import Effect, keys_of
+from auricle.config.diff import diff, effects
+from auricle.config.keys import keys_of
 from auricle.config.read import check_labels
 from auricle.errors import AuricleError
+from auricle.hearing import precedence
 from auricle.hearing.ear import Ear
 from auricle.hearing.lane import Lane
 from auricle.model import bundle
@@ -34,6 +35,7 @@ def load_models(cfg: config.Config) -> dict[str, Bundle]:
     """
     models = {name: bundle.load(name, cfg.models_dir) for name in sorted({source.model for source in cfg.sources})}
     check_labels(cfg, {name: model.labels for name, model in models.items()})
+    precedence.check_all(cfg, {name: model.card for name, model in models.items()})
     return models
 
 
@@ -89,7 +91,7 @@ class Reload:
                 log.error("not reloaded: %s", line)
             self._publisher.tell("reload_refused", "; ".join(e.lines()))
             return e.lines()
-        self._apply(new, lanes, ears)
+        self._apply(new, models, lanes, ears)
         waiting = [path for path, effect in changes.items() if effect == "restart"]
         detail = ", ".join(path for path, effect in changes.items() if effect != "restart")
         detail = detail or ("model" if ears else "nothing changed")
@@ -109,8 +111,8 @@ class Reload:
             if was is None or self._is_other(was, wanted, new, model):
                 lanes[wanted.name] = self._roster.make(wanted, new, model)
                 continue
-            effects = _effects(was.gate, wanted.gate) | _effects(was.decision, wanted.decision)
-            if "segment" in effects or self._roster.lane(wanted.name).coming.bundle.hash != model.hash:
+            asked = effects(was.gate, wanted.gate) | effects(was.decision, wanted.decision)
+            if "segment" in asked or self._roster.lane(wanted.name).coming.bundle.hash != model.hash:
                 ears[wanted.name] = Ear(model, wanted.decision, wanted.gate, new.publish)
                 ears[wanted.name].warm()
         return lanes, ears
@@ -122,10 +124,12 @@ class Reload:
             was.kind != wanted.kind
             or getattr(was, was.kind) != getattr(wanted, wanted.kind)
             or rate != model.card.front_end.sample_rate
-            or (was.recording is None and _effects(self.cfg.capture, new.capture) >= {"segment"})
+            or (was.recording is None and effects(self.cfg.capture, new.capture) >= {"segment"})
         )
 
-    def _apply(self, new: config.Config, lanes: Mapping[str, Lane], ears: Mapping[str, Ear]) -> None:
+    def _apply(
+        self, new: config.Config, models: Mapping[str, Bundle], lanes: Mapping[str, Lane], ears: Mapping[str, Ear]
+    ) -> None:
         stay = {source.name for source in new.sources} - set(lanes)
         for lane in [lane for lane in self._roster.lanes if lane.name not in stay]:
             self._roster.leave(lane)
@@ -134,7 +138,7 @@ class Reload:
                 self._roster.enter(lanes[wanted.name], wanted)
                 continue
             lane = self._roster.lane(wanted.name)
-            retune(lane.source, wanted, new.capture)
+            retune(lane.source, wanted, new.capture, models[wanted.model])
             if wanted.name in ears:
                 self._roster.replace(lane, ears[wanted.name], wanted)
             else:
@@ -142,12 +146,6 @@ class Reload:
         self.cfg = new
         for take_over in self._also:
             take_over(new)
-
-
-def _effects(old: Any, new: Any) -> set[Effect]:
-    """What the keys that differ between two sections ask for; the rules of single labels are live."""
-    keys = keys_of(type(new)).items()
-    return {about.effect for name, about in keys if getattr(old, name) != getattr(new, name)}
 
 
 def in_force(old: S, new: S) -> S:

@@ -13,6 +13,7 @@ from auricle.model.bundle import Bundle
 def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, poller: Poller) -> Source:
     """The source that the configuration describes, giving sound at the model's rate; not yet open."""
     rate = model.card.front_end.sample_rate
+    hop_ms = pipeline.hop_ms(wanted.decision, model)
     if wanted.microphone is not None:
         from auricle.capture.microphone import Microphone
 
@@ -26,7 +27,7 @@ def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, pol
             ring_s=capture.ring_s,
             stall_s=capture.stall_s,
             silence_alarm_s=capture.silence_alarm_s,
-            block_s=wanted.decision.hop_ms / 1000,
+            block_s=hop_ms / 1000,
         )
     if wanted.recording is not None:
         from auricle.capture.recording import Recordings
@@ -41,9 +42,7 @@ def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, pol
             speed=None if full_speed else float(recording.speed),
             loop=recording.loop,
             start_us=None if start is None else round(start.timestamp() * 1_000_000),
-            block_samples=pipeline.block_samples(model)
-            if full_speed
-            else pipeline.samples(wanted.decision.hop_ms, model),
+            block_samples=pipeline.block_samples(model) if full_speed else pipeline.samples(hop_ms, model),
         )
     if wanted.ffmpeg is not None:
         from auricle.capture.ffmpeg import Ffmpeg
@@ -57,7 +56,7 @@ def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, pol
             ring_s=capture.ring_s,
             stall_s=wanted.ffmpeg.stall_s,
             silence_alarm_s=capture.silence_alarm_s,
-            block_s=wanted.decision.hop_ms / 1000,
+            block_s=hop_ms / 1000,
         )
     from auricle.capture.pcm import StdinPcm
 
@@ -72,14 +71,14 @@ def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, pol
         ring_s=capture.ring_s,
         stall_s=capture.stall_s,
         silence_alarm_s=capture.silence_alarm_s,
-        block_s=wanted.decision.hop_ms / 1000,
+        block_s=hop_ms / 1000,
     )
 
 
-def retune(source: Source, wanted: config.Source, capture: config.Capture) -> None:
+def retune(source: Source, wanted: config.Source, capture: config.Capture, model: Bundle) -> None:
     """Take over what may change while the source goes on."""
     if isinstance(source, Live):
         source.silence_alarm_s = capture.silence_alarm_s
-        source.block_s = wanted.decision.hop_ms / 1000
+        source.block_s = pipeline.hop_ms(wanted.decision, model) / 1000
         if wanted.ffmpeg is None:
             source.stall_s = capture.stall_s

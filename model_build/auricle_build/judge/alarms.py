@@ -11,8 +11,10 @@ import msgspec
 import numpy as np
 
 from auricle import config
+from auricle.config.sections import DEFAULT_HOP_MS
 from auricle.hearing import pipeline
 from auricle.model.bundle import Bundle
+from auricle.model.card import BY_LABEL, Proposal
 from auricle_build.judge.evaluate import Scores
 
 
@@ -59,13 +61,13 @@ def count(bundle: Bundle, quiet: Quiet, *, shipped: Bundle | None = None) -> Map
     counted.
 
     Args:
-        shipped: whose thresholds and minimum durations are taken; without it those of `config`, 0.5 for every label.
+        shipped: whose rules are taken; without it the usual ones, a threshold of 0.5 for every label.
     """
-    rules: dict[str, Any] = {"thresholds": {}, "min_durations_ms": {}}
+    rules: dict[str, Any] = {"decision": Proposal(), **{name: {} for name in BY_LABEL.values()}}
     if shipped is not None:
         rules = {name: getattr(shipped.card, name) for name in rules}
     bundle = dataclasses.replace(bundle, card=msgspec.structs.replace(bundle.card, **rules))
-    decision = config.Decision()
+    decision = config.Decision(hop_ms=DEFAULT_HOP_MS)
     hop = pipeline.hop_frames(decision, bundle) * bundle.card.front_end.hop_length
     events: dict[str, Counter[str]] = {}
     heard: dict[str, float] = {}

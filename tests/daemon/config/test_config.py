@@ -15,6 +15,7 @@ from auricle.config import layers as config_layers
 from auricle.config.diff import diff
 from auricle.config.keys import REQUIRED, Key, keys_of
 from auricle.config.read import check_labels
+from auricle.config.sections import DEFAULT_MODEL
 from auricle.config.tree import DEFAULT, from_object
 from auricle.errors import ConfigError
 
@@ -44,7 +45,7 @@ def test_the_system_file_is_read_when_none_is_named(tmp_path: Path, monkeypatch:
     """/etc/auricle/auricle.yaml counts when no file is named; auricle.yaml in the working folder does not."""
     (tmp_path / "auricle.yaml").write_text("model: here", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert load(environ={}).model == "esc10"
+    assert load(environ={}).model == DEFAULT_MODEL
     monkeypatch.setattr(config_layers, "SYSTEM_FILE", tmp_path / "auricle.yaml")
     assert load(environ={}).model == "here"
 
@@ -96,7 +97,7 @@ def test_the_environment_reaches_into_lists_and_takes_yaml(tmp_path: Path) -> No
     assert second.microphone.device == "3"
     assert config.models_dir is None
     assert config.node == "010"
-    assert config.decision.for_label("dog_bark") == Rule(0.9, 0.1, None, 500)
+    assert config.decision.for_label("dog_bark") == Rule(None, 0.9, None, None, 500)
     device = load(environ={"AURICLE__SOURCES__0__MICROPHONE__DEVICE": "3"}).sources[0].microphone
     assert device is not None
     assert device.device == 3
@@ -115,10 +116,10 @@ def test_a_source_has_its_own_model_gate_and_decision(tmp_path: Path) -> None:
     assert (x.model, x.gate, x.decision) == (config.model, config.gate, config.decision)
     assert y.model == "b"
     assert (y.gate.sensitivity, y.gate.reduction) == (2, 0.5)
-    assert y.decision.for_label("dog") == Rule(0.7, 0.3, None, 500)
-    assert y.decision.for_label("cow") == Rule(0.4, 0.2, None, 500)
-    assert y.decision.for_label("cat") == y.decision.for_label("never heard of") == Rule(0.6, 0.2, None, 500)
-    assert x.decision.for_label("dog") == Rule(0.7, 0.1, None, 500)
+    assert y.decision.for_label("dog") == Rule(None, 0.7, 0.3, None, 500)
+    assert y.decision.for_label("cow") == Rule(None, 0.4, 0.2, None, 500)
+    assert y.decision.for_label("cat") == y.decision.for_label("never heard of") == Rule(None, 0.6, 0.2, None, 500)
+    assert x.decision.for_label("dog") == Rule(None, 0.7, None, None, 500)
 
 
 def test_every_kind_of_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,11 +184,12 @@ def test_diff_names_what_changed_and_when_it_takes_effect(tmp_path: Path) -> Non
         "sources: [{name: new, microphone: {}}, {name: b, microphone: {device: USB}, gate: {sensitivity: 4}},"
         " {name: a, recording: {path: x}}]\n"
         "gate: {sensitivity: 2}\nlog: {level: debug, format: json}\n"
-        "decision: {hop_ms: 40, labels: {dog: {threshold: 0.7}}}\n",
+        "decision: {hop_ms: 40, labels: {dog: {threshold: 0.7, smoothing_ms: 400}}}\n",
     )
     assert diff(old, new) == {
         "gate.sensitivity": "live",
         "decision.hop_ms": "segment",
+        "decision.labels.dog.smoothing_ms": "segment",
         "decision.labels.dog.threshold": "live",
         "log.level": "live",
         "log.format": "restart",

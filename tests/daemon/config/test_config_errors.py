@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from auricle.config import Config, load
 from auricle.config import layers as config_layers
 from auricle.config import tree as config_tree
+from auricle.config.sections import DEFAULT_MODEL
 from auricle.errors import EXIT_CONFIG, ConfigError
 
 
@@ -59,7 +60,7 @@ gate:
   sensitivity: high
   enabled: mostly
 gaet: 3
-decision: {threshold: 0.05, hop_ms: 1}
+decision: {threshold: 0.05, hysteresis: 0.1, hop_ms: 1}
 sources:
   - name: porch
     microphone:
@@ -74,9 +75,9 @@ publish: {endpoint: "tcp://*:5557", query: "http://localhost"}
         "auricle.yaml:2: gate.sensitivity: 'high' is not a number; use 0 to 10 (default 1.5)",
         "auricle.yaml:3: gate.enabled: 'mostly' is not known; use auto, on or off (default auto)",
         "auricle.yaml:4: unknown key 'gaet'; did you mean 'gate'?",
-        "auricle.yaml:5: decision.threshold: '0.05' is not above the hysteresis '0.1', so that no event would end; "
+        "auricle.yaml:5: decision.hysteresis: '0.1' is not below the threshold '0.05', so that no event would end; "
         "lower the hysteresis",
-        "auricle.yaml:5: decision.hop_ms: '1' is out of range; use 10 to 10000 ms (default 80)",
+        "auricle.yaml:5: decision.hop_ms: '1' is out of range; use 10 to 10000 ms, or null",
         "auricle.yaml:9: sources[0].microphone: unknown key 'devise'; did you mean 'device'?",
         "auricle.yaml:10: sources[1].name: 'Porch' is the name of sources[0] too; choose another",
         "auricle.yaml:10: sources[1].ffmpeg.url: is missing; give an address that ffmpeg reads, such as "
@@ -125,7 +126,7 @@ TRAPS = [
     ("gate:", "gate.sensitivity", 1.5),
     ("gate: ~", "gate.sensitivity", 1.5),
     ("gate: &g {sensitivity: 2}", "gate.sensitivity", 2.0),
-    ("# nothing but a comment", "model", "esc10"),
+    ("# nothing but a comment", "model", DEFAULT_MODEL),
     ("---\nmodel: x\n...\n", "model", "x"),
     ("\ufeffmodel: x\r\n", "model", "x"),
     ("publish: {endpoint: 'tcp://[::1]:1'}", "publish.endpoint", "tcp://[::1]:1"),
@@ -185,9 +186,11 @@ REFUSED = [
     ("gate: {lookahead_frames: 1.5}", "1: gate.lookahead_frames: '1.5' is not a whole number; use 0 to 200 frames (default 0)"),
     ("gate: {enabled: atuo}", "1: gate.enabled: 'atuo' is not known; did you mean 'auto'?"),
     ("store: {enabled: 1}", "1: store.enabled: '1' is not true or false; use true or false (default true)"),
-    ("decision:\n  hop_ms: 80ms", "2: decision.hop_ms: '80ms' is not a number; use 10 to 10000 ms (default 80)"),
-    ("decision: {hysteresis: 0.5}", "1: decision.hysteresis: '0.5' is not below the threshold '0.5', so that no event would end; lower the hysteresis"),
-    ("decision: {labels: {dog: {threshold: 0.1}}}", "1: decision.labels.dog.threshold: '0.1' is not above the hysteresis '0.1', so that no event would end; lower the hysteresis"),
+    ("decision:\n  hop_ms: 80ms", "2: decision.hop_ms: '80ms' is not a number; use 10 to 10000 ms, or null"),
+    ("decision: {threshold: 0.5, hysteresis: 0.5}", "1: decision.hysteresis: '0.5' is not below the threshold '0.5', so that no event would end; lower the hysteresis"),
+    ("decision: {hysteresis: 0.1, labels: {dog: {threshold: 0.1}}}", "1: decision.labels.dog.threshold: '0.1' is not above the hysteresis '0.1', so that no event would end; lower the hysteresis"),
+    ("decision: {threshold: 0}", "1: decision.threshold: '0' is out of range; use above 0 to 1, or null"),
+    ("decision: {labels: {dog: {threshold: 0}}}", "1: decision.labels.dog.threshold: '0' is out of range; use above 0 to 1, or null"),
     ("decision: {labels: {Dog bark: {}}}", "1: decision.labels: 'Dog bark' is not a name; did you mean 'Dog_bark'?"),
     ("decision: {labels: [dog]}", "1: decision.labels: put each label below it, indented, such as 'dog_bark: {threshold: 0.6}'"),
     ("gate: on", "1: gate: 'on' cannot stand here; put the keys below it, indented"),
@@ -218,8 +221,8 @@ REFUSED = [
     # one file, not one value
     ("model: a\nmodel: b", "2: the key 'model' is already in line 1; keep one of them"),
     ("gate: {sensitivity: 1, 'sensitivity': 2}", "1: the key 'sensitivity' is already in line 1; keep one of them"),
-    ("- a\n- b", "1: holds a list, not keys; begin with a key, such as 'model: esc10'"),
-    ("hello", "1: holds only 'hello', not keys; begin with a key, such as 'model: esc10'"),
+    ("- a\n- b", "1: holds a list, not keys; begin with a key, such as 'node: porch'"),
+    ("hello", "1: holds only 'hello', not keys; begin with a key, such as 'node: porch'"),
     ("", " is empty; auricle config example prints one to begin with"),
     (" \n\n", " is empty; auricle config example prints one to begin with"),
     ("gate:\n\tsensitivity: 2", "2: a tab where YAML wants spaces; indent with spaces"),
@@ -328,8 +331,8 @@ def test_passwords_are_never_shown(tmp_path: Path) -> None:
 
 def test_a_fault_that_sources_inherit_is_told_once(tmp_path: Path) -> None:
     """A wrong key at the top is one line, under its own name, however many sources take it over."""
-    text = "gate: {sensitivity: 11}\ndecision: {threshold: 0.1}\nsources: [{name: a, microphone: {}}, {name: b, microphone: {}}]"
-    assert [line.split(":")[2] for line in problems(tmp_path, text)] == [" gate.sensitivity", " decision.threshold"]
+    text = "gate: {sensitivity: 11}\ndecision: {threshold: 0.1, hysteresis: 0.2}\nsources: [{name: a, microphone: {}}, {name: b, microphone: {}}]"
+    assert [line.split(":")[2] for line in problems(tmp_path, text)] == [" gate.sensitivity", " decision.hysteresis"]
 
 
 YAMLISH = st.lists(

@@ -19,6 +19,7 @@ from auricle.config import Config, load
 from auricle.config import layers as config_layers
 from auricle.config import show as config_show
 from auricle.config.keys import keys_of, values
+from auricle.config.sections import DEFAULT_MODEL
 from auricle.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -60,11 +61,16 @@ def uncommented(text: str) -> str:
 
 
 def test_the_example_is_the_defaults() -> None:
-    """config/auricle.yaml is what `auricle config example` prints, and reads as the built-in defaults."""
+    """config/auricle.yaml is what `auricle config example` prints, and reads as the built-in defaults.
+
+    It sets none of them: whoever installs it goes on following Auricle's defaults and the model's card.
+    """
     assert EXAMPLE.read_text(encoding="utf-8") == config_show.example(), (
         "run: auricle config example > config/auricle.yaml"
     )
-    assert load(EXAMPLE, environ={}) == load(environ={})
+    config = load(EXAMPLE, environ={})
+    assert config == load(environ={})
+    assert {path for path, origin in config.origins.items() if origin != "default"} == {"sources[0].name"}
 
 
 def test_the_example_holds_every_key(tmp_path: Path) -> None:
@@ -130,6 +136,7 @@ RULE = st.fixed_dictionaries(
         "threshold": number(0.5, 1) | st.none(),
         "hysteresis": number(0, 0.4) | st.none(),
         "min_duration_ms": number(0, 60_000) | st.none(),
+        "smoothing_ms": number(0, 10_000) | st.none(),
     },
 )
 GATE = st.fixed_dictionaries(
@@ -145,8 +152,9 @@ DECISION = st.fixed_dictionaries(
     {},
     optional={
         "threshold": number(0.5, 1),
-        "hysteresis": number(0, 0.4),
-        "hop_ms": number(10, 10_000),
+        "hysteresis": number(0, 0.4) | st.none(),
+        "hop_ms": number(10, 10_000) | st.none(),
+        "smoothing_ms": number(0, 10_000) | st.none(),
         "labels": st.dictionaries(NAME, RULE, max_size=3),
     },
 )
@@ -242,13 +250,24 @@ def test_show_says_where_each_value_came_from(tmp_path: Path) -> None:
 
 
 def test_the_command_line(tmp_path: Path) -> None:
-    """show, check, schema, example and keys print what the functions give; check raises what loading raises."""
+    """show, check, schema, example and keys print what the functions give; check raises what a start would raise."""
     run = CliRunner().invoke
     assert run(app, ["example"]).output == config_show.example()
     assert run(app, ["keys"]).output == config_show.table()
     assert json.loads(run(app, ["schema"]).output) == config_show.schema()
     assert run(app, ["show", "-c", str(EXAMPLE)]).output == config_show.show(load(EXAMPLE))
-    assert run(app, ["check", "-c", str(EXAMPLE)]).output.startswith("ok: 1 source(s), model esc10, configuration ")
+    assert run(app, ["check", "-c", str(EXAMPLE)]).output.startswith(
+        f"ok: 1 source(s), model {DEFAULT_MODEL}, configuration "
+    )
+    wrong = tmp_path / "wrong.yaml"
+    for text, said in (
+        ("model: esc11", "model 'esc11' is not known; use "),
+        ("model: esc10\ndecision: {hop_ms: 90}", f"{wrong}:2: decision.hop_ms: 90 is no multiple of 40"),
+        ("model: esc10\ndecision: {hysteresis: 0.3}", f"{wrong}:2: decision.hysteresis: a hysteresis of 0.3 is not"),
+        ("model: esc10\ndecision: {labels: {dog: {}}}", "decision.labels: the model has no label 'dog'; did you mean"),
+    ):
+        wrong.write_text(text, encoding="utf-8")
+        assert str(run(app, ["check", "-c", str(wrong)]).exception).startswith(said)
     error = run(app, ["check", "-c", str(tmp_path / "absent.yaml")]).exception
     assert isinstance(error, ConfigError)
     assert error.lines() == [f"{tmp_path}/absent.yaml: no such file; auricle config example prints one to begin with"]

@@ -17,6 +17,7 @@ from auricle.capture.recording import Recordings
 from auricle.capture.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
 from auricle.gate import NoiseGate
 from auricle.hearing import engine, pipeline
+from auricle.hearing.decision import Smoother
 from auricle.hearing.lane import Lane
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
@@ -118,6 +119,17 @@ def test_stages_together_are_stages_alone(make: object) -> None:
     assert callable(make)
     alone = [make().process(signal) for signal in signals]
     given = together([[make()] for _ in signals], signals, [640, 100, 7], rng)
+    for whole, parts in zip(alone, given, strict=True):
+        np.testing.assert_array_equal(parts, whole, strict=True)
+
+
+@pytest.mark.parametrize("lengths", [[3, 3, 3, 3], [1, 6, 2, 1]], ids=str)
+def test_means_together_are_means_alone(lengths: list[int]) -> None:
+    """Smoothed scores of several sources, some of them behind the others, whose labels have means of their own."""
+    rng = np.random.default_rng(10)
+    signals = [rng.random((40 + 3 * i, 4)).astype(np.float32) for i in range(5)]
+    alone = [Smoother(lengths).process(signal) for signal in signals]
+    given = together([[Smoother(lengths)] for _ in signals], signals, [1, 2, 5], rng)
     for whole, parts in zip(alone, given, strict=True):
         np.testing.assert_array_equal(parts, whole, strict=True)
 

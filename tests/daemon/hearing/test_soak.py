@@ -17,7 +17,7 @@ _REPLAY = """
 import os, sys
 from auricle import config
 from auricle.capture.recording import Recordings
-from auricle.hearing import engine
+from auricle.hearing import engine, pipeline
 from auricle.hearing.lane import Lane
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
@@ -36,7 +36,7 @@ def rss_kb():
 
 marks = []
 def progress():
-    if len(marks) < 1 and lane.counters.decisions >= 60 / (cfg.decision.hop_ms / 1000):
+    if len(marks) < 1 and lane.counters.decisions >= 60 / (pipeline.hop_ms(cfg.decision, model) / 1000):
         marks.append(rss_kb())
 
 source.open()

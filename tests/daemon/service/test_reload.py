@@ -73,6 +73,37 @@ def test_a_new_segment_begins_at_the_next_sample(daemon: Callable[[dict[str, Any
     assert here.lane().health(0.0).heard_samples == len(heard_from(recording, 0))
 
 
+def test_the_smoothing_of_a_label_needs_other_stages(
+    daemon: Callable[[dict[str, Any]], Daemon], recording: Path
+) -> None:
+    """A label's threshold changes within the segment, its smoothing with a new one."""
+    here = daemon(configuration(recording))
+    here.listen(seconds(3))
+    ear = here.lane().ear
+    assert here.change(configuration(recording, decision={"labels": {"rain": {"threshold": 0.4}}})) == []
+    here.listen(seconds(1))
+    assert here.lane().ear is ear
+    assert here.change(configuration(recording, decision={"labels": {"rain": {"smoothing_ms": 800}}})) == []
+    here.listen(seconds(1))
+    assert here.lane().ear is not ear
+    (told,) = [m["detail"] for m in here.of("status.") if "rain.smoothing_ms" in m["detail"]]
+    assert "at the next start" not in told
+    lengths = dict(zip(here.lane().bundle.labels, here.lane().ear.chain[-1].lengths, strict=True))  # type: ignore[attr-defined]
+    assert (lengths["rain"], lengths["sneeze"]) == (10, 2)
+
+
+def test_rules_that_cannot_be_with_the_model_are_refused(
+    daemon: Callable[[dict[str, Any]], Daemon], recording: Path
+) -> None:
+    """A hysteresis that reaches a threshold of the card changes nothing, and is told."""
+    here = daemon(configuration(recording))
+    rules = here.lane().ear.detector
+    (line,) = here.change(configuration(recording, decision={"hysteresis": 0.25}))
+    assert "decision.hysteresis: a hysteresis of 0.25 is not below the threshold 0.25 of clock_tick" in line
+    assert here.lane().ear.detector is rules
+    assert here.reload.cfg.decision.hysteresis is None
+
+
 def heard_from(recording: Path, start: int) -> np.ndarray:
     return np.concatenate(list(Reader(str(recording)).blocks(RATE)))[start:]
 

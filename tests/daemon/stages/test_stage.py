@@ -41,12 +41,20 @@ def test_slices_of_rows_obey_the_laws(sizes: list[int]) -> None:
     laws.hold(lambda: Slices(50, 8), ROWS, sizes)
 
 
-@pytest.mark.parametrize("span", [1, 2, 5])
+@pytest.mark.parametrize("lengths", [[1, 1, 1], [2, 2, 2], [5, 5, 5], [1, 1, 4], [7, 2, 3], [9, 2, 9]], ids=str)
 @given(sizes=st.lists(st.integers(0, 20), max_size=30))
 @settings(max_examples=25, deadline=None)
-def test_smoother_obeys_the_laws(span: int, sizes: list[int]) -> None:
-    """The moving mean over decisions obeys cut, count and reset."""
-    laws.hold(lambda: Smoother(span), SCORES, sizes)
+def test_smoother_obeys_the_laws(lengths: list[int], sizes: list[int]) -> None:
+    """The moving means over decisions obey cut, count and reset, one length or several."""
+    laws.hold(lambda: Smoother(lengths), SCORES[:, : len(lengths)], sizes)
+
+
+def test_every_label_has_a_mean_of_its_own() -> None:
+    """A label's score is its mean over its own number of rows; of rows before the first one there is nothing in it."""
+    scores = np.float32([[0.5, 0.5, 1.0], [1.0, 1.0, 0.25], [0.0, 0.0, 0.25], [0.5, 0.5, 0.5]])
+    wanted = [[0.25, 0.5, 0.25], [0.75, 1.0, 0.3125], [0.5, 0.0, 0.375], [0.25, 0.5, 0.5]]
+    np.testing.assert_array_equal(Smoother([2, 1, 4]).process(scores), np.float32(wanted))
+    np.testing.assert_array_equal(Smoother([2, 2, 2]).process(scores), (scores[:-1] + scores[1:]) / 2)
 
 
 @given(sizes=cuts)
