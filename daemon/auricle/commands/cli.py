@@ -300,6 +300,7 @@ def features(
     pre_emphasis: Annotated[float | None, typer.Option(help="Pre-emphasis before all, as 0.97.")] = None,
     taper: Annotated[str, typer.Option(help="hann, hann_symmetric, hamming or hamming_symmetric.")] = "hann",
     align: Annotated[str, typer.Option(help="Where a shorter taper stands in the FFT: centre or start.")] = "centre",
+    remove_dc: Annotated[bool, typer.Option("--remove-dc", help="Take its mean from every frame.")] = False,
     noise: Annotated[Path | None, typer.Option(help="Put the noise gate before, with this profile.")] = None,
 ) -> None:
     """Compute the features of a recording, as the daemon does."""
@@ -319,6 +320,7 @@ def features(
             pre_emphasis=pre_emphasis,
             taper=taper,
             align=align,
+            remove_dc=remove_dc,
             noise_profile=noise,
         )
     )

@@ -31,6 +31,7 @@ def features_file(
     pre_emphasis: float | None = None,
     taper: str = "hann",
     align: str = "centre",
+    remove_dc: bool = False,
     noise_profile: Path | None = None,
 ) -> str:
     """Compute the features of a recording as the daemon does, in blocks, and write them.
@@ -43,7 +44,7 @@ def features_file(
         plot: picture to write.
         params: parameters as ``name=value`` or ``kind.name=value``.
         sample_rate: to resample to, Hz; the recording's own unless told.
-        n_fft, win_length, hop_length, pre_emphasis, taper, align: as for `front_end`.
+        n_fft, win_length, hop_length, pre_emphasis, taper, align, remove_dc: as for `front_end`.
         noise_profile: put the noise gate before the features, with this profile.
 
     Returns:
@@ -62,6 +63,7 @@ def features_file(
         "pre_emphasis": pre_emphasis,
         "taper": taper,
         "align": align,
+        "remove_dc": remove_dc,
     }
     reader = Reader(path, sample_rate)
     rate = reader.rate_out

@@ -66,6 +66,7 @@ def front_end(
     pre_emphasis: float | None = None,
     taper: str = "hann",
     align: str = "centre",
+    remove_dc: bool = False,
     gate: NoiseGate | Mapping[str, Any] | None = None,
 ) -> FrontEnd:
     """The pipeline from samples ``(n,)`` float32 to feature rows ``(k, n_features)`` float32.
@@ -83,6 +84,8 @@ def front_end(
         taper: hann, hann_symmetric, hamming or hamming_symmetric; those not symmetric are periodic.
         align: where a taper shorter than ``n_fft`` stands, ``centre`` (librosa) or ``start`` (TensorFlow, Kaldi); at
             the start frames are of ``win_length`` samples, so that a row comes sooner.
+        remove_dc: take its mean from every frame, as Kaldi does, so that a constant offset is not heard; the CQT hears
+            it as it is.
         gate: a gate built for these frames, or its parameters (those of `NoiseGate`), or ``None`` for none.
 
     Raises:
@@ -95,16 +98,20 @@ def front_end(
         raise ValueError(
             f"sample_rate {sample_rate}, n_fft {n_fft}, hop_length {hop_length} cannot be; use more than 0"
         )
-    spectra: dict[str, Any] = {"win_length": win_length, "pre_emphasis": pre_emphasis, "taper": taper}
+    if not isinstance(remove_dc, bool):
+        raise ValueError(f"remove_dc {remove_dc!r} is no switch; use true or false")
+    heard: dict[str, Any] = {"pre_emphasis": pre_emphasis, "taper": taper, "remove_dc": remove_dc}
     if isinstance(gate, Mapping):
-        gate = NoiseGate(sample_rate=sample_rate, n_fft=n_fft, hop_length=hop_length, **spectra, **dict(gate))
-    if gate is not None and gate.geometry != Geometry(sample_rate, n_fft, win_length or n_fft, pre_emphasis, taper):
-        told = ", ".join(f"{name} {value}" for name, value in spectra.items() if value is not None)
+        gate = NoiseGate(
+            sample_rate=sample_rate, n_fft=n_fft, win_length=win_length, hop_length=hop_length, **heard, **dict(gate)
+        )
+    if gate is not None and gate.geometry != Geometry(sample_rate, n_fft, win_length or n_fft, **heard):
+        told = ", ".join(f"{name} {value}" for name, value in {"win_length": win_length, **heard}.items())
         raise ValueError(
             f"the gate was built for {gate.geometry}; build it for sample_rate {sample_rate}, n_fft {n_fft}, {told}"
         )
     step = None if gate is None else Step(partial(_same, gate))
-    frames = Frames(sample_rate, n_fft, win_length, hop_length, pre_emphasis, taper, align, step)
+    frames = Frames(sample_rate, n_fft, win_length, hop_length, pre_emphasis, taper, align, remove_dc, step)
     chains = [chain(feature, frames) for feature in features]
     if step is not None and not any(step in each.steps for each in chains):
         raise ValueError(f"{', '.join(c.kind for c in chains)} does not pass through the gate; turn the gate off")
@@ -156,6 +163,7 @@ def extract(
     pre_emphasis: float | None = None,
     taper: str = "hann",
     align: str = "centre",
+    remove_dc: bool = False,
     gate: NoiseGate | Mapping[str, Any] | None = None,
     **params: Any,
 ) -> NDArray[np.float32]:
@@ -168,7 +176,7 @@ def extract(
             parameters, or a list of these to stack.
         block: samples given to the stream at a time, all unless told; changes no bit of the result.
         n_fft, win_length, hop_length: librosa's, with librosa's defaults.
-        pre_emphasis, taper, align, gate: as for `front_end`.
+        pre_emphasis, taper, align, remove_dc, gate: as for `front_end`.
         params: of the kind, when one is given by its name.
 
     Shape:
@@ -199,6 +207,7 @@ def extract(
         pre_emphasis=pre_emphasis,
         taper=taper,
         align=align,
+        remove_dc=remove_dc,
         gate=gate,
     )
     size = block or max(1, len(samples))

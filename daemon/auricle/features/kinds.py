@@ -15,7 +15,7 @@ from auricle.features.mel import LogMel, MelSpectrogram
 from auricle.features.mfcc import Delta, Mfcc
 from auricle.features.pcen import Pcen
 from auricle.stages.pre_emphasis import PreEmphasis
-from auricle.stages.spectrum import Power, Root, Spectrum, frame_length
+from auricle.stages.spectrum import Power, Root, Spectrum, frame_length, taper
 from auricle.stages.stage import Slices, Stage
 
 KINDS = ("mel", "log_mel", "pcen", "mfcc", "delta", "chroma_stft", "chroma_cqt", "chroma_cens")
@@ -53,6 +53,7 @@ class Frames:
     pre_emphasis: float | None = None
     taper: str = "hann"
     align: str = "centre"
+    remove_dc: bool = False
     gate: Step | None = None
 
     @property
@@ -64,13 +65,28 @@ class Frames:
 
     def power(self, n_fft: int, win_length: int | None) -> list[Step]:
         """From samples to power spectra, of frames of the front end's own lengths or of a feature's."""
-        taper = (("n_fft", n_fft), ("win_length", win_length), ("kind", self.taper), ("align", self.align))
+        lengths = (("n_fft", n_fft), ("win_length", win_length))
+        how = (("kind", self.taper), ("align", self.align), ("remove_dc", self.remove_dc))
         return [
             *self.before,
             Step(Slices, (("span", frame_length(n_fft, win_length, self.align)), ("hop", self.hop_length))),
-            Step(Spectrum, taper),
+            Step(Spectrum, (*lengths, *how)),
             Step(Power),
         ]
+
+    def gain(self, scaling: str | None, n_fft: int, win_length: int | None, exponent: float) -> float:
+        """What a spectrum's ``|X| ** exponent`` is multiplied with where it is to be scaled.
+
+        Raises:
+            ValueError: the scaling is not known.
+        """
+        if scaling is None:
+            return 1.0
+        if scaling == "sum":
+            return float(taper(n_fft, win_length, self.taper).sum() ** -exponent)
+        if scaling == "length":
+            return float((win_length or n_fft) ** (-exponent / 2.0))
+        raise ValueError(f"scaling {scaling!r} of spectra is not known; use sum, length or none")
 
 
 class _Params:
@@ -94,7 +110,8 @@ class _Params:
                 if outer in self._left:
                     given[name] = self._left.pop(outer)
                     self._check(outer, given[name], str(parameter.annotation))
-        return Step(make, tuple(sorted(given.items())))
+        # Steps are compared and looked up: a list is kept as what can be.
+        return Step(make, tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in sorted(given.items())))
 
     def _check(self, name: str, value: Any, wanted: str) -> None:
         """Refuse what is no number, or no switch, where the stage's signature wants one."""
@@ -172,9 +189,10 @@ def _stft(kind: str, params: _Params, frames: Frames) -> Chain:
     exponent = float(params.take("mel_power", 1.0) if kind == "pcen" else params.take("power", 2.0))
     if exponent != 2.0:
         steps.append(Step(Root, (("exponent", exponent),)))
+    gain = frames.gain(params.take("scaling", None), n_fft, win_length, exponent)
     n_mels = int(params.take("n_mels", 128))
     renamed = {"norm": "mel_norm"} if kind == "mfcc" else {}
-    steps.append(params.step(MelSpectrogram, renamed=renamed, n_mels=n_mels, **spectrum))
+    steps.append(params.step(MelSpectrogram, renamed=renamed, n_mels=n_mels, gain=gain, **spectrum))
     keep = dict(steps[-1].params).get("keep")
     width = n_mels if keep is None else keep
     if kind == "pcen":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,7 @@ class MelSpectrogram(RowStage):
         htk: HTK's mel formula (Young et al. 2002) rather than Slaney's (1998); of librosa's basis.
         norm: ``'slaney'`` for triangles of unit area, ``None`` for unit height; ``'own'`` is the basis's own, slaney
             for librosa's.
+        gain: what every band is multiplied with.
         keep: how many of the ``n_mels`` bands to compute, from the lowest; all unless told. Then ``fmax`` may lie above
             half the sample rate, for bands that were laid out at a higher one; what is above it holds nothing.
 
@@ -46,6 +48,7 @@ class MelSpectrogram(RowStage):
         htk: bool | None = None,
         norm: str | None = "own",
         keep: int | None = None,
+        gain: float = 1.0,
     ) -> None:
         self._bins, self._basis, self._at_once = _projection(
             sample_rate=sample_rate,
@@ -57,6 +60,7 @@ class MelSpectrogram(RowStage):
             htk=htk,
             norm=norm,
             keep=keep,
+            gain=gain,
         )
 
     def process(self, block: Block) -> Block:
@@ -70,7 +74,7 @@ class MelSpectrogram(RowStage):
 
 @cache
 def _projection(
-    *, sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, **drawn: Any
+    *, sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, gain: float, **drawn: Any
 ) -> tuple[slice, Block, int]:
     """The bins that count, their weights ``(bins, n_mels)`` and how many frames to project at once; shared by all
     sources."""
@@ -86,7 +90,7 @@ def _projection(
         )
     bins = np.flatnonzero(bank.any(axis=0))
     used = slice(int(bins[0]), int(bins[-1]) + 1)
-    basis = np.ascontiguousarray(bank[:, used].T, np.float32)
+    basis = np.ascontiguousarray(gain * bank[:, used].T, np.float32)
     basis.flags.writeable = False
     return used, basis, _AT_ONCE if _blind_to_place(basis) else 1
 
@@ -114,6 +118,8 @@ class LogMel(RowStage):
         offset: added to the power in place of the floor: ``log(power + offset)``.
         floor_db: floor of the result in dB; none unless told.
         natural: the natural logarithm of the power rather than dB; ``ref`` and ``floor_db`` count as well.
+        mean, std: the result is taken as ``(logarithm - mean) / std``, in the logarithm's own unit.
+        clip: the least and the most that the result may be, at last; no bounds unless told.
 
     Shape:
         in ``(n, n_mels)`` float32, out the same.
@@ -130,6 +136,9 @@ class LogMel(RowStage):
         offset: float | None = None,
         floor_db: float | None = None,
         natural: bool = False,
+        mean: float = 0.0,
+        std: float = 1.0,
+        clip: Sequence[float] | None = None,
     ) -> None:
         if amin is not None and offset is not None:
             raise ValueError(f"amin {amin:g} and offset {offset:g} are two floors of one logarithm; use one of them")
@@ -138,21 +147,36 @@ class LogMel(RowStage):
         for name, value in (("ref", ref), ("amin", amin), ("offset", amin if offset is None else offset)):
             if not 0 < value < np.inf:
                 raise ValueError(f"{name} {value:g} is no power; use a number above 0")
+        if not (np.isfinite(mean) and 0 < std < np.inf):
+            raise ValueError(f"mean {mean:g} and std {std:g} cannot be; use a number, and one above 0")
         unit = 10.0 if not natural else np.log(10.0)
-        self._unit = np.float32(unit) if not natural else None
+        factor = (1.0 if natural else unit) / std
+        self._log = np.log if natural else np.log10
+        self._factor = None if factor == 1.0 else np.float32(factor)
         self._amin = np.float32(amin)
-        zero = np.float32(unit * np.log10(max(amin, ref)))
+        zero = np.float32((unit * np.log10(max(amin, ref)) + mean) / std)
         self._zero = None if zero == 0 else zero
-        self._floor = None if floor_db is None else np.float32(floor_db * unit / 10.0)
+        low, high = (-np.inf, np.inf) if clip is None else _bounds(clip)
+        if floor_db is not None:
+            low = max(low, (floor_db * unit / 10.0 - mean) / std)
+        self._low = None if low == -np.inf else np.float32(low)
+        self._high = None if high == np.inf else np.float32(high)
 
     def process(self, block: Block) -> Block:
         """Take the logarithm of every band."""
         rows = np.maximum(block, self._amin) if self._added is None else block + self._added
-        if self._unit is None:
-            np.log(rows, out=rows)
-        else:
-            np.log10(rows, out=rows)
-            rows *= self._unit
+        self._log(rows, out=rows)
+        if self._factor is not None:
+            rows *= self._factor
         if self._zero is not None:
             rows -= self._zero
-        return rows if self._floor is None else np.maximum(rows, self._floor, out=rows)
+        if self._low is not None:
+            np.maximum(rows, self._low, out=rows)
+        return rows if self._high is None else np.minimum(rows, self._high, out=rows)
+
+
+def _bounds(clip: Sequence[float]) -> tuple[float, float]:
+    numbers = isinstance(clip, Sequence) and len(clip) == 2 and all(isinstance(end, int | float) for end in clip)
+    if not numbers or not clip[0] < clip[1]:
+        raise ValueError(f"clip {clip!r} cannot be; use the least and the most, as [0, 1]")
+    return float(clip[0]), float(clip[1])

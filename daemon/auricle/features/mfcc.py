@@ -15,7 +15,8 @@ class Mfcc(RowStage):
         n_mels: bands that come in.
         n_mfcc: coefficients given, at most ``n_mels``.
         dct_type: 1, 2 or 3.
-        norm: ``'ortho'`` or ``None``, as in scipy's ``dct``.
+        norm: ``'ortho'`` or ``None``, as in scipy's ``dct``; ``'tf'`` as in
+            ``tf.signal.mfccs_from_log_mel_spectrograms``.
         lifter: sinusoidal liftering of this length; 0 for none.
 
     Shape:

@@ -34,7 +34,7 @@ class NoiseGate:
     unchanged (`learning` is true). Frames of digital silence or with a non-finite value teach nothing.
 
     Args:
-        sample_rate, n_fft, win_length, hop_length, pre_emphasis, taper: of the frames that come in.
+        sample_rate, n_fft, win_length, hop_length, pre_emphasis, taper, remove_dc: of the frames that come in.
         sensitivity: standard deviations above the mean (noisereduce's ``n_std_thresh``): more removes more.
         reduction: share of the noise taken away, 0 to 1 (its ``prop_decrease``).
         frequency_smoothing_hz: half width of the mask's smoothing over frequency (its ``freq_mask_smooth_hz``); 0 for
@@ -65,6 +65,7 @@ class NoiseGate:
         win_length: int | None = None,
         pre_emphasis: float | None = None,
         taper: str = "hann",
+        remove_dc: bool = False,
         sensitivity: float = 1.5,
         reduction: float = 1.0,
         frequency_smoothing_hz: float = 500.0,
@@ -74,7 +75,8 @@ class NoiseGate:
         start_up_s: float = 2.0,
         adaptation_s: float = 0.0,
     ) -> None:
-        self.geometry = Geometry(sample_rate, n_fft, n_fft if win_length is None else win_length, pre_emphasis, taper)
+        win_length = n_fft if win_length is None else win_length
+        self.geometry = Geometry(sample_rate, n_fft, win_length, pre_emphasis, taper, remove_dc)
         self._hop_s = hop_length / sample_rate
         for name, value in (
             ("frequency_smoothing_hz", frequency_smoothing_hz),
@@ -290,8 +292,10 @@ def gated_sound(
         double: compute in double precision.
 
     Raises:
-        ValueError: ``n_fft`` is no even multiple of ``hop_length``.
+        ValueError: ``n_fft`` is no even multiple of ``hop_length``, or the gate was built for other frames.
     """
+    if gate.geometry != Geometry(gate.geometry.sample_rate, n_fft, win_length or n_fft):
+        raise ValueError(f"the gate was built for {gate.geometry}; build it for n_fft {n_fft} and a plain Hann taper")
     return Pipeline(
         [
             Slices(n_fft, hop_length),

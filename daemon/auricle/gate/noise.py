@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from auricle.errors import AudioError
 from auricle.stages.filters import TAPERS
 from auricle.stages.pre_emphasis import PreEmphasis, check
-from auricle.stages.spectrum import taper
+from auricle.stages.spectrum import taper, without_mean
 
 _EPS = np.float64(np.finfo(np.float64).eps)
 _TOP_DB = 80.0
@@ -32,6 +32,7 @@ class Geometry:
     win_length: int
     pre_emphasis: float | None = None
     taper: str = "hann"
+    remove_dc: bool = False
 
     def __post_init__(self) -> None:
         taper(self.n_fft, self.win_length, self.taper)
@@ -55,11 +56,11 @@ class Geometry:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """The same in numbers, to save: sample_rate, n_fft, win_length, and what differs from a plain Hann taper."""
-        plain = (self.sample_rate, self.n_fft, self.win_length)
-        if self.pre_emphasis is None and self.taper == "hann":
-            return plain
-        return (*plain, self.pre_emphasis or 0.0, *TAPERS[self.taper])
+        """The same in numbers, to save: sample_rate, n_fft, win_length, and the rest where it is no plain Hann
+        taper."""
+        lengths = (self.sample_rate, self.n_fft, self.win_length)
+        rest = (self.pre_emphasis or 0.0, *TAPERS[self.taper], int(self.remove_dc))
+        return lengths if rest == (0.0, *TAPERS["hann"], 0) else (*lengths, *rest)
 
     def decibels(self, power: NDArray[Any]) -> NDArray[Any]:
         """Decibels of a power spectrum relative to full scale, in its own precision, -313 dB for nothing as in
@@ -132,8 +133,8 @@ class Floor:
         found = tuple(int(x) if float(x).is_integer() else float(x) for x in np.ravel(arrays["geometry"]))
         if found != g.numbers:
             raise ValueError(
-                f"learned noise: of sample_rate, n_fft, win_length (pre_emphasis, taper) {found}, not {g.numbers}; "
-                "learn it anew for this model"
+                f"learned noise: of sample_rate, n_fft, win_length (pre_emphasis, taper, remove_dc) {found}, "
+                f"not {g.numbers}; learn it anew for this model"
             )
         mean, std = (np.array(arrays[name], np.float64) for name in ("mean_db", "std_db"))
         frames = float(np.asarray(arrays["frames"]))
@@ -168,6 +169,8 @@ def floor_of(noise: ArrayLike, geometry: Geometry, hop_length: int) -> Floor:
         sound = PreEmphasis(geometry.pre_emphasis).process(sound)
     padded = np.pad(sound, half + pad)
     frames = np.lib.stride_tricks.sliding_window_view(padded, geometry.n_fft)[::hop_length]
+    if geometry.remove_dc:
+        frames = without_mean(frames, geometry.win_length)
     levels = geometry.decibels(np.abs(np.fft.rfft(frames * geometry.points)) ** 2)
     floor = Floor(geometry)
     floor.add(np.maximum(levels, levels.max(axis=0) - _TOP_DB))

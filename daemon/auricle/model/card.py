@@ -27,6 +27,7 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pre_emphasis: float | None = None
     taper: str = "hann"
     align: str = "centre"
+    remove_dc: bool = False
     behind_gate: bool = False
 
     def params(self) -> dict[str, Any]:

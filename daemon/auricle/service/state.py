@@ -57,8 +57,9 @@ def room(wanted: config.Source, bundle: Bundle) -> str:
     front = bundle.card.front_end
     device = getattr(wanted, wanted.kind)
     about = [wanted.kind, values(device), bundle.card.name, front.sample_rate, front.n_fft, front.win_length]
-    if front.pre_emphasis is not None or front.taper != "hann":
-        about += [front.pre_emphasis, front.taper]
+    heard = [front.pre_emphasis, front.taper, front.remove_dc]
+    if heard != [None, "hann", False]:
+        about += heard
     digest = hashlib.sha256(json.dumps([*about, front.hop_length]).encode()).hexdigest()[:12]
     return f"{part(wanted.name)}-{digest}"
 

@@ -118,14 +118,21 @@ def mel(
 def dct(n: int, *, dct_type: int = 2, norm: str | None = "ortho") -> NDArray[np.float64]:
     """Cosine transform of type 1, 2 or 3, scaled as scipy's ``dct`` does (Ahmed, Natarajan and Rao 1974).
 
+    With ``norm='tf'`` it is of type 2 and every coefficient scaled by ``(2 n) ** -0.5``, as in
+    ``tf.signal.mfccs_from_log_mel_spectrograms``: coefficient 0 is the square root of 2 times the orthonormal one.
+
     Shape:
         ``(n, n)``: coefficients by items.
 
     Raises:
         ValueError: a type or a norm that is not known.
     """
-    if norm not in ("ortho", None):
-        raise ValueError(f"norm {norm!r} of a cosine transform is not known; use ortho or none")
+    if norm not in ("ortho", "tf", None):
+        raise ValueError(f"norm {norm!r} of a cosine transform is not known; use ortho, tf or none")
+    if norm == "tf":
+        if dct_type != 2:
+            raise ValueError(f"norm 'tf' of dct_type {dct_type} is not known; use dct_type 2, which is TensorFlow's")
+        return np.asarray(dct(n, norm=None) / np.sqrt(2.0 * n))
     row, column = np.arange(n)[:, None], np.arange(n)[None, :]
     if dct_type == 2:
         basis = 2.0 * np.cos(np.pi * row * (2 * column + 1) / (2 * n))

@@ -47,6 +47,7 @@ class Spectrum(RowStage):
         kind: of the taper, one of `filters.TAPERS`.
         align: ``centre`` for frames of ``n_fft`` samples with the taper in their middle, as in librosa; ``start`` for
             frames of ``win_length`` samples, zeros behind them, as in TensorFlow. The power is the same.
+        remove_dc: take the mean of the samples under the taper from every frame first, as Kaldi's ``remove_dc_offset``.
         double: compute and give double precision.
 
     Shape:
@@ -64,6 +65,7 @@ class Spectrum(RowStage):
         *,
         kind: str = "hann",
         align: str = "centre",
+        remove_dc: bool = False,
         double: bool = False,
     ) -> None:
         whole = taper(n_fft, win_length, kind)
@@ -72,11 +74,14 @@ class Spectrum(RowStage):
         self._taper = whole[begin : begin + length].astype(np.float64 if double else np.float32)
         self._type = np.complex128 if double else np.complex64
         self._n_fft = n_fft
+        self._remove_dc = win_length or n_fft if remove_dc else None
         self._n_bins = n_fft // 2 + 1
         self._direct = _rfft_even if n_fft % 2 == 0 else None
 
     def process(self, block: Block) -> Block:
         """Taper and transform every frame."""
+        if self._remove_dc is not None:
+            block = without_mean(block, self._remove_dc)
         frames = block * self._taper
         if self._direct is None:
             return np.fft.rfft(frames, self._n_fft, axis=-1).astype(self._type, copy=False)
@@ -84,6 +89,12 @@ class Spectrum(RowStage):
         # Scaled by an integer, as numpy does it, which makes it compute in double precision inside.
         self._direct(frames, 1, out=spectra)
         return spectra
+
+
+def without_mean(frames: Block, win_length: int) -> Block:
+    """Frames less the mean of the ``win_length`` samples in their middle."""
+    begin = (frames.shape[-1] - win_length) // 2
+    return np.asarray(frames - frames[..., begin : begin + win_length].mean(axis=-1, keepdims=True))
 
 
 def frame_length(n_fft: int, win_length: int | None, align: str) -> int:

@@ -93,8 +93,8 @@ class Ear:
 def geometry(bundle: Bundle) -> tuple[Geometry, int]:
     """The frames that a floor for this model belongs to, and their hop."""
     front = bundle.card.front_end
-    win_length = front.win_length or front.n_fft
-    return Geometry(front.sample_rate, front.n_fft, win_length, front.pre_emphasis, front.taper), front.hop_length
+    lengths = (front.sample_rate, front.n_fft, front.win_length or front.n_fft)
+    return Geometry(*lengths, front.pre_emphasis, front.taper, front.remove_dc), front.hop_length
 
 
 def level(sound: Sound) -> float:

@@ -46,6 +46,7 @@ def test_frames_are_as_told(tmp_path: Path) -> None:
     sound = sounds.varied(1.0)
     wav = sounds.write(tmp_path / "a.wav", sound, subtype="FLOAT")
     frames = {"n_fft": 512, "win_length": 400, "pre_emphasis": 0.97, "taper": "hamming_symmetric", "align": "start"}
+    frames["remove_dc"] = True
     bands = ["basis=kaldi", "n_mels=40", "keep=30", "offset=1.0e-5", "natural=true"]
     features_file(str(wav), ["log_mel"], out=tmp_path / "a.npz", params=bands, hop_length=160, **frames)
     feature = {"kind": "log_mel", "basis": "kaldi", "n_mels": 40, "keep": 30, "offset": 1e-5, "natural": True}

@@ -179,7 +179,7 @@ def test_a_card_that_disagrees_is_refused(copy: Path, change: Callable[[dict[str
 @pytest.mark.parametrize("enabled", ["off", "on"])
 def test_a_cards_front_end_is_what_is_heard(copy: Path, enabled: str) -> None:
     """Pre-emphasis, taper and alignment of a card reach the stages, before the gate and within it."""
-    given = {"pre_emphasis": 0.97, "taper": "hann_symmetric", "align": "start"}
+    given = {"pre_emphasis": 0.97, "taper": "hann_symmetric", "align": "start", "remove_dc": True}
     bands = {"kind": "log_mel", "basis": "kaldi", "n_mels": 70, "keep": 64, "fmax": 9000.0, "offset": 1e-5}
     spoil_card(copy, lambda card: card["front_end"].update(given, features=[bands]))
     opened = bundle.load(str(copy))
@@ -196,10 +196,10 @@ def test_a_room_is_known_by_how_it_is_heard(copy: Path) -> None:
     """What a gate learned is kept apart by the card's pre-emphasis and taper, else by what it was before these were."""
     source = config.Source(name="porch", microphone=config.Microphone())
     rooms = {state.room(source, bundle.load(str(copy)))}
-    for change in ({"pre_emphasis": 0.97}, {"taper": "hamming"}):
+    for change in ({"pre_emphasis": 0.97}, {"taper": "hamming"}, {"remove_dc": True}):
         spoil_card(copy, lambda card, change=change: card["front_end"].update(change))
         rooms.add(state.room(source, bundle.load(str(copy))))
-    assert len(rooms) == 3
+    assert len(rooms) == 4
 
 
 @pytest.mark.parametrize("text", ["", "labels: [", "- a\n- list\n", "a: b: c"])
