@@ -1,28 +1,70 @@
-"""The configuration: its sections as they are declared, and `load`, which reads them."""
+"""The configuration: its sections as they are declared, `load`, which reads them, and what a declaration is made of.
+
+Another file of keys is declared of the same pieces: `key`, `value`, `section` and the kinds; `Walk` reads it.
+"""
 
 from __future__ import annotations
 
+from auricle.config.compounds import Many, OneOf, Pair, Table, each
+from auricle.config.keys import REQUIRED, key, keys_of, section, value, values
+from auricle.config.kinds import Choice, Flag, Kind, Name, Number, Refused, Text, plain
+from auricle.config.layers import Expected, document
 from auricle.config.read import load
 from auricle.config.schema import Config
 from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Rule, Store
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin
+from auricle.config.tree import Branch, Leaf, Node, Problems, Row, Where, from_object
+from auricle.config.walk import Walk
+from auricle.config.words import listed, nearest, shown
 
 __all__ = [
+    "REQUIRED",
     "SOURCE_KINDS",
+    "Branch",
     "Capture",
+    "Choice",
     "Clips",
     "Config",
     "Decision",
+    "Expected",
     "Ffmpeg",
+    "Flag",
     "Gate",
+    "Kind",
     "LabelRule",
+    "Leaf",
     "Log",
+    "Many",
     "Microphone",
+    "Name",
+    "Node",
+    "Number",
+    "OneOf",
+    "Pair",
+    "Problems",
     "Publish",
     "Recording",
+    "Refused",
+    "Row",
     "Rule",
     "Source",
     "Stdin",
     "Store",
+    "Table",
+    "Text",
+    "Walk",
+    "Where",
+    "document",
+    "each",
+    "from_object",
+    "key",
+    "keys_of",
+    "listed",
     "load",
+    "nearest",
+    "plain",
+    "section",
+    "shown",
+    "value",
+    "values",
 ]

@@ -28,10 +28,16 @@ class Key:
     secret: bool = False
     section: type | None = None
     many: Literal["", "list", "labels"] = ""
+    fewest: int = 0
+    """How many a list must hold."""
+    noun: str = "entry"
+    """What one of a list is called."""
+    short: bool = False
+    """One of a list may be written as a word, which then is its first key."""
     optional: bool = False
     """A section that is None unless it is written."""
-    inherits: bool = False
-    """Laid over the key of the same name at the top."""
+    inherits: str = ""
+    """The key at the top that this one is laid over."""
     example: Any = None
     """What the commented example shows where the default says little."""
 
@@ -49,6 +55,11 @@ def key(default: Any, kind: Kind, effect: Effect, doc: str, **more: Any) -> Any:
     if callable(default):
         given = {"default_factory": default}
     return field(metadata={"key": about}, repr=not about.secret, **given)
+
+
+def value(default: Any, kind: Kind, doc: str, **more: Any) -> Any:
+    """A dataclass field that holds one value of a file that is read once: a change has nothing to take effect in."""
+    return key(default, kind, "live", doc, **more)
 
 
 def section(of: type, doc: str = "", *, factory: Callable[[], Any] = tuple, **more: Any) -> Any:
@@ -74,9 +85,17 @@ def values(of: Any) -> dict[str, Any]:
         if about.section is None:
             found[name] = plain(value)
         elif about.many == "list":
-            found[name] = [values(item) for item in value]
+            found[name] = [_shortest(item) if about.short else values(item) for item in value]
         elif about.many == "labels":
             found[name] = {label: values(rule) for label, rule in value.items()}
         elif value is not None:
             found[name] = values(value)
     return found
+
+
+def _shortest(of: Any) -> Any:
+    """A section as the word that it may be written as, where nothing else is said of it."""
+    found = values(of)
+    first, *others = keys_of(of.__class__).items()
+    plainly = all(about.section is None and found[name] == plain(about.initial) for name, about in others)
+    return found[first[0]] if plainly else found

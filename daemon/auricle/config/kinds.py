@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,8 @@ class Refused(Exception):
         self.near = near
         self.item: Node | None = None
         """The item of a list that is at fault."""
+        self.also: tuple[Refused, ...] = ()
+        """The same of other items."""
 
 
 class Kind(Protocol):
@@ -271,68 +274,16 @@ class Moment:
         return {"type": "string", "format": "date-time"}
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """The first of several kinds that fits; what is quoted is a text where a text may stand."""
-
-    kinds: tuple[Kind, ...]
-    what: str = ""
-
-    def read(self, node: Node) -> Any:
-        kinds = self.kinds
-        if isinstance(node, Leaf) and not node.plain and isinstance(kinds[-1], Text):
-            kinds = kinds[-1:]
-        refusals = []
-        for kind in kinds:
-            try:
-                return kind.read(node)
-            except Refused as refusal:
-                refusals.append(refusal)
-        raise next((refusal for refusal in refusals if refusal.near), None) or Refused("is not understood")
-
-    def wants(self) -> str:
-        return self.what or listed([kind.wants() for kind in self.kinds])
-
-    def schema(self) -> dict[str, Any]:
-        return {"anyOf": [kind.schema() for kind in self.kinds]}
-
-
-@dataclass(frozen=True, slots=True)
-class Many:
-    """A list of values; one alone needs no brackets."""
-
-    kind: Kind
-    fewest: int = 0
-
-    def read(self, node: Node) -> tuple[Any, ...]:
-        items = node.items if isinstance(node, Row) else () if isinstance(node, Leaf) and node.null else (node,)
-        if len(items) < self.fewest:
-            raise Refused("is empty")
-        found = []
-        for item in items:
-            try:
-                found.append(self.kind.read(item))
-            except Refused as refusal:
-                refusal.item = item
-                raise
-        return tuple(found)
-
-    def wants(self) -> str:
-        return f"{self.kind.wants()}, or a list"
-
-    def schema(self) -> dict[str, Any]:
-        one = self.kind.schema()
-        return {"anyOf": [one, {"type": "array", "items": one, "minItems": self.fewest}]}
-
-
 def plain(value: Any) -> Any:
     """A value of any kind as JSON has it."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value

@@ -30,6 +30,18 @@ _COMMAND_LINE_RANK = 2_000_000
 _DEFAULT_TREE = from_object({"sources": [{"name": "mic", "microphone": {}}]}, DEFAULT)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Expected:
+    """What a file should be, a key that it could begin with, and what to do where there is none."""
+
+    what: str
+    first: str
+    remedy: str
+
+
+_CONFIGURATION = Expected("configuration", "node: porch", "auricle config example prints one to begin with")
+
+
 def layered(
     path: Path | None,
     environ: Mapping[str, str],
@@ -82,39 +94,47 @@ def _files(path: Path, problems: Problems, without: Path | None) -> Iterator[Nod
             if entry.suffix == ".yml":
                 problems.add(Where(2, name=printable(str(entry))), "", "is not read; name it .yaml")
     for rank, file in enumerate(layers, start=1):
-        place = Where(rank, name=printable(str(file)), folder=file.parent)
-        try:
-            node = Parser(place, problems).parse(_text(file, place))
-        except TreeError as error:
-            problems.add(error.where, "", str(error))
-            node = None
-        if isinstance(node, Branch):
+        node = document(file, rank, problems, _CONFIGURATION)
+        if node is not None:
             yield node
-        elif node is not None and not (isinstance(node, Leaf) and node.null):
-            what = "a list" if isinstance(node, Row) else f"only {shown(node.text)}"
-            problems.add(node.where, "", f"holds {what}, not keys; begin with a key, such as 'node: porch'")
 
 
-def _text(file: Path, place: Where) -> str:
+def document(file: Path, rank: int, problems: Problems, expected: Expected) -> Branch | None:
+    """One file as a tree, or None where there is nothing in it; what keeps it from being one goes to ``problems``."""
+    place = Where(rank, name=printable(str(file)), folder=file.parent)
+    try:
+        node = Parser(place, problems).parse(_text(file, place, expected))
+    except TreeError as error:
+        problems.add(error.where, "", str(error))
+        return None
+    if isinstance(node, Branch):
+        return node
+    if node is not None and not (isinstance(node, Leaf) and node.null):
+        what = "a list" if isinstance(node, Row) else f"only {shown(node.text)}"
+        problems.add(node.where, "", f"holds {what}, not keys; begin with a key, such as {expected.first!r}")
+    return None
+
+
+def _text(file: Path, place: Where, expected: Expected) -> str:
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise TreeError(place, "no such file; auricle config example prints one to begin with") from None
+        raise TreeError(place, f"no such file; {expected.remedy}") from None
     except IsADirectoryError:
         raise TreeError(place, "is a folder; name the file in it") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise TreeError(place, f"cannot be read: {reason}") from None
     if len(data) > MAX_BYTES:
-        raise TreeError(place, f"is larger than {MAX_BYTES // 1024} KiB; this is no configuration")
+        raise TreeError(place, f"is larger than {MAX_BYTES // 1024} KiB; this is no {expected.what}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise TreeError(dataclasses.replace(place, line=line), "is not UTF-8 text; save it as UTF-8") from None
     if not text.strip():
-        raise TreeError(place, "is empty; auricle config example prints one to begin with")
+        raise TreeError(place, f"is empty; {expected.remedy}")
     return text
 
 

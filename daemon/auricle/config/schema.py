@@ -72,6 +72,9 @@ class Config:
         Source,
         "What to listen to. Without this key: the default microphone, named mic.",
         many="list",
+        fewest=1,
+        noun="source",
+        default_text="a microphone",
         factory=default_sources,
     )
     gate: Gate = section(

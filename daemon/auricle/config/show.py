@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import yaml
@@ -162,6 +162,21 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def table_of(of: type, *, but: Collection[str] = ()) -> str:
+    """The keys of a file that is read once as a Markdown table: what to write, the default, what each is for.
+
+    Args:
+        but: keys at the top that are left out.
+    """
+    rows = ["| key | use | default | what it is for |", "|-|-|-|-|"]
+    rows += [
+        f"| `{at}` | {_cell(use)} | {_cell(default)} | {_cell(doc)} |"
+        for at, use, default, _, doc in _rows(of, "")
+        if re.split(r"[.\[]", at)[0] not in but
+    ]
+    return "\n".join(rows) + "\n"
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
@@ -172,7 +187,7 @@ def _rows(of: type, path: str) -> Iterator[tuple[str, str, str, str, str]]:
         if about.section is None:
             yield at, _use(about), "as at the top" if about.inherits else _default(about), about.effect, about.doc
         elif about.inherits:
-            yield at, f"the keys of `{name}`", "as at the top", "as there", about.doc
+            yield at, f"the keys of `{about.inherits}`", "as at the top", "as there", about.doc
         else:
             at += {"": "", "list": "[]", "labels": ".LABEL"}[about.many]
             yield at, "", "", "", about.doc

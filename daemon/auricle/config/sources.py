@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from auricle.config.compounds import Many, OneOf
 from auricle.config.keys import REQUIRED, key, section
-from auricle.config.kinds import Address, Choice, Flag, Many, Model, Moment, Name, Number, OneOf, Pattern, Text
+from auricle.config.kinds import Address, Choice, Flag, Model, Moment, Name, Number, Pattern, Text
 from auricle.config.sections import DEFAULT_MODEL, Decision, Gate
 
 SOURCE_KINDS = ("microphone", "recording", "ffmpeg", "stdin")
@@ -156,19 +157,19 @@ class Source:
         Model("a model's name or folder"),
         "segment",
         "Another model for this source.",
-        inherits=True,
+        inherits="model",
     )
     gate: Gate = section(
         Gate,
         "Another gate for this source: only what differs.",
         example="sensitivity: 1.0",
-        inherits=True,
+        inherits="gate",
     )
     decision: Decision = section(
         Decision,
         "Other rules for this source: only what differs.",
         example="threshold: 0.6",
-        inherits=True,
+        inherits="decision",
     )
 
     @property
