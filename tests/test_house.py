@@ -37,6 +37,7 @@ FLOORS = {
         recipe
         learn
         material
+        grammar
         """,
 }
 """From the top down; rooms in one line are neighbours."""

@@ -11,10 +11,15 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from auricle.config import values
 from auricle.config.sections import DEFAULT_HOP_MS
 from auricle.errors import ConfigError
 from auricle.model import bundle as bundles
 from auricle_build import export, recipe
+from auricle_build.grammar import read as recipes
+from auricle_build.grammar.material import Front, Variant
+from auricle_build.grammar.recipes import Recipe, StreamingRecipe
+from auricle_build.grammar.trunk import Geometry
 from auricle_build.int8 import graph, quantise
 from auricle_build.int8.quantise import Quantised
 from auricle_build.judge import alarms, evaluate, lags
@@ -22,11 +27,9 @@ from auricle_build.judge.alarms import Quiet
 from auricle_build.judge.evaluate import Judgement
 from auricle_build.learn import training
 from auricle_build.learn.batches import Batches
-from auricle_build.learn.network import Geometry, Network
+from auricle_build.learn.network import Network
 from auricle_build.material.rows import Features, Rows
 from auricle_build.recipe import Loaded
-
-INPUT_DB = (-98.0, 29.5)  # a grid of exactly half a decibel
 
 Say = Callable[[str], None]
 
@@ -41,7 +44,7 @@ class Made:
             export is refused where int8 falls behind.
     """
 
-    recipe: Mapping[str, Any]
+    recipe: StreamingRecipe
     loaded: Loaded
     geometry: Geometry
     network: Network
@@ -52,13 +55,13 @@ class Made:
     compared: tuple[Judgement, Judgement]
 
 
-def default_hop_frames(params: Mapping[str, Any]) -> int:
+def default_hop_frames(front: Front) -> int:
     """The daemon's default decision hop in frames of a front end."""
-    return round(DEFAULT_HOP_MS * int(params["sample_rate"]) / 1000 / int(params["hop_length"]))
+    return round(DEFAULT_HOP_MS * front.sample_rate / 1000 / front.hop_length)
 
 
 def make(
-    rec: Mapping[str, Any],
+    rec: StreamingRecipe,
     held_out: Sequence[int],
     folder: Path,
     *,
@@ -77,7 +80,7 @@ def make(
         ConfigError: the recipe or its material does not hold.
     """
     claim(folder, rec)
-    training.repeatable(int(rec["seed"]), threads)
+    training.repeatable(rec.seed, threads)
     loaded = recipe.prepare(rec, held_out, root=root, cache=cache, progress=reading)
     for line in loaded.failed:
         say(f"skipped: {line}")
@@ -86,32 +89,31 @@ def make(
     if loaded.known:
         names = ", ".join(sorted(clip.path.name for clip in loaded.known))
         say(f"not judged by, because another set has takes of their source to train on: {names}")
-    ops, shape = recipe.shape(rec)
+    ops, shape = rec.shape()
     say(
         f"{len(loaded.train_clips)} clips to train on, {len(loaded.kept_clips)} aside; window {shape.window_frames} "
         f"frames, a column sees {shape.receptive_frames}"
     )
-    labels, head = list(rec["labels"]), str(rec.get("head", "softmax"))
+    labels, head, background = rec.names, rec.head, rec.background
     common: dict[str, Any] = {
         "window_frames": shape.window_frames,
         "n_labels": len(labels),
-        "seed": int(rec["seed"]),
-        "background": rec.get("background") is not None,
+        "seed": rec.seed,
+        "background": background is not None,
         "multi_label": head == "sigmoid",
     }
-    batches = Batches(loaded.train, rec["batch"], **common)
+    batches = Batches(loaded.train, rec.batch, **common)
     heads = [len(labels), batches.n_original, batches.n_taught]
-    network = Network(ops, shape.columns, heads, float(rec["network"].get("dropout", 0.0)), int(rec["seed"]))
-    hop = default_hop_frames(rec["front_end"])
+    network = Network(ops, shape.columns, heads, rec.network.dropout, rec.seed)
+    hop = default_hop_frames(rec.front_end)
     scorer = evaluate.float_scorer(
         network, window_frames=shape.window_frames, hop_frames=hop, stride_frames=shape.stride_frames, head=head
     )
-    background = rec.get("background")
 
     def judge(_: Network) -> Mapping[str, float]:
         return evaluate.summary(evaluate.judge(scorer, loaded.kept, loaded.truth, labels, background))
 
-    n_events = len(labels) - (background is not None)
+    n_events = len(rec.events)
 
     def mistakes(_: Network) -> NDArray[np.int64]:
         return evaluate.mistakes(
@@ -124,7 +126,7 @@ def make(
         rec,
         folder,
         judge=judge if loaded.kept else None,
-        mistakes=mistakes if rec["batch"].get("mistaken") else None,
+        mistakes=mistakes if rec.batch.mistaken else None,
         report=report,
     )
     training.curves(folder / "log.csv", folder / "curves.png")
@@ -133,14 +135,13 @@ def make(
     if kept_grids.exists():
         model = Quantised.load(kept_grids, ops, shape.columns, head)
     else:
-        input_db = rec["network"].get("input_db", INPUT_DB)
-        model = quantise.calibrate(network, batches, head, (float(input_db[0]), float(input_db[1])))
+        model = quantise.calibrate(network, batches, head, rec.network.input_db)
         # Towards the end the sounds may come as they are heard later, less mixed and less changed.
-        late = Batches(loaded.train, {**rec["batch"], **rec["schedule"].get("quantised_batch", {})}, **common)
+        late = Batches(loaded.train, rec.schedule.quantised_batch, **common)
         late.mistaken = batches.mistaken
         model = quantise.settle(model, late, rec, lambda s, loss: say(f"int8: step {s}, loss {loss:.3f}"))
         model.save(kept_grids)
-    whole = graph.whole(model, str(rec["name"]), recipe.n_features(rec))
+    whole = graph.whole(model, rec.name, rec.front_end.n_features)
     scorers = (
         evaluate.folded_scorer(
             model, window_frames=shape.window_frames, hop_frames=hop, stride_frames=shape.stride_frames
@@ -167,12 +168,15 @@ def _some_events(loaded: Loaded, window_frames: int, n_events: int, most: int = 
     return whole, loaded.train.label[mine]
 
 
-def differing(folder: Path, rec: Mapping[str, Any]) -> str | None:
+def differing(folder: Path, rec: Recipe) -> str | None:
     """The key in which the recipe of the run in a folder is another one; what people read apart."""
     stored = folder / "recipe.yaml"
     if not stored.exists():
         return None
-    before, now = (_flat(r) for r in (yaml.safe_load(stored.read_text(encoding="utf-8")), dict(rec)))
+    try:
+        before, now = (_flat(values(r)) for r in (recipes.load(stored), rec))
+    except ConfigError:  # what began here is no recipe of today
+        return stored.name
     told = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
     return min(told - {"description", "licence"}, default=None)
 
@@ -184,7 +188,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def claim(folder: Path, rec: Mapping[str, Any]) -> None:
+def claim(folder: Path, rec: Recipe) -> None:
     """Take a folder for a run of this recipe: new, or one that the same recipe began.
 
     Raises:
@@ -194,21 +198,23 @@ def claim(folder: Path, rec: Mapping[str, Any]) -> None:
     if other is not None:
         raise ConfigError([f"{folder}: holds a run of another recipe, {other} differs; remove it or give other --runs"])
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(dict(rec), sort_keys=False), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(
+        yaml.safe_dump(values(rec), sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
 
 
 def behind_gate(made: Made) -> Judgement:
     """The int8 model on the event clips kept aside, heard through the noise gate at its default settings."""
     rec, loaded = made.recipe, made.loaded
-    labels = list(rec["labels"])
-    mine = [i for i in range(len(loaded.kept)) if labels[int(loaded.truth[i])] != rec.get("background")]
-    features = Features(rec["front_end"], made.geometry.window_frames)
-    gated = {"gate": True, "lead_s": float(rec["data"].get("gate_lead_s", 0.0))}
+    labels = rec.names
+    mine = [i for i in range(len(loaded.kept)) if labels[int(loaded.truth[i])] != rec.background]
+    features = Features(rec.front_end.params, made.geometry.window_frames)
+    gated = Variant(gate=True, lead_s=rec.data.gate_lead_s)
     rows = [features.load(loaded.kept_clips[i], gated) for i in mine]
-    whole = graph.whole(made.quantised, str(rec["name"]), recipe.n_features(rec))
-    hop = default_hop_frames(rec["front_end"])
+    whole = graph.whole(made.quantised, rec.name, rec.front_end.n_features)
+    hop = default_hop_frames(rec.front_end)
     scorer = evaluate.int8_scorer(whole, window_frames=made.geometry.window_frames, hop_frames=hop)
-    return evaluate.judge(scorer, rows, loaded.truth[mine], labels, rec.get("background"))
+    return evaluate.judge(scorer, rows, loaded.truth[mine], labels, rec.background)
 
 
 def figures(made: Made) -> dict[str, Any]:
@@ -234,10 +240,10 @@ def ship(made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None) -
     """
     rec, shape = made.recipe, made.geometry
     export.refuse(*made.compared)
-    labels, background = list(rec["labels"]), rec.get("background")
-    n_features = recipe.n_features(rec)
-    whole = graph.whole(made.quantised, str(rec["name"]), n_features)
-    hop = default_hop_frames(rec["front_end"])
+    labels, background = rec.names, rec.background
+    n_features = rec.front_end.n_features
+    whole = graph.whole(made.quantised, rec.name, n_features)
+    hop = default_hop_frames(rec.front_end)
     int8 = evaluate.int8_scorer(whole, window_frames=shape.window_frames, hop_frames=hop)
     late = lags.measure(
         int8,
@@ -245,7 +251,7 @@ def ship(made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None) -
         made.loaded.train.label,
         labels.index(background) if background else None,
         made.loaded.train.white,
-        rec["front_end"],
+        rec.front_end,
         shape.window_frames,
         hop,
     )

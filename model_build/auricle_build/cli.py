@@ -15,6 +15,7 @@ from auricle import __version__
 from auricle.errors import AuricleError, ConfigError
 
 if TYPE_CHECKING:
+    from auricle_build.grammar.recipes import Recipe
     from auricle_build.learn.training import Progress
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Recipe = Annotated[Path, typer.Argument(help="The recipe: a YAML file, or the name of one in the package.")]
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe: a YAML file, or the name of one in the package.")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of the recordings; the recipe's data.root unless told.")
 ]
@@ -35,15 +36,22 @@ Runs = Annotated[Path, typer.Option("--runs", help="Where checkpoints, logs and 
 Threads = Annotated[int, typer.Option("--threads", help="Threads to compute with.")]
 
 
-def _recipe(path: Path) -> dict[str, Any]:
-    from auricle_build import recipe
+def _recipe(path: Path) -> Recipe:
+    from auricle_build.grammar import read
 
-    named = Path(__file__).parent / "recipes" / f"{path}.yaml"
-    return recipe.load(named if not path.exists() and named.exists() else path)
+    return read.load(path)
 
 
-def _root(rec: dict[str, Any], data: Path | None) -> Path:
-    return data if data is not None else Path(rec["data"]["root"])
+def _tensorflow(command: str) -> None:
+    """Refuse a command that trains or judges networks where TensorFlow is not installed.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("tensorflow") is None:
+        raise ConfigError([f"{command}: TensorFlow is not installed; pip install 'auricle[build]'"])
 
 
 class _Live:
@@ -85,7 +93,7 @@ class _Live:
 
 @app.command()
 def train(
-    config: Recipe,
+    config: RecipeFile,
     data: Data = None,
     hold_out: Annotated[
         list[int] | None, typer.Option("--hold-out", help="A fold to judge on; may be repeated.")
@@ -97,8 +105,12 @@ def train(
     threads: Threads = 2,
 ) -> None:
     """Train a recipe, quantise it and write the bundle; an interrupted run goes on where it was."""
+    from auricle_build.grammar.recipes import ClassicRecipe, StreamingRecipe
+
     rec = _recipe(config)
-    if rec["network"].get("kind") == "classic":
+    _tensorflow("train")
+    root = rec.data.folder(data)
+    if isinstance(rec, ClassicRecipe):
         from auricle_build.reports import classic
 
         if out is not None:
@@ -108,7 +120,7 @@ def train(
             classic.run(
                 rec,
                 hold_out or [],
-                root=_root(rec, data),
+                root=root,
                 cache=runs / "rows",
                 threads=threads,
                 say=live.say,
@@ -118,22 +130,23 @@ def train(
     from auricle_build import build
     from auricle_build.reports import crossval as crossvalidation
 
+    assert isinstance(rec, StreamingRecipe)
     tag = "".join(f"-without-{fold}" for fold in hold_out or [])
-    folder = runs / f"{rec['name']}{tag}"
+    folder = runs / f"{rec.name}{tag}"
     live = _Live()
     with live.bars:
         made = build.make(
             rec,
             hold_out or [],
             folder,
-            root=_root(rec, data),
+            root=root,
             cache=runs / "rows",
             threads=threads,
             say=live.say,
             report=live.training,
             reading=live.reading,
         )
-        judged = crossvalidation.measured(rec, crossvalidation.folds_of(rec, _root(rec, data)), runs)
+        judged = crossvalidation.measured(rec, crossvalidation.folds_of(rec, root), runs)
         heard = crossvalidation.false_alarms(rec, judged, runs)
         stated = {} if hold_out else crossvalidation.stated(judged, heard)
         opened = build.ship(made, out or folder / "bundle", stated=stated)
@@ -142,7 +155,7 @@ def train(
 
 @app.command()
 def crossval(
-    config: Recipe,
+    config: RecipeFile,
     data: Data = None,
     folds: Annotated[
         list[int] | None, typer.Option("--fold", help="A fold to judge on; every fold unless told.")
@@ -157,17 +170,18 @@ def crossval(
     threads: Threads = 2,
 ) -> None:
     """Train and judge fold by fold, and write one report: Markdown with pictures."""
+    rec = _recipe(config)
+    _tensorflow("crossval")
     from auricle.model import bundle
     from auricle_build.reports import crossval as crossvalidation
 
-    rec = _recipe(config)
     live = _Live()
     with live.bars:
         report = crossvalidation.run(
             rec,
             folds,
             steps,
-            root=_root(rec, data),
+            root=rec.data.folder(data),
             runs=runs,
             out=out,
             threads=threads,
@@ -198,7 +212,7 @@ def gate_report(
 
 @app.command()
 def scenes(
-    config: Recipe,
+    config: RecipeFile,
     out: Annotated[Path, typer.Option("--out", help="Folder for the scenes and their truth.")],
     folds: Annotated[
         list[int] | None,
@@ -221,8 +235,8 @@ def scenes(
     from auricle_build.material import scenes as composing
 
     rec = _recipe(config)
-    plan = composing.Plan(60 * minutes, int(rec["front_end"]["sample_rate"]), snr, every)
-    chosen = composing.material(rec, folds or [], _root(rec, data))
+    plan = composing.Plan(60 * minutes, rec.front_end.sample_rate, snr, every)
+    chosen = composing.material(rec, folds or [], rec.data.folder(data))
     composing.write(out, chosen, plan, seed=seed, number=number, negatives=negatives, say=_Live().say)
 
 
@@ -273,6 +287,14 @@ def thresholds(
     if not dry_run:
         written = tuning.write(opened, shipped)
         _Live().say(f"{written.path}/card.yaml: {written.card.name} is now {written.hash}")
+
+
+@app.command()
+def keys() -> None:
+    """Print every key of a recipe as a Markdown table."""
+    from auricle_build.grammar.table import table
+
+    typer.echo(table(), nl=False)
 
 
 def _version(shown: bool) -> None:

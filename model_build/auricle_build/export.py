@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import yaml
 
+from auricle.config import values
 from auricle.errors import ModelError
 from auricle.model.bundle import load
 from auricle.model.card import Affine
 from auricle.model.network import quantise
+from auricle_build.grammar.material import ClipSet
+from auricle_build.grammar.recipes import StreamingRecipe
+from auricle_build.grammar.trunk import geometry
 from auricle_build.int8 import golden, graph
 from auricle_build.int8.quantise import Affine as Grid
 from auricle_build.int8.quantise import Quantised
 from auricle_build.judge.evaluate import Judgement
-from auricle_build.learn.network import geometry
 from auricle_build.material.clips import Clip
 
 GOLDEN_WINDOWS = 8
@@ -52,20 +55,20 @@ def refuse(whole: Judgement, quantised: Judgement, *, margin: float = 0.02, marg
             )
 
 
-def trained_on(sets: Sequence[Mapping[str, Any]], clips: Sequence[Clip]) -> list[dict[str, Any]]:
+def trained_on(sets: Sequence[ClipSet], clips: Sequence[Clip]) -> list[dict[str, Any]]:
     """What stands in the card of the material."""
     counts = Counter(c.origin for c in clips)
     return [
-        {"name": s["name"], "licence": s["licence"], "source": s["source"], "clips": counts[s["name"]]}
+        {"name": s.name, "licence": s.licence, "source": s.source, "clips": counts[s.name]}
         for s in sets
-        if counts[s["name"]]
+        if counts[s.name]
     ]
 
 
 def write(
     folder: Path,
     model: Quantised,
-    recipe: Mapping[str, Any],
+    recipe: StreamingRecipe,
     *,
     n_features: int,
     clips: Sequence[Clip],
@@ -77,20 +80,20 @@ def write(
     Raises:
         ModelError: the daemon would refuse the bundle.
     """
-    name, params = str(recipe["name"]), recipe["front_end"]
+    name, params = recipe.name, recipe.front_end.params
     shape = geometry(model.ops, model.columns)
     files = {"model.tflite": graph.whole(model, name, n_features)}
     files["stream.tflite"], states = graph.stateful(model, name, n_features)
     card: dict[str, Any] = {
         "format": 1,
         "name": name,
-        "description": recipe.get("description", ""),
-        "licence": recipe.get("licence", "Apache-2.0"),
-        "labels": list(recipe["labels"]),
-        "background": recipe.get("background"),
-        "head": recipe.get("head", "softmax"),
+        "description": recipe.description or "",
+        "licence": recipe.licence,
+        "labels": recipe.names,
+        "background": recipe.background,
+        "head": recipe.head,
         "input": {"kind": "features", "shape": [shape.window_frames, n_features]},
-        "front_end": {**params, "behind_gate": bool(recipe.get("behind_gate", False))},
+        "front_end": {**params, "behind_gate": recipe.behind_gate},
         "quantisation": {
             "input": {"scale": model.source.scale, "zero_point": model.source.zero_point},
             "output": {"scale": 1.0 / 256.0, "zero_point": -128},
@@ -115,9 +118,9 @@ def write(
                 for s in states
             ],
         },
-        "trained_on": trained_on(recipe["data"]["sets"], clips),
+        "trained_on": trained_on(recipe.data.sets, clips),
         "figures": dict(figures),
-        "recipe": dict(recipe),
+        "recipe": values(recipe),
     }
     folder.mkdir(parents=True, exist_ok=True)
     rows, scores = golden_vectors(files["model.tflite"], model.source, params, shape.window_frames)

@@ -14,8 +14,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from auricle_build.grammar.trunk import Op, geometry
 from auricle_build.int8.quantise import Affine, Quantised, weight_scale
-from auricle_build.learn.network import Op, geometry
 
 Code = schema.BuiltinOperator
 # The oldest versions of each op that know int8, so that old runtimes take the graphs too.

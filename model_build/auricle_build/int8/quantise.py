@@ -6,7 +6,7 @@ quantisation specification). The two graphs that ship are written from the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from auricle_build.grammar.recipes import StreamingRecipe
+from auricle_build.grammar.trunk import Op
 from auricle_build.learn.batches import Batch, Batches
-from auricle_build.learn.network import Array, Network, Op, convolve, crop
+from auricle_build.learn.network import Array, Network, convolve, crop
 from auricle_build.learn.training import AdamW, learning_rate, losses, prefetched
 
 
@@ -164,18 +166,17 @@ def calibrate(
 def settle(
     quantised: Quantised,
     batches: Batches,
-    recipe: Mapping[str, Any],
+    recipe: StreamingRecipe,
     report: Callable[[int, float], None] | None = None,
 ) -> Quantised:
     """Fine-tune the folded weights through the fixed grids, for ``schedule.quantised_steps`` steps."""
-    schedule = recipe["schedule"]
-    steps = int(schedule.get("quantised_steps", 0))
+    schedule = recipe.schedule
+    steps = schedule.quantised_steps
     if not steps:
         return quantised
     variables = [(tf.Variable(w), tf.Variable(b)) for w, b in quantised.weights]
     trained = [v for pair in variables for v in pair]
     optimizer = AdamW(trained, [False] * len(trained), [], 0.0, min(0.998, max(0.0, 1.0 - 5.0 / steps)))
-    plan = {"steps": steps, "learning_rate": schedule["quantised_learning_rate"], "warmup": steps // 10}
     grids = {("source", 0): quantised.source, ("logits", 0): quantised.logits}
     grids |= {("after", i): g for i, g in enumerate(quantised.after)}
     grids |= {("before", i): g for i, g in enumerate(quantised.before) if g}
@@ -187,12 +188,7 @@ def settle(
                 quantised.ops, variables, batch.x, lambda p, i, x: fake_quantise(x, grids[p, i]), fake=True
             )
             # Only the head that ships is left to learn here.
-            loss = losses(
-                [logits[:, 0], None, None],
-                batch,
-                recipe.get("head", "softmax"),
-                {"smoothing": schedule.get("smoothing", 0.0)},
-            )
+            loss = losses([logits[:, 0], None, None], batch, recipe.head, smoothing=schedule.smoothing)
         gradients = tape.gradient(loss, trained)
         optimizer.apply(gradients, step, rate)
         return loss
@@ -203,7 +199,8 @@ def settle(
     for at, batch in prefetched(batches, 2 * 10**6, 2 * 10**6 + steps):
         step = at - 2 * 10**6
         arrays = tuple(tf.constant(a) for a in (batch.x, batch.y, batch.z, batch.taught))
-        recent.append(float(update(arrays, tf.constant(step), tf.constant(learning_rate(step, plan), tf.float32))))
+        rate = learning_rate(step, steps=steps, warmup=steps // 10, highest=schedule.quantised_learning_rate)
+        recent.append(float(update(arrays, tf.constant(step), tf.constant(rate, tf.float32))))
         if report and (step + 1) % 100 == 0:
             report(step + 1, float(np.mean(recent)))
             recent.clear()

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from auricle import config
 from auricle.config.sections import DEFAULT_HOP_MS
 from auricle.hearing import pipeline
 from auricle.model.bundle import Bundle
 from auricle.model.card import BY_LABEL, Proposal
-from auricle_build.judge.evaluate import Scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Quiet:
     """
 
     origins: Sequence[str]
-    windows: Sequence[Scores]
+    windows: Sequence[NDArray[np.float32]]
 
     def arrays(self) -> dict[str, Any]:
         """All of it as arrays for a file."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.features import front_end
+from auricle_build.grammar.material import Front
 from auricle_build.judge.evaluate import Scorer
 from auricle_build.learn.batches import FLOOR_DB, add_db, coloured_noise
 from auricle_build.material.rows import Rows
@@ -20,7 +19,7 @@ def measure(
     truth: NDArray[np.int64],
     background: int | None,
     white: Rows,
-    params: Mapping[str, Any],
+    front: Front,
     window_frames: int,
     hop_frames: int,
     *,
@@ -33,7 +32,7 @@ def measure(
     noise 40 dB below it. The onset lag is the end of the first window over the threshold minus the sound's onset; the
     offset lag the end of the last window over it minus the sound's offset.
     """
-    hop_length, row = int(params["hop_length"]), front_end(**params).span
+    hop_length, row = front.hop_length, front.span
     rng = np.random.default_rng(5)
     onsets: dict[int, list[float]] = {}
     offsets: dict[int, list[float]] = {}

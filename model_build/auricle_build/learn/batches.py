@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle_build.grammar.learning import Draw
 from auricle_build.learn.teacher import Taught
 from auricle_build.material.rows import Rows
 
@@ -115,7 +115,7 @@ class Batches:
     """Batches by step: ``batches(step)`` is the same whenever and in whatever order it is asked.
 
     What :attr:`mistaken` holds, places ``(clip, first row)`` of shape ``(n, 2)`` that the network takes for a label
-    though they are none, comes back as ``options["mistaken"]`` of all windows.
+    though they are none, comes back as ``options.mistaken`` of all windows.
 
     Args:
         material: the clips.
@@ -127,7 +127,7 @@ class Batches:
     def __init__(
         self,
         material: Material,
-        options: Mapping[str, Any],
+        options: Draw,
         *,
         window_frames: int,
         n_labels: int,
@@ -155,8 +155,7 @@ class Batches:
             for o in origins
         ]
         self.loudest = [float(np.max(np.mean(variants[0], axis=1, dtype=np.float32))) for variants in material.rows]
-        shares = dict(options.get("origins", {}))
-        self.origin_share = np.asarray([float(shares.get(o, 1.0)) for o in origins], np.float64)
+        self.origin_share = np.asarray([options.origins.get(o, 1.0) for o in origins], np.float64)
         self.n_taught = material.taught[0].scores.shape[1] if material.taught else 1
         self.mistaken = NO_PLACES
 
@@ -169,7 +168,7 @@ class Batches:
         filled = [c for c in self.by_label[:-1] if len(c)]
         out = np.empty(n, np.int64)
         for i in range(n):
-            if not self.by_origin or rng.random() < float(self.options["positives"]):
+            if not self.by_origin or rng.random() < self.options.positives:
                 out[i] = rng.choice(filled[rng.integers(len(filled))])
             else:
                 groups = self.by_origin[rng.choice(len(self.by_origin), p=self.origin_share / self.origin_share.sum())]
@@ -214,7 +213,7 @@ class Batches:
         chosen = chosen.copy()
         x = np.empty((n, self.window_frames, material.white.shape[1]), np.float32)
         heard, taught = np.ones(n, np.float32), np.zeros((n, self.n_taught), np.float32)
-        hard = rng.random(n) < float(self.options.get("mistaken", 0.0))
+        hard = rng.random(n) < self.options.mistaken
         for i in range(n):
             if hard[i] and len(self.mistaken):
                 chosen[i], x[i], place = self._mistake(rng)
@@ -234,8 +233,8 @@ class Batches:
         """
         o, (n, frames, _) = self.options, batch.x.shape
         x, y, z = batch.x, batch.y, batch.z
-        least, most = o.get("partial_share", (0.3, 0.9))
-        chosen = np.flatnonzero(rng.random(n) < float(o.get("partial", 0.0)))
+        least, most = o.partial_share
+        chosen = np.flatnonzero(rng.random(n) < o.partial)
         level = loudness(x)
         for i, hush in zip(chosen, coloured_noise(rng, self.material.white, len(chosen), frames), strict=True):
             length = int(frames * rng.uniform(least, most))
@@ -272,22 +271,22 @@ class Batches:
     def __call__(self, step: int) -> Batch:
         """The batch of a step."""
         rng = np.random.default_rng((self.seed, step))
-        o, n = self.options, int(self.options["size"])
+        o, n = self.options, self.options.size
         batch = self._sounds(rng, self._choose(rng, n))
         x, y, z, taught = batch.x, batch.y, batch.z, batch.taught
-        mixed = np.flatnonzero(rng.random(n) < float(o.get("mix", 0.0)))
+        mixed = np.flatnonzero(rng.random(n) < o.mix)
         if len(mixed):
             both = self._mixed(rng, Batch(x[mixed], y[mixed], z[mixed], taught[mixed]))
             x[mixed], y[mixed], z[mixed], taught[mixed] = both.x, both.y, both.z, both.taught
-        if "warp" in o:
-            x = warped(x, rng, *o["warp"])
+        if o.warp is not None:
+            x = warped(x, rng, *o.warp)
         frames, bands = x.shape[1:]
         white, level = self.material.white, loudness(x)
-        noisy = np.flatnonzero(rng.random(n) < float(o.get("noise", 0.0)))
+        noisy = np.flatnonzero(rng.random(n) < o.noise)
         # Nothing but noise, and nothing at all: background.
         nothing = rng.random(n)
-        alone = np.flatnonzero(nothing < float(o.get("noise_alone", 0.05)))
-        silent = np.flatnonzero(nothing > 1.0 - float(o.get("silence", 0.015)))
+        alone = np.flatnonzero(nothing < o.noise_alone)
+        silent = np.flatnonzero(nothing > 1.0 - o.silence)
 
         if len(noisy):
             below = level[noisy] - rng.uniform(8.0, 45.0, len(noisy)).astype(np.float32)
@@ -299,13 +298,13 @@ class Batches:
         y[empty], z[empty], taught[empty] = 0.0, 0.0, 0.0
         y[empty, -1] = 1.0
 
-        tilt = rng.normal(0.0, float(o.get("tilt_db", 0.0)) / 2.0, (n, 4)).astype(np.float32)
+        tilt = rng.normal(0.0, o.tilt_db / 2.0, (n, 4)).astype(np.float32)
         slopes = np.stack([np.interp(np.linspace(0, 3, bands), np.arange(4), t) for t in tilt]).astype(np.float32)
         x = x + slopes[:, None, :]
-        low, high = o.get("gain_db", (0.0, 0.0))
-        gain = rng.uniform(low, high, n) * (rng.random(n) < float(o.get("gain", 0.0)))
+        low, high = o.gain_db
+        gain = rng.uniform(low, high, n) * (rng.random(n) < o.gain)
         x = x + gain[:, None, None].astype(np.float32)
-        for i in np.flatnonzero(rng.random(n) < float(o.get("masks", 0.0))):
+        for i in np.flatnonzero(rng.random(n) < o.masks):
             fill = float(np.mean(x[i])) - 6.0
             band, time = int(rng.integers(1, 9)), int(rng.integers(1, 1 + frames // 8))
             first, second = int(rng.integers(bands - band)), int(rng.integers(frames - time))

@@ -7,112 +7,19 @@ A separable layer is a depthwise and a 1x1 convolution, each with batch normalis
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from auricle.errors import ConfigError
+from auricle_build.grammar.trunk import Op
 
 Array = NDArray[np.float32]
 
 # dB to about unit scale, inside the first convolution: folded into its weights, so that no padding may come before it.
 CENTRE_DB, SPREAD_DB = -40.0, 25.0
 EPSILON = 1e-3  # of the normalisations
-
-
-@dataclass(frozen=True)
-class Op:
-    """One convolution of the trunk.
-
-    Args:
-        kind: ``conv`` or ``depthwise``.
-        kernel, step: over (time, bands).
-        n_in, n_out: channels.
-        skip: index of the op whose output is added (-1: the features), or None; it is cropped to fit.
-        crop: rows dropped on either side (time, bands) of what is added.
-    """
-
-    kind: str
-    kernel: tuple[int, int]
-    step: tuple[int, int]
-    n_in: int
-    n_out: int
-    skip: int | None = None
-    crop: tuple[int, int] = (0, 0)
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Shape of the weights, as TensorFlow has them."""
-        return (*self.kernel, self.n_in, 1) if self.kind == "depthwise" else (*self.kernel, self.n_in, self.n_out)
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What the network's shape means in time: see DESIGN's definition of stateful.
-
-    Args:
-        stride_frames: S, frames from one column to the next.
-        receptive_frames: R, frames that one column sees.
-        columns: C, columns that the head pools.
-    """
-
-    stride_frames: int
-    receptive_frames: int
-    columns: int
-
-    @property
-    def window_frames(self) -> int:
-        """T, frames of a window."""
-        return self.receptive_frames + (self.columns - 1) * self.stride_frames
-
-
-def plan(layers: Sequence[Sequence[Any]], n_features: int) -> list[Op]:
-    """The ops of a recipe's ``network.layers``.
-
-    Raises:
-        ConfigError: a layer that is none, or bands that run out.
-    """
-    ops: list[Op] = []
-    channels, bands = 1, n_features
-    for i, (kind, kernel, step, n_out) in enumerate(layers):
-        where = f"network.layers[{i}]"
-        (kt, kf), (st, sf) = kernel, step
-        if kf > bands:
-            raise ConfigError([f"{where}: a kernel of {kf} bands does not fit the {bands} that are left"])
-        if kind == "conv":
-            ops.append(Op("conv", (kt, kf), (st, sf), channels, n_out))
-        elif kind == "separable":
-            skip, crop = None, (0, 0)
-            if ops and n_out == channels and (st, sf) == (1, 1) and kt % 2 and kf % 2:
-                skip, crop = len(ops) - 1, ((kt - 1) // 2, (kf - 1) // 2)
-            ops.append(Op("depthwise", (kt, kf), (st, sf), channels, channels))
-            ops.append(Op("conv", (1, 1), (1, 1), channels, n_out, skip, crop))
-        else:
-            raise ConfigError([f"{where}: unknown kind {kind!r}; use conv or separable"])
-        channels, bands = n_out, (bands - kf) // sf + 1
-    if bands != 1:
-        raise ConfigError([f"network.layers: {bands} bands are left at the end; the head pools time only, leave 1"])
-    return ops
-
-
-def geometry(ops: Sequence[Op], columns: int) -> Geometry:
-    """Stride, receptive field and window of a plan.
-
-    Raises:
-        ConfigError: a stateful step could not keep the phase of its strides.
-    """
-    stride, receptive = 1, 1
-    for op in ops:
-        receptive += (op.kernel[0] - 1) * stride
-        stride *= op.step[0]
-        if receptive % stride:
-            raise ConfigError(
-                [f"network.layers: {receptive} frames seen at a stride of {stride}; make it a multiple of it"]
-            )
-    return Geometry(stride, receptive, columns)
 
 
 def crop(x: Any, op: Op, like: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from auricle_build.grammar.recipes import StreamingRecipe
 from auricle_build.learn.batches import Batch, Batches
 from auricle_build.learn.network import Network
 
@@ -75,30 +76,33 @@ class AdamW:
             mean.assign(now)
 
 
-def learning_rate(step: int, schedule: Mapping[str, Any]) -> float:
+def learning_rate(step: int, *, steps: int, warmup: int, highest: float) -> float:
     """A linear rise over ``warmup`` steps, then half a cosine down to a hundredth (Loshchilov and Hutter 2017)."""
-    steps, warmup, top = int(schedule["steps"]), int(schedule.get("warmup", 0)), float(schedule["learning_rate"])
     if step < warmup:
-        return top * (step + 1) / warmup
+        return highest * (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
-    return float(top * (0.01 + 0.99 * 0.5 * (1.0 + np.cos(np.pi * min(1.0, done)))))
+    return float(highest * (0.01 + 0.99 * 0.5 * (1.0 + np.cos(np.pi * min(1.0, done)))))
 
 
-def losses(logits: list[Any], batch: Batch, head: str, schedule: Mapping[str, Any]) -> Any:
-    """The sum of the heads' losses: labels, the clips' own labels, and what the teacher heard."""
+def losses(
+    logits: list[Any], batch: Batch, head: str, *, smoothing: float, auxiliary: float = 0.0, distil: float = 0.0
+) -> Any:
+    """The sum of the heads' losses: labels, the clips' own labels, and what the teacher heard.
+
+    Args:
+        smoothing: share of a softmax target that is spread over all labels.
+        auxiliary, distil: weights of the second and the third loss.
+    """
     main, original, taught = logits
     if head == "sigmoid":
         loss = tf.reduce_mean(tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(batch.y, main), axis=1))
     else:
-        smooth = float(schedule.get("smoothing", 0.0))
-        target = batch.y * (1.0 - smooth) + smooth / main.shape[1]
+        target = batch.y * (1.0 - smoothing) + smoothing / main.shape[1]
         loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, main))
-    if schedule.get("auxiliary"):
-        loss += float(schedule["auxiliary"]) * tf.reduce_mean(
-            tf.nn.softmax_cross_entropy_with_logits(batch.z, original)
-        )
-    if schedule.get("distil"):
-        loss += float(schedule["distil"]) * tf.reduce_mean(tf.square(batch.taught - taught))
+    if auxiliary:
+        loss += auxiliary * tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(batch.z, original))
+    if distil:
+        loss += distil * tf.reduce_mean(tf.square(batch.taught - taught))
     return loss
 
 
@@ -154,7 +158,7 @@ def restore(path: Path, optimizer: AdamW, batches: Batches) -> tuple[int, tuple[
 def train(
     network: Network,
     batches: Batches,
-    recipe: Mapping[str, Any],
+    recipe: StreamingRecipe,
     folder: Path,
     *,
     judge: Callable[[Network], Mapping[str, float]] | None = None,
@@ -173,17 +177,21 @@ def train(
     Returns:
         the step that the weights are from: the last, or the best one where training stopped early.
     """
-    schedule = recipe["schedule"]
-    steps, every = int(schedule["steps"]), int(schedule["check_every"])
-    patience = int(schedule.get("patience", 0))
-    optimizer = AdamW(
-        network.trained, network.decayed, network.moments, float(schedule["weight_decay"]), float(schedule["average"])
-    )
+    schedule = recipe.schedule
+    steps, every, patience = schedule.steps, schedule.check_every, schedule.patience
+    optimizer = AdamW(network.trained, network.decayed, network.moments, schedule.weight_decay, schedule.average)
 
     def one_step(batch: tuple[Any, ...], step: Any, rate: Any) -> Any:
         with tf.GradientTape() as tape:
-            logits = network.logits(batch[0], seed=tf.stack([int(recipe["seed"]), tf.cast(step, tf.int32)]))
-            loss = losses(logits, Batch(*batch), recipe.get("head", "softmax"), schedule)
+            logits = network.logits(batch[0], seed=tf.stack([recipe.seed, tf.cast(step, tf.int32)]))
+            loss = losses(
+                logits,
+                Batch(*batch),
+                recipe.head,
+                smoothing=schedule.smoothing,
+                auxiliary=schedule.auxiliary,
+                distil=schedule.distil,
+            )
         optimizer.apply(tape.gradient(loss, network.trained, unconnected_gradients="zero"), step, rate)
         right = tf.equal(tf.argmax(logits[0], 1), tf.argmax(batch[1], 1))
         return tf.stack([loss, tf.reduce_mean(tf.cast(right, tf.float32))])
@@ -206,7 +214,8 @@ def train(
     recent: list[Any] = []
     while step < last:
         for at, batch in prefetched(batches, step, min(last, *(step + n - step % n for n in (every, SAVED_EVERY)))):
-            rate = tf.constant(learning_rate(at, schedule), tf.float32)
+            rise = learning_rate(at, steps=steps, warmup=schedule.warmup, highest=schedule.learning_rate)
+            rate = tf.constant(rise, tf.float32)
             arrays = tuple(tf.constant(a) for a in (batch.x, batch.y, batch.z, batch.taught))
             recent.append(update(arrays, tf.constant(at), rate))
             step = at + 1

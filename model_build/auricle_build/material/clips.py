@@ -6,13 +6,13 @@ import csv
 import math
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from auricle.errors import ConfigError
 from auricle.judge import truth
+from auricle_build.grammar.material import ClipSet
 
 SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
@@ -175,35 +175,32 @@ READERS: dict[str, Callable[..., list[Clip]]] = {
 }
 
 
-def read(sets: Sequence[Mapping[str, Any]], root: Path) -> list[Clip]:
+def read(sets: Sequence[ClipSet], root: Path) -> list[Clip]:
     """All clips of a recipe's ``data.sets``.
 
     Args:
-        sets: mappings with ``name``, ``reader``, ``path`` and, if wanted, ``label`` (one for all), ``relabel`` (by
-            label or file name), ``exclude`` (file names), ``folds`` (by group), ``labels`` (only these).
         root: the folder that paths are relative to.
+
+    Raises:
+        ConfigError: a set is not there, holds nothing, or lacks what the recipe names of it.
     """
     clips: list[Clip] = []
     for entry in sets:
-        if entry["reader"] not in READERS:
-            raise ConfigError([f"data.sets: unknown reader {entry['reader']!r}; use {', '.join(READERS)}"])
-        path = root / entry["path"]
+        path = root / entry.path
         if not path.exists():
             raise ConfigError([f"{path}: not there; give the folder of the recordings with --data"])
-        relabel, folds = dict(entry.get("relabel", {})), dict(entry.get("folds", {}))
-        exclude, only = frozenset(entry.get("exclude", ())), frozenset(entry.get("labels", ()))
-        found = READERS[entry["reader"]](path)
+        found = READERS[entry.reader](path)
         if not found:
-            raise ConfigError([f"{path}: no recordings for reader {entry['reader']!r}"])
-        unknown = (set(relabel) | exclude) - {c.path.name for c in found} - {c.label for c in found}
+            raise ConfigError([f"{path}: no recordings for reader {entry.reader!r}"])
+        unknown = {*entry.relabel, *entry.exclude} - {c.path.name for c in found} - {c.label for c in found}
         if unknown:
-            raise ConfigError([f"{path}: relabel or exclude names {sorted(unknown)[0]!r}, which is not there"])
+            raise ConfigError([f"{path}: relabel or exclude names {min(unknown)!r}, which is not there"])
         for clip in found:
-            if clip.path.name in exclude or (only and clip.label not in only):
+            if clip.path.name in entry.exclude or (entry.labels and clip.label not in entry.labels):
                 continue
-            label = relabel.get(clip.path.name, relabel.get(clip.label, entry.get("label", clip.label)))
-            fold = folds.get(clip.group, clip.fold)
-            clips.append(replace(clip, label=label, fold=fold, origin=entry["name"]))
+            label = entry.relabel.get(clip.path.name, entry.relabel.get(clip.label, entry.label or clip.label))
+            fold = entry.folds.get(clip.group, clip.fold)
+            clips.append(replace(clip, label=label, fold=fold, origin=entry.name))
     return clips
 
 

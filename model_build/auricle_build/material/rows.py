@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from auricle.errors import AudioError
 from auricle.features import front_end
+from auricle_build.grammar.material import Variant
 from auricle_build.material import sound as sounds
 from auricle_build.material.clips import Clip
 
@@ -70,14 +71,12 @@ class Features:
         sound = np.pad(sound, (0, missing)) if once else sounds.wrap(sound, self.window_samples)
         return front_end(**self.params).process(sound).astype(np.float32, copy=False)
 
-    def load(
-        self, clip: Clip, variant: Mapping[str, Any] | None = None, *, trim: bool = False, once: bool = False
-    ) -> Rows:
+    def load(self, clip: Clip, variant: Variant | None = None, *, trim: bool = False, once: bool = False) -> Rows:
         """Rows of a clip, in half precision.
 
         Args:
-            variant: changes to the sound, as :func:`sound.vary` takes them; with ``gate`` it is heard through the
-                daemon's noise gate, which with ``lead_s`` has learned a faint noise for so long before it.
+            variant: changes to the sound; with ``gate`` it is heard through the daemon's noise gate, which with
+                ``lead_s`` has learned a faint noise for so long before it.
             trim: drop the digital silence at its ends.
             once: leave a clip that is shorter than a window as it is.
 
@@ -88,7 +87,15 @@ class Features:
             source = _hash(clip.path)
         except OSError as error:
             raise AudioError(f"{clip.path}: cannot be read: {error}") from error
-        what = [dict(self.params), self.window_frames, source, clip.onset_s, clip.offset_s, variant, trim]
+        what = [
+            dict(self.params),
+            self.window_frames,
+            source,
+            clip.onset_s,
+            clip.offset_s,
+            variant and variant.said(),
+            trim,
+        ]
         what += ["once"] * once
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
         stored = self.cache / key[:2] / f"{key}.npy" if self.cache else None
@@ -99,10 +106,10 @@ class Features:
             start, end = sounds.sounding(samples)
             samples = samples[start:end]
         if variant:
-            samples = sounds.vary(samples, dict(variant), int(source[:8], 16), self.sample_rate)
+            samples = sounds.vary(samples, variant, int(source[:8], 16), self.sample_rate)
         # The gate is no property of the sound: it is the daemon's own stage, put before the features.
-        gated = {**self.params, "gate": {}} if variant and variant.get("gate") else self.params
-        lead = int((variant or {}).get("lead_s", 0.0) * self.sample_rate) // self.hop * self.hop
+        gated = {**self.params, "gate": {}} if variant and variant.gate else self.params
+        lead = int((variant.lead_s if variant else 0.0) * self.sample_rate) // self.hop * self.hop
         if lead:
             if not once:
                 samples = sounds.wrap(samples, self.window_samples)
@@ -121,7 +128,7 @@ class Features:
 def load_all(
     features: Features,
     clips: Sequence[Clip],
-    variant: Mapping[str, Any] | None = None,
+    variant: Variant | None = None,
     *,
     trim: bool = False,
     once: bool = False,

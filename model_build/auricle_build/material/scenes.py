@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -13,6 +12,7 @@ import soundfile
 from auricle.errors import AudioError, ConfigError
 from auricle.judge import truth
 from auricle.judge.truth import Event
+from auricle_build.grammar.recipes import Recipe
 from auricle_build.material import clips as clipping
 from auricle_build.material import sound as sounds
 from auricle_build.material.clips import Clip
@@ -254,7 +254,7 @@ class Material:
     quiet: frozenset[Clip]
 
 
-def material(rec: Mapping[str, Any], folds: Sequence[int], root: Path, background_set: str = "ambient") -> Material:
+def material(rec: Recipe, folds: Sequence[int], root: Path, background_set: str = "ambient") -> Material:
     """What a model trained without ``folds`` has never heard: these folds, and what its recipe holds out anyway.
 
     The negatives are of these folds alone where there are any, so that those of several models are different hours.
@@ -265,9 +265,8 @@ def material(rec: Mapping[str, Any], folds: Sequence[int], root: Path, backgroun
     Raises:
         ConfigError: the material is not there, or there is nothing to lie under the events.
     """
-    labels = [label for label in rec["labels"] if label != rec.get("background")]
-    _, kept, _ = clipping.split(clipping.read(rec["data"]["sets"], root), {*folds, *rec["data"].get("held_out", ())})
-    events: dict[str, list[Clip]] = {label: [] for label in labels}
+    _, kept, _ = clipping.split(clipping.read(rec.data.sets, root), {*folds, *rec.data.held_out})
+    events: dict[str, list[Clip]] = {label: [] for label in rec.events}
     backgrounds, foreign = [], []
     for clip in kept:
         if clip.label in events:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -11,6 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from auricle.errors import AudioError
+from auricle_build.grammar.material import Variant
 
 Sound = NDArray[np.float32]
 
@@ -106,13 +106,12 @@ def after_noise(sound: Sound, lead: int, seed: int, below_db: float = 40.0) -> S
     return np.asarray(noise, np.float32)
 
 
-def vary(sound: Sound, variant: dict[str, Any], seed: int, sample_rate: int) -> Sound:
-    """One variant of a recording: ``speed`` (factor), ``room`` (true) and ``band`` ([low, high] Hz), in this order."""
-    if "speed" in variant:
-        sound = change_speed(sound, float(variant["speed"]))
-    if variant.get("room"):
+def vary(sound: Sound, variant: Variant, seed: int, sample_rate: int) -> Sound:
+    """One variant of a recording: another speed, a room and a band, in this order."""
+    if variant.speed != 1.0:
+        sound = change_speed(sound, variant.speed)
+    if variant.room:
         sound = in_room(sound, room(seed, sample_rate))
-    if "band" in variant:
-        low, high = variant["band"]
-        sound = band_limit(sound, float(low), float(high), sample_rate)
+    if variant.band is not None:
+        sound = band_limit(sound, *variant.band, sample_rate)
     return sound

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +11,29 @@ import tensorflow as tf
 
 from auricle.errors import ConfigError
 from auricle_build import recipe as recipes
+from auricle_build.grammar.learning import Classic
+from auricle_build.grammar.recipes import ClassicRecipe
 from auricle_build.judge import evaluate
 from auricle_build.judge.evaluate import Judgement
 from auricle_build.learn import training
 from auricle_build.material.rows import Rows
 
 
-def network(options: Mapping[str, Any], window: tuple[int, int], n_labels: int, head: str) -> Any:
+def network(options: Classic, window: tuple[int, int], n_labels: int, head: str) -> Any:
     """Convolutions with ``activation``, each followed by 2x2 max-pooling of stride 2 with SAME padding; dropout; dense.
 
     Args:
-        options: a recipe's ``network`` with ``channels`` (one number a convolution), ``dense``, ``dropout`` and
-            ``activation`` (relu or tanh).
         window: frames and features.
-
-    Raises:
-        ConfigError: another activation.
     """
-    activation = options.get("activation", "relu")
-    if activation not in ("relu", "tanh"):
-        raise ConfigError([f"network.activation: {activation!r} is not known; use relu or tanh"])
     layers = tf.keras.layers
     stack = [layers.Input((*window, 1))]
-    for channels in options["channels"]:
-        stack.append(layers.Conv2D(int(channels), 3, padding="same", activation=activation))
+    for channels in options.channels:
+        stack.append(layers.Conv2D(channels, 3, padding="same", activation=options.activation))
         stack.append(layers.MaxPooling2D(2, 2, padding="same"))
-        stack.append(layers.Dropout(float(options["dropout"])))
+        stack.append(layers.Dropout(options.dropout))
     stack.append(layers.Flatten())
-    stack.append(layers.Dense(int(options["dense"]), activation=activation))
-    stack.append(layers.Dropout(float(options["dropout"])))
+    stack.append(layers.Dense(options.dense, activation=options.activation))
+    stack.append(layers.Dropout(options.dropout))
     stack.append(layers.Dense(n_labels, activation="sigmoid" if head == "sigmoid" else "softmax"))
     return tf.keras.Sequential(stack)
 
@@ -50,7 +44,7 @@ def windows(rows: Rows, frames: int, hop: int) -> Rows:
 
 
 def run(
-    rec: Mapping[str, Any],
+    rec: ClassicRecipe,
     held_out: Sequence[int],
     *,
     root: Path,
@@ -66,9 +60,8 @@ def run(
     """
     if not held_out:
         raise ConfigError(["classic is trained to be judged, not shipped; hold out a fold with --hold-out"])
-    training.repeatable(int(rec["seed"]), threads)
-    labels, options, schedule = list(rec["labels"]), rec["network"], rec["schedule"]
-    frames, head = int(options["window_frames"]), str(rec.get("head", "softmax"))
+    training.repeatable(rec.seed, threads)
+    labels, frames, head = rec.names, rec.network.window_frames, rec.head
     loaded = recipes.prepare(rec, held_out, root=root, cache=cache, progress=reading)
     for line in loaded.failed:
         say(f"skipped: {line}")
@@ -79,14 +72,14 @@ def run(
     y = np.repeat(np.eye(len(labels), dtype=np.float32)[truth], [len(c) for c in cut], axis=0)
     # Decibels, chroma and cepstra have scales of their own.
     mean, spread = x.mean(axis=(0, 1)), x.std(axis=(0, 1)) + 1e-3
-    model = network(options, x.shape[1:], len(labels), head)
+    model = network(rec.network, x.shape[1:], len(labels), head)
     model.compile(
-        tf.keras.optimizers.Adam(float(schedule["learning_rate"])),
+        tf.keras.optimizers.Adam(rec.schedule.learning_rate),
         "binary_crossentropy" if head == "sigmoid" else "categorical_crossentropy",
         metrics=["accuracy"],
     )
     say(f"classic: {model.count_params()} parameters, {len(x)} windows of {frames} x {x.shape[2]}")
-    epochs = int(schedule["epochs"])
+    epochs = rec.schedule.epochs
     told = tf.keras.callbacks.LambdaCallback(
         on_epoch_end=lambda at, logs: say(
             f"epoch {at + 1} of {epochs}: loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.3f}"
@@ -95,7 +88,7 @@ def run(
     model.fit(
         ((x - mean) / spread)[..., None],
         y,
-        batch_size=int(rec["batch"]["size"]),
+        batch_size=rec.batch.size,
         epochs=epochs,
         verbose=0,
         callbacks=[told],
@@ -105,6 +98,6 @@ def run(
         seen = (windows(rows, frames, hop) - mean) / spread
         return np.asarray(model.predict(seen[..., None], verbose=0), np.float32)
 
-    judged = evaluate.judge(score, loaded.kept, loaded.truth, labels, rec.get("background"))
+    judged = evaluate.judge(score, loaded.kept, loaded.truth, labels, rec.background)
     say(f"classic: clip accuracy {judged.accuracy():.3f} on fold {', '.join(map(str, held_out))} (float)")
     return judged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from auricle.errors import ConfigError, ModelError
 from auricle.model import bundle as bundles
-from auricle_build import build, recipe
+from auricle_build import build
+from auricle_build.grammar.recipes import Recipe, StreamingRecipe
 from auricle_build.int8 import graph
 from auricle_build.judge import alarms, evaluate
 from auricle_build.learn import training
@@ -20,17 +22,16 @@ from auricle_build.reports import report as reporting
 from auricle_build.reports.fold import Fold, merged
 
 
-def folds_of(rec: Mapping[str, Any], root: Path) -> list[int]:
+def folds_of(rec: Recipe, root: Path) -> list[int]:
     """The folds that hold every event label: those that a model can be judged on."""
     found: dict[int, set[str]] = {}
-    for clip in clips.read(rec["data"]["sets"], root):
+    for clip in clips.read(rec.data.sets, root):
         found.setdefault(clip.fold, set()).add(clip.label)
-    events = set(rec["labels"]) - {rec.get("background")}
-    return sorted(fold for fold, labels in found.items() if events <= labels)
+    return sorted(fold for fold, labels in found.items() if labels.issuperset(rec.events))
 
 
 def run(
-    rec: Mapping[str, Any],
+    rec: Recipe,
     folds: Sequence[int] | None,
     steps: int | None,
     *,
@@ -54,14 +55,14 @@ def run(
     Raises:
         ConfigError: the recipe is no streaming one, or a fold's folder holds a run of another recipe.
     """
-    if "layers" not in rec["network"]:
-        raise ConfigError([f"crossval: {rec['name']} is no streaming network; judge it with train --hold-out FOLD"])
-    if rec["schedule"].get("patience"):
+    if not isinstance(rec, StreamingRecipe):
+        raise ConfigError([f"crossval: {rec.name} is no streaming network; judge it with train --hold-out FOLD"])
+    if rec.schedule.patience:
         say("schedule.patience: each fold's model stops by that very fold, which flatters it; 0 does not")
     known = folds_of(rec, root)
-    shorter = {**rec, "schedule": {**rec["schedule"], **({"steps": steps} if steps else {})}}
+    shorter = replace(rec, schedule=replace(rec.schedule, steps=steps or rec.schedule.steps))
     for fold in known if folds is None else folds:
-        folder = runs / f"{rec['name']}-without-{fold}"
+        folder = runs / f"{rec.name}-without-{fold}"
         if (folder / "judged.npz").exists():
             build.claim(folder, shorter)
             say(f"fold {fold}: judged before, in {folder}")
@@ -94,23 +95,23 @@ def run(
 
 
 def false_alarms(
-    rec: Mapping[str, Any], folds: Sequence[Fold], runs: Path, shipped: bundles.Bundle | None = None
+    rec: Recipe, folds: Sequence[Fold], runs: Path, shipped: bundles.Bundle | None = None
 ) -> dict[str, Any]:
     """Events at a threshold of 0.5, or at those of what ships, on what all folds kept aside without a label, by set."""
-    if not folds or rec.get("background") is None:
+    if not folds or rec.background is None:
         return {}
-    bundle = next((b for f in folds if (b := runs / f"{rec['name']}-without-{f.fold}" / "bundle").exists()), None)
+    bundle = next((b for f in folds if (b := runs / f"{rec.name}-without-{f.fold}" / "bundle").exists()), None)
     if bundle is None:  # every one was refused
         return {}
     opened = bundles.load(str(bundle))
     return dict(alarms.count(opened, alarms.together([f.quiet for f in folds]), shipped=shipped))
 
 
-def measured(rec: Mapping[str, Any], folds: Sequence[int], runs: Path) -> list[Fold]:
+def measured(rec: Recipe, folds: Sequence[int], runs: Path) -> list[Fold]:
     """The folds of a recipe that were judged in ``runs``, by this very recipe or with other steps."""
-    stored = [runs / f"{rec['name']}-without-{fold}" / "judged.npz" for fold in folds]
+    stored = [runs / f"{rec.name}-without-{fold}" / "judged.npz" for fold in folds]
     mine = [p for p in stored if p.exists() and build.differing(p.parent, rec) in (None, "schedule.steps")]
-    return [Fold.load(path, list(rec["labels"]), rec.get("background")) for path in mine]
+    return [Fold.load(path, rec.names, rec.background) for path in mine]
 
 
 def stated(folds: Sequence[Fold], heard: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,30 +131,30 @@ def stated(folds: Sequence[Fold], heard: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(
-    rec: Mapping[str, Any],
+    rec: StreamingRecipe,
     folds: Sequence[Fold],
     known: Sequence[int],
     out: Path,
     heard: Mapping[str, Any],
     shipped: Mapping[str, Any],
 ) -> Path:
-    ops, shape = recipe.shape(rec)
-    n_features = recipe.n_features(rec)
+    ops, shape = rec.shape()
+    n_features = rec.front_end.n_features
     content, microseconds = untrained(rec)
     size = {
         "model_kb": len(content) / 1000,
-        "macs": reporting.operations(ops, shape.window_frames, n_features, shape.columns, len(rec["labels"])),
+        "macs": reporting.operations(ops, shape.window_frames, n_features, shape.columns, len(rec.labels)),
         "us": microseconds,
     }
     return reporting.write(rec, folds, known, out, size, heard, shipped)
 
 
-def untrained(rec: Mapping[str, Any]) -> tuple[bytes, float]:
+def untrained(rec: StreamingRecipe) -> tuple[bytes, float]:
     """A graph of the recipe's shape, and the median time of a window in it in microseconds on one thread."""
     from ai_edge_litert.interpreter import Interpreter
 
-    ops, shape = recipe.shape(rec)
-    content = graph.whole(graph.of_shape(ops, shape.columns, len(rec["labels"])), rec["name"], recipe.n_features(rec))
+    ops, shape = rec.shape()
+    content = graph.whole(graph.of_shape(ops, shape.columns, len(rec.labels)), rec.name, rec.front_end.n_features)
     interpreter = Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     times = []

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from auricle import config
@@ -19,6 +18,7 @@ from auricle.gate.noise import Floor, Geometry, floor_of
 from auricle.hearing import pipeline
 from auricle.model.bundle import Bundle
 from auricle.stages.stage import Pipeline
+from auricle_build.grammar import read as recipes
 from auricle_build.material import clips as recordings
 from auricle_build.material import sound as sounds
 from auricle_build.material.clips import Clip
@@ -217,14 +217,13 @@ def report(
     Raises:
         ConfigError: the card names no recordings, or none of these folds are there.
     """
-    card: Mapping[str, Any] = yaml.safe_load((bundle.path / "card.yaml").read_text())
-    recipe = card.get("recipe", {})
-    if "data" not in recipe:
+    said = bundle.raw.get("recipe")
+    if not isinstance(said, dict):
         raise ConfigError([f"{bundle.path}: its card names no recipe; use a bundle made by auricle-build train"])
-    root = Path(recipe["data"]["root"]) if root is None else root
-    everything = recordings.read(recipe["data"]["sets"], root)
+    data = recipes.of(said, f"{bundle.path / 'card.yaml'}: recipe").data
+    everything = recordings.read(data.sets, data.folder(root))
     events = frozenset(bundle.labels) - {bundle.card.background}
-    first = recipe["data"]["sets"][0]["name"]
+    first = data.sets[0].name
     clips = [c for c in everything if c.origin == first and c.fold in folds and c.label in events]
     noises = [c for c in everything if c.origin == "ambient" and c.label not in events]
     if not clips or not noises:
@@ -233,7 +232,7 @@ def report(
     minutes = steady(bundle, [c for c in everything if c.label in events])
     out.joinpath("images").mkdir(parents=True, exist_ok=True)
     draw(mixtures, out / "images" / "gate-report.png")
-    trained_on = next((entry["clips"] for entry in card.get("trained_on", ()) if entry["name"] == first), 0)
+    trained_on = next((entry["clips"] for entry in bundle.raw.get("trained_on", ()) if entry["name"] == first), 0)
     there = sum(c.origin == first for c in everything)
     known = f"The model was trained on {trained_on} of the {there} clips of {first} that are there"
     known += (

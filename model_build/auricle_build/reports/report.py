@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from auricle_build.grammar.recipes import StreamingRecipe
+from auricle_build.grammar.trunk import Op
 from auricle_build.judge.evaluate import Judgement
-from auricle_build.learn.network import Op
 from auricle_build.reports.fold import Fold, merged
 
 
@@ -84,7 +85,7 @@ def alarms_table(heard: Mapping[str, Any]) -> list[str]:
 
 
 def write(
-    rec: Mapping[str, Any],
+    rec: StreamingRecipe,
     measured: Sequence[Fold],
     known: Sequence[int],
     out: Path,
@@ -100,7 +101,7 @@ def write(
         heard: what :func:`auricle_build.reports.crossval.false_alarms` gives.
         shipped: the same at the thresholds that a bundle ships with.
     """
-    name = str(rec["name"])
+    name = rec.name
     (out / "images").mkdir(parents=True, exist_ok=True)
     page = out / f"models-{name}.md"
     lines = [f"# The model `{name}`, cross-validated", ""]
@@ -114,7 +115,7 @@ def write(
     lines += [
         "Each fold was judged by a model trained on the others; takes of one source never part. Clip scores are "
         f"those of `auricle classify`. Accuracy is over the {events} labels"
-        + (" (highest score without `background`)" if rec.get("background") else "")
+        + (" (highest score without `background`)" if rec.background else "")
         + ".",
         "",
         *_table(

@@ -15,16 +15,17 @@ pytest.importorskip("tensorflow", reason="missing here: the build extra")
 
 from ai_edge_litert.interpreter import Interpreter
 
+from auricle_build.grammar import trunk
+from auricle_build.grammar.words import Layer
 from auricle_build.int8 import graph, quantise
-from auricle_build.learn import network
 
 LAYERS = [
-    ["conv", [4, 4], [2, 2], 8],
-    ["separable", [3, 3], [2, 1], 8],
-    ["separable", [3, 3], [1, 1], 8],
-    ["separable", [5, 3], [1, 1], 12],
-    ["conv", [1, 3], [1, 1], 12],
-    ["separable", [5, 1], [1, 1], 12],
+    Layer("conv", (4, 4), (2, 2), 8),
+    Layer("separable", (3, 3), (2, 1), 8),
+    Layer("separable", (3, 3), (1, 1), 8),
+    Layer("separable", (5, 3), (1, 1), 12),
+    Layer("conv", (1, 3), (1, 1), 12),
+    Layer("separable", (5, 1), (1, 1), 12),
 ]
 N_FEATURES = 20
 Int8 = NDArray[np.int8]
@@ -34,7 +35,7 @@ def model() -> quantise.Quantised:
     """A small network of every kind of layer, with weights that keep its values inside the grids."""
     import tensorflow as tf
 
-    ops = network.plan(LAYERS, N_FEATURES)
+    ops = trunk.plan(LAYERS, N_FEATURES)
     rng = np.random.default_rng(3)
     weights = []
     for op in ops:
@@ -50,7 +51,7 @@ def model() -> quantise.Quantised:
         seen[place, i] = min(low, float(tf.reduce_min(x))), max(high, float(tf.reduce_max(x)))
         return x
 
-    x = tf.constant(rng.normal(-40, 20, (8, network.geometry(ops, 6).window_frames, N_FEATURES)).astype(np.float32))
+    x = tf.constant(rng.normal(-40, 20, (8, trunk.geometry(ops, 6).window_frames, N_FEATURES)).astype(np.float32))
     quantise.forward(ops, weights, x, watch, fake=False)
     grid = quantise.Affine.of
     return quantise.Quantised(
@@ -101,10 +102,10 @@ def stream_scores(content: bytes, states: Sequence[graph.State], sources: Int8, 
 
 
 @pytest.fixture(scope="module")
-def graphs() -> tuple[bytes, bytes, list[graph.State], network.Geometry]:
+def graphs() -> tuple[bytes, bytes, list[graph.State], trunk.Geometry]:
     made = model()
     streamed, states = graph.stateful(made, "test", N_FEATURES)
-    return graph.whole(made, "test", N_FEATURES), streamed, states, network.geometry(made.ops, made.columns)
+    return graph.whole(made, "test", N_FEATURES), streamed, states, trunk.geometry(made.ops, made.columns)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -151,8 +152,6 @@ def test_int8_follows_float(graphs: Any) -> None:
 def test_geometry_refuses_what_cannot_stream() -> None:
     """A plan whose columns would lose the phase of their strides is refused; bands must end at one."""
     with pytest.raises(ConfigError, match="multiple"):
-        network.geometry(network.plan([["conv", [3, 20], [2, 1], 4]], 20), 4)
+        trunk.geometry(trunk.plan([Layer("conv", (3, 20), (2, 1), 4)], 20), 4)
     with pytest.raises(ConfigError, match="bands are left"):
-        network.plan([["conv", [4, 4], [2, 2], 4]], 20)
-    with pytest.raises(ConfigError, match="unknown kind 'recurrent'"):
-        network.plan([["recurrent", [4, 4], [2, 2], 4]], 20)
+        trunk.plan([Layer("conv", (4, 4), (2, 2), 4)], 20)

@@ -20,6 +20,9 @@ from auricle.features import front_end
 pytest.importorskip("tensorflow", reason="missing here: the build extra")
 
 from auricle_build import build, export, recipe
+from auricle_build.grammar import read
+from auricle_build.grammar.material import Variant
+from auricle_build.grammar.recipes import ClassicRecipe, StreamingRecipe
 from auricle_build.judge import evaluate
 from auricle_build.judge.evaluate import Judgement
 from auricle_build.learn import training
@@ -87,23 +90,30 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
     return rec, root
 
 
+def streaming(rec: dict[str, Any]) -> StreamingRecipe:
+    """The recipe as it is read from a file."""
+    found = read.of(rec, "tiny")
+    assert isinstance(found, StreamingRecipe)
+    return found
+
+
 def held_fold(rec: dict[str, Any], root: Path) -> int:
     """A fold that has clips of every label."""
-    return crossval.folds_of(rec, root)[0]
+    return crossval.folds_of(read.of(rec, "tiny"), root)[0]
 
 
 def test_from_sounds_to_a_bundle_that_the_daemon_recognises(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     """Sounds never trained on are named by the exported bundle, float and int8 alike, through `auricle classify`."""
     rec, root = tiny
     said: list[str] = []
-    made = build.make(rec, [held_fold(rec, root)], tmp_path / "run", root=root, cache=None, say=said.append)
+    made = build.make(streaming(rec), [held_fold(rec, root)], tmp_path / "run", root=root, cache=None, say=said.append)
     assert made.float_judgement is not None
     assert made.int8_judgement is not None
     assert made.float_judgement.accuracy() >= 0.8
     opened = build.ship(made, tmp_path / "bundle")
     assert opened.raw["figures"]["kept_aside"]["int8"]["accuracy"] >= 0.8
     assert opened.raw["trained_on"][0]["clips"] == len(made.loaded.train_clips)
-    assert opened.raw["recipe"] == rec
+    assert read.of(opened.raw["recipe"], "card") == streaming(rec)
     paths = {}
     for k, kind in enumerate(("beep", "clicks", "siren")):
         for i in range(4):
@@ -136,15 +146,30 @@ def test_from_sounds_to_a_bundle_that_the_daemon_recognises(tiny: tuple[dict[str
     assert not (tmp_path / "ruined").exists()
     # The folder is this recipe's.
     with pytest.raises(ConfigError, match=r"another recipe, schedule\.learning_rate differs"):
-        build.claim(tmp_path / "run", {**rec, "schedule": {**rec["schedule"], "learning_rate": 0.5}})
-    build.claim(tmp_path / "run", {**rec, "description": "what people read"})
+        build.claim(tmp_path / "run", streaming({**rec, "schedule": {**rec["schedule"], "learning_rate": 0.5}}))
+    build.claim(tmp_path / "run", streaming({**rec, "description": "what people read"}))
+
+
+def test_a_run_belongs_to_what_its_recipe_means(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    """A default written out is no other recipe, another value is; what is no recipe any more is none to go on from."""
+    rec, _ = tiny
+    stored = tmp_path / "recipe.yaml"
+    stored.write_text(yaml.safe_dump(rec, sort_keys=False))
+    assert build.differing(tmp_path, streaming({**rec, "head": "softmax"})) is None
+    assert build.differing(tmp_path, streaming({**rec, "batch": {**rec["batch"], "mix": 0.3}})) == "batch.mix"
+    build.claim(tmp_path, streaming(rec))
+    assert read.load(stored) == streaming(rec)
+    stored.write_text(yaml.safe_dump({**rec, "behnd_gate": True}))
+    assert build.differing(tmp_path, streaming(rec)) == "recipe.yaml"
 
 
 def weights_after(rec: dict[str, Any], root: Path, folder: Path, stops: list[int]) -> list[Any]:
     """Weights after training with interruptions at the given steps, each time in a new network."""
-    loaded = recipe.prepare(rec, [], root=root)
-    ops, shape = recipe.shape(rec)
-    batches = Batches(loaded.train, rec["batch"], window_frames=shape.window_frames, n_labels=4, seed=int(rec["seed"]))
+    loaded = recipe.prepare(read.of(rec, "tiny"), [], root=root)
+    ops, shape = streaming(rec).shape()
+    batches = Batches(
+        loaded.train, streaming(rec).batch, window_frames=shape.window_frames, n_labels=4, seed=int(rec["seed"])
+    )
 
     def mistakes(network: Network) -> Any:
         # Depends on the weights, so that what a checkpoint forgets would show.
@@ -155,7 +180,7 @@ def weights_after(rec: dict[str, Any], root: Path, folder: Path, stops: list[int
         batches.mistaken = batches.mistaken[:0]
         training.repeatable(int(rec["seed"]), 1)
         network = Network(ops, shape.columns, [4, batches.n_original, 1], 0.1, int(rec["seed"]))
-        training.train(network, batches, rec, folder, mistakes=mistakes, stop_at=stop)
+        training.train(network, batches, streaming(rec), folder, mistakes=mistakes, stop_at=stop)
     return [v.numpy() for v in (*network.trained, *network.moments)]
 
 
@@ -166,10 +191,14 @@ def test_a_model_of_two_labels_at_once_ships_and_hears_both(tiny: tuple[dict[str
     # Silence is learnt from the few windows of it: so many that these steps see enough.
     rec["batch"] = {**rec["batch"], "silence": 0.1, "noise_alone": 0.1}
     rec["schedule"] = {**rec["schedule"], "steps": 320}
-    made = build.make(rec, [held_fold(rec, root)], tmp_path / "run", root=root, cache=None, say=lambda _: None)
+    made = build.make(
+        streaming(rec), [held_fold(rec, root)], tmp_path / "run", root=root, cache=None, say=lambda _: None
+    )
     opened = build.ship(made, tmp_path / "bundle")
     scorer = evaluate.int8_scorer(
-        opened.whole, window_frames=made.geometry.window_frames, hop_frames=build.default_hop_frames(rec["front_end"])
+        opened.whole,
+        window_frames=made.geometry.window_frames,
+        hop_frames=build.default_hop_frames(streaming(rec).front_end),
     )
     features = Features(rec["front_end"], made.geometry.window_frames)
     both = sound("beep", 7001) + sound("clicks", 7101)
@@ -184,14 +213,14 @@ def test_a_model_of_two_labels_at_once_ships_and_hears_both(tiny: tuple[dict[str
 def test_what_is_mistaken_comes_back(tiny: tuple[dict[str, Any], Path]) -> None:
     """Places that a scorer takes for a label are found, and batches then draw from them."""
     rec, root = tiny
-    loaded = recipe.prepare(rec, [], root=root)
-    _, shape = recipe.shape(rec)
-    options = {**rec["batch"], "mix": 0.0, "partial": 0.0, "noise_alone": 0.0, "silence": 0.0}
+    loaded = recipe.prepare(read.of(rec, "tiny"), [], root=root)
+    _, shape = streaming(rec).shape()
+    options = dataclasses.replace(streaming(rec).batch, mix=0.0, partial=0.0, noise_alone=0.0, silence=0.0)
 
     def batches(share: float) -> Batches:
         made = Batches(
             loaded.train,
-            {**options, "mistaken": share, "positives": 1.0},
+            dataclasses.replace(options, mistaken=share, positives=1.0),
             window_frames=shape.window_frames,
             n_labels=4,
             seed=1,
@@ -211,7 +240,7 @@ def test_what_is_mistaken_comes_back(tiny: tuple[dict[str, Any], Path]) -> None:
         return made
 
     assert batches(0.0)(0).y[:, -1].sum() == 0.0
-    assert batches(1.0)(0).y[:, -1].sum() == options["size"]
+    assert batches(1.0)(0).y[:, -1].sum() == options.size
 
 
 def test_a_teacher_is_heard_where_it_spoke() -> None:
@@ -241,7 +270,7 @@ def test_a_gated_variant_is_the_daemons_own_gate(tmp_path: Path) -> None:
     noise = np.random.default_rng(2).standard_normal(3 * RATE).astype(np.float32) * 0.01
     soundfile.write(tmp_path / "noise.wav", noise, RATE, subtype="FLOAT")
     params = {"sample_rate": RATE, "n_fft": 512, "hop_length": 160, "features": [{"kind": "log_mel", "n_mels": 20}]}
-    rows = Features(params, 40).load(Clip(tmp_path / "noise.wav", "noise", "noise", 1), {"gate": True})
+    rows = Features(params, 40).load(Clip(tmp_path / "noise.wav", "noise", "noise", 1), Variant(gate=True))
     np.testing.assert_array_equal(rows, front_end(**params, gate={}).process(noise).astype(np.float16))
     assert rows.mean() < Features(params, 40).of(noise).mean() - 3.0
 
@@ -266,14 +295,15 @@ def test_what_stopped_early_stays_stopped(tiny: tuple[dict[str, Any], Path], tmp
     """Training without a better check ends with the weights of the best; started again, it gives the same."""
     rec, root = tiny
     rec = {**rec, "schedule": {**rec["schedule"], "steps": 40, "check_every": 4, "patience": 2}}
-    loaded = recipe.prepare(rec, [], root=root)
-    ops, shape = recipe.shape(rec)
-    batches = Batches(loaded.train, rec["batch"], window_frames=shape.window_frames, n_labels=4, seed=1)
+    loaded = recipe.prepare(read.of(rec, "tiny"), [], root=root)
+    ops, shape = streaming(rec).shape()
+    batches = Batches(loaded.train, streaming(rec).batch, window_frames=shape.window_frames, n_labels=4, seed=1)
     found = []
     for _ in "ab":
         losses = iter([0.5, 0.4, 0.6, 0.7, 0.1])
         network = Network(ops, shape.columns, [4, batches.n_original, 1], 0.1, 1)
-        step = training.train(network, batches, rec, tmp_path / "run", judge=lambda _: {"loss": next(losses)})  # noqa: B023
+        told = {"judge": lambda _: {"loss": next(losses)}}  # noqa: B023
+        step = training.train(network, batches, streaming(rec), tmp_path / "run", **told)
         found.append((step, [v.numpy() for v in network.trained]))
     assert found[0][0] == found[1][0] == 8
     for one, other in zip(found[0][1], found[1][1], strict=True):
@@ -286,7 +316,7 @@ def test_a_short_sound_is_heard_by_a_gate_that_has_learned(tmp_path: Path) -> No
     clip = Clip(tmp_path / "beep.wav", "beep", "beep", 1)
     params = {"sample_rate": RATE, "n_fft": 512, "hop_length": 160, "features": [{"kind": "log_mel", "n_mels": 20}]}
     features = Features(params, 100)
-    plain, gated, led = (features.load(clip, v) for v in (None, {"gate": True}, {"gate": True, "lead_s": 2.5}))
+    plain, gated, led = (features.load(clip, v) for v in (None, Variant(gate=True), Variant(gate=True, lead_s=2.5)))
     np.testing.assert_array_equal(plain, gated, strict=True)
     assert led.shape == plain.shape
     assert led.mean() < plain.mean() - 3.0
@@ -304,24 +334,24 @@ def test_cross_validation_judges_as_classify_does(tiny: tuple[dict[str, Any], Pa
     fold = held_fold(rec, root)
     told: list[str] = []
     again: dict[str, Any] = {"root": root, "runs": tmp_path / "runs", "out": tmp_path, "threads": 1, "say": told.append}
-    page = crossval.run(rec, [fold], None, **again)
+    page = crossval.run(streaming(rec), [fold], None, **again)
     assert page.read_text().startswith("# The model `tiny`, cross-validated")
     folder = tmp_path / "runs" / f"tiny-without-{fold}"
-    (kept,) = crossval.measured(rec, [fold], tmp_path / "runs")
+    (kept,) = crossval.measured(streaming(rec), [fold], tmp_path / "runs")
     classifier = Classifier(bundles.load(str(folder / "bundle")), config.Decision(), config.Gate())
-    loaded = recipe.prepare(rec, [fold], root=root)
+    loaded = recipe.prepare(read.of(rec, "tiny"), [fold], root=root)
     for clip, mine in zip(loaded.kept_clips, kept.int8.scores, strict=True):
         verdict = classifier.verdict(str(clip.path))
         # Half precision of the kept rows may move a score by a step of int8 and its like.
         np.testing.assert_allclose([verdict.scores[name] for name in rec["labels"]], mine, atol=0.02)
-    crossval.run(rec, [fold], None, **again)
+    crossval.run(streaming(rec), [fold], None, **again)
     assert f"fold {fold}: judged before, in {folder}" in told
-    other = {**rec, "seed": 4}
+    other = streaming({**rec, "seed": 4})
     assert crossval.measured(other, [fold], tmp_path / "runs") == []
     with pytest.raises(ConfigError, match="another recipe, seed differs"):
         crossval.run(other, [fold], None, **again)
     with pytest.raises(ConfigError, match="no streaming network"):
-        crossval.run({**rec, "network": {"kind": "classic"}}, [fold], None, **again)
+        crossval.run(read.load(Path("classic")), [fold], None, **again)
 
 
 @pytest.mark.parametrize(("activation", "head"), [("relu", "softmax"), ("tanh", "sigmoid")])
@@ -331,24 +361,33 @@ def test_the_classic_learns(tiny: tuple[dict[str, Any], Path], activation: str, 
     rec = {**rec, "labels": rec["labels"][:3], "background": None, "head": head, "batch": {"size": 16}}
     front = {**rec["front_end"], "hop_length": 512, "n_fft": 1024, "win_length": 1024}
     front["features"] = [{"kind": "log_mel", "n_mels": 20}, {"kind": "chroma_stft"}, {"kind": "mfcc", "n_mfcc": 13}]
-    network = {"window_frames": 16, "channels": [8], "dense": 16, "dropout": 0.1, "activation": activation}
+    network = {
+        "kind": "classic",
+        "window_frames": 16,
+        "channels": [8],
+        "dense": 16,
+        "dropout": 0.1,
+        "activation": activation,
+    }
     rec |= {"front_end": front, "network": network, "schedule": {"epochs": 12, "learning_rate": 0.005}}
     told: list[str] = []
-    judgement = classic.run(rec, [held_fold(rec, root)], root=root, cache=None, say=told.append)
+    plain = read.of(rec, "classic")
+    assert isinstance(plain, ClassicRecipe)
+    judgement = classic.run(plain, [held_fold(rec, root)], root=root, cache=None, say=told.append)
     assert judgement.accuracy() >= 0.6
     assert any(line.startswith("epoch 12 of 12") for line in told)
     with pytest.raises(ConfigError, match="hold out a fold"):
-        classic.run(rec, [], root=root, cache=None)
-    with pytest.raises(ConfigError, match="'gelu' is not known"):
-        classic.network({**network, "activation": "gelu"}, (16, 45), 3, head)
+        classic.run(plain, [], root=root, cache=None)
 
 
 def test_batches_depend_on_seed_and_step_alone(tiny: tuple[dict[str, Any], Path]) -> None:
     """Asked in any order, a step's batch is the same; another step's is another; targets are shares of one."""
     rec, root = tiny
-    loaded = recipe.prepare(rec, [], root=root)
-    _, shape = recipe.shape(rec)
-    make = [Batches(loaded.train, rec["batch"], window_frames=shape.window_frames, n_labels=4, seed=1) for _ in "ab"]
+    loaded = recipe.prepare(read.of(rec, "tiny"), [], root=root)
+    _, shape = streaming(rec).shape()
+    make = [
+        Batches(loaded.train, streaming(rec).batch, window_frames=shape.window_frames, n_labels=4, seed=1) for _ in "ab"
+    ]
     later, first = make[0](5), make[0](0)
     np.testing.assert_array_equal(make[1](0).x, first.x, strict=True)
     np.testing.assert_array_equal(make[1](5).x, later.x, strict=True)
@@ -386,8 +425,8 @@ def test_a_set_may_be_learnt_from_and_not_judged_by(tiny: tuple[dict[str, Any], 
     rec, root = tiny
     fold = held_fold(rec, root)
     sets = [{**rec["data"]["sets"][0], "judged": False}]
-    whole = recipe.prepare(rec, [fold], root=root)
-    part = recipe.prepare({**rec, "data": {**rec["data"], "sets": sets}}, [fold], root=root)
+    whole = recipe.prepare(read.of(rec, "tiny"), [fold], root=root)
+    part = recipe.prepare(streaming({**rec, "data": {**rec["data"], "sets": sets}}), [fold], root=root)
     assert {c.label for c in whole.kept_clips} == {"beep", "clicks", "siren", "hum"}
     assert {c.label for c in part.kept_clips} == {"hum"}
     assert len(part.train_clips) == len(whole.train_clips)
@@ -404,26 +443,17 @@ def test_figures_of_a_judgement() -> None:
     assert found.per_label()["background"]["precision"] == 0.5
 
 
-def test_recipes_that_do_not_hold_are_refused(tmp_path: Path) -> None:
-    """A missing part and a background that is not last are both said; data that is not there too."""
-    path = tmp_path / "r.yaml"
-    path.write_text("name: x\nlabels: [a]\n")
-    with pytest.raises(ConfigError, match="no 'front_end'"):
-        recipe.load(path)
-    path.write_text("[1, 2]\n")
-    with pytest.raises(ConfigError, match="not a mapping"):
-        recipe.load(path)
-    with pytest.raises(ConfigError, match="not there"):
-        recipe.prepare(
-            recipe.load(Path(recipe.__file__).parent / "recipes" / "esc10.yaml"), [4], root=tmp_path / "nowhere"
-        )
+def test_data_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A recipe whose recordings are not there says so, and what to give."""
+    with pytest.raises(ConfigError, match="not there; give the folder of the recordings with --data"):
+        recipe.prepare(read.load(Path("esc10")), [4], root=tmp_path / "nowhere")
 
 
 def test_two_labels_at_once_and_none(tiny: tuple[dict[str, Any], Path]) -> None:
     """Multi-label: mixed sounds are both there. Without background, noise alone has no label instead of one of them."""
     rec, root = tiny
-    loaded = recipe.prepare({**rec, "labels": rec["labels"][:3], "background": None}, [], root=root)
-    options = {**rec["batch"], "mix": 1.0, "noise_alone": 0.2, "partial": 0.0, "silence": 0.0}
+    loaded = recipe.prepare(streaming({**rec, "labels": rec["labels"][:3], "background": None}), [], root=root)
+    options = dataclasses.replace(streaming(rec).batch, mix=1.0, noise_alone=0.2, partial=0.0, silence=0.0)
     kinds = {
         multi: Batches(
             loaded.train, options, window_frames=40, n_labels=3, seed=1, background=False, multi_label=multi

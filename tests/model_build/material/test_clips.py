@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.errors import AudioError, ConfigError
+from auricle_build.grammar.material import ClipSet
 from auricle_build.material import clips, rows, scenes, sound
 from auricle_build.material.clips import Clip
 
@@ -136,7 +137,9 @@ def test_a_folder_of_scenes_is_material_to_train_on(tmp_path: Path) -> None:
     )
     plan = scenes.Plan(20.0, every_s=8.0)
     scenes.write(tmp_path / "made", chosen, plan, seed=1, number=2, negatives=True, say=lambda _: None)
-    found = clips.read([{"name": "scenes", "reader": "annotated", "path": "made"}], tmp_path)
+    found = clips.read(
+        [ClipSet(name="scenes", reader="annotated", path="made", licence="CC0", source="code")], tmp_path
+    )
     assert [c.path.name for c in found if c.label == "bark"] == ["scene-001.flac"] * 2 + ["scene-002.flac"] * 2
     assert [c.path.name for c in found if c.label.startswith("gull")] == ["foreign.flac"]
     for c in found:

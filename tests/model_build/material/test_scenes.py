@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -147,27 +148,28 @@ def recipe(tmp_path: Path) -> Path:
         f"data:\n  root: {tmp_path}/data\n  held_out: [5]\n  sets:\n"
         "    - {name: clips, reader: table, path: t.csv, licence: x, source: y}\n"
         "    - {name: ambient, reader: folders, path: places, licence: x, source: y}\n"
-        "batch: {}\nnetwork: {}\nschedule: {}\n"
+        "network: {columns: 4, layers: [[conv, [4, 8], [2, 1], 4]]}\n"
+        "schedule: {steps: 10, check_every: 10, learning_rate: 0.001}\n"
     )
     return file
 
 
 def test_only_what_the_model_never_saw(recipe: Path) -> None:
     """Of the folds asked for and of those that the recipe holds out: events, foreign sounds and places, no others."""
-    from auricle_build.recipe import load
+    from auricle_build.grammar.read import load
 
     rec = load(recipe)
-    found = scenes.material(rec, [2], Path(rec["data"]["root"]))
+    found = scenes.material(rec, [2], rec.data.folder(None))
     assert {clip.path.name[0] for clip in found.events["beep"]} == {"2"}
     assert {clip.path.name[0] for clip in found.foreign} == {"2"}
     assert found.backgrounds
     assert {clip.fold for clip in found.backgrounds} <= {2, 5}
-    none = scenes.material(rec, [], Path(rec["data"]["root"]))
+    none = scenes.material(rec, [], rec.data.folder(None))
     assert not none.events["beep"]
     assert not none.foreign
-    rec["data"]["sets"].pop()
+    rec = dataclasses.replace(rec, data=dataclasses.replace(rec.data, sets=rec.data.sets[:-1]))
     with pytest.raises(ConfigError, match="no background"):
-        scenes.material(rec, [2], Path(rec["data"]["root"]))
+        scenes.material(rec, [2], rec.data.folder(None))
 
 
 def test_the_command_writes_scenes_with_their_truth(recipe: Path, tmp_path: Path) -> None:

@@ -10,18 +10,18 @@ import pytest
 pytest.importorskip("tensorflow", reason="missing here: the build extra")
 
 from auricle.model import bundle as bundles
-from auricle_build import recipe
+from auricle_build.grammar import read
 from auricle_build.judge import alarms
 from auricle_build.judge.alarms import Quiet
 from auricle_build.judge.evaluate import Judgement
 from auricle_build.reports import crossval, report
 
-RECIPE = Path(recipe.__file__).parent / "recipes" / "esc10.yaml"
+RECIPE = Path("esc10")
 
 
 def fold(number: int, wrong: int) -> crossval.Fold:
     """Two clips of each label and two of background, of which ``wrong`` events are taken for the next label."""
-    labels = recipe.load(RECIPE)["labels"]
+    labels = read.load(RECIPE).names
     truth = np.repeat(np.arange(11), 2)
     found = truth.copy()
     found[:wrong] = (found[:wrong] + 1) % 10
@@ -36,7 +36,7 @@ def test_page_tells_folds_accuracy_and_false_alarms(tmp_path: Path) -> None:
     """Each measured fold has its line, all have one together, folds not measured are said, the picture is there."""
     measured, opened = [fold(1, 0), fold(4, 2)], bundles.load("esc10")
     told = alarms.count(opened, alarms.together([f.quiet for f in measured]))
-    page = crossval.write(recipe.load(RECIPE), measured, [1, 2, 3, 4], tmp_path, told, told).read_text()
+    page = crossval.write(read.load(RECIPE), measured, [1, 2, 3, 4], tmp_path, told, told).read_text()
     assert "| 1 | 100 | 20 | 100.0 % | 100.0 % | 100.0 % | 100.0 % |" in page
     assert "| 4 | 100 | 20 | 90.0 % | 90.0 % | 90.0 % | 90.0 % |" in page
     assert "| all |  | 40 | 95.0 % |" in page
@@ -62,9 +62,10 @@ def test_folds_come_back_as_they_were_kept(tmp_path: Path) -> None:
 
 def test_operations_are_counted_by_hand() -> None:
     """Two layers whose multiplications can be counted on paper."""
-    from auricle_build.learn import network
+    from auricle_build.grammar import trunk
+    from auricle_build.grammar.words import Layer
 
-    ops = network.plan([["conv", [2, 2], [2, 2], 3], ["separable", [1, 2], [1, 1], 4]], 4)
+    ops = trunk.plan([Layer("conv", (2, 2), (2, 2), 3), Layer("separable", (1, 2), (1, 1), 4)], 4)
     # 8 frames: 4 x 2 cells of 2*2*1*3, then 4 x 1 cells of 2*3 and of 3*4, then 4 columns of 4, and 4 by 5 labels
     assert report.operations(ops, 8, 4, 4, 5) == 4 * 2 * 12 + 4 * 6 + 4 * 12 + 4 * 4 + 4 * 5
 

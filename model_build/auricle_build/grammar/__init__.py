@@ -1,0 +1,1 @@
+"""What a recipe may say: its keys as they are declared, and how a file is read along them."""

@@ -1,0 +1,165 @@
+"""A recipe, one class for each kind of network: everything that says how a model is made, checked and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from auricle.config import REQUIRED, Choice, Flag, Name, Text, section, value
+from auricle_build.grammar import fit
+from auricle_build.grammar.fit import Fault
+from auricle_build.grammar.learning import Classic, Draw, Epochs, Plain, Schedule, Streaming
+from auricle_build.grammar.material import Data, Front, Label
+from auricle_build.grammar.trunk import Geometry, LayerError, Op, geometry, plan
+from auricle_build.grammar.words import Slug, count
+
+Check: TypeAlias = tuple[tuple[str, ...], Callable[[], Iterator[Fault]]]
+"""The keys that a check looks at, and the check, which is made where all of them could be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What every recipe says, whatever its network."""
+
+    name: str = value(
+        REQUIRED,
+        Name(),
+        "Names the model, its folder of runs and its report.",
+    )
+    description: str | None = value(
+        None,
+        Text("a line"),
+        "What the model is, for people.",
+    )
+    licence: str = value(
+        "Apache-2.0",
+        Text("a licence"),
+        "Of the weights.",
+    )
+    seed: int = value(
+        REQUIRED,
+        count(2**31 - 1, 0),
+        "The same seed gives the same model, on one machine.",
+    )
+    labels: tuple[Label, ...] = section(
+        Label,
+        many="list",
+        fewest=1,
+        noun="label",
+        short=True,
+    )
+    background: str | None = value(
+        None,
+        Slug(),
+        "The label of whatever is none of the others; it must be the last.",
+    )
+    head: str = value(
+        "softmax",
+        Choice(("softmax", "sigmoid")),
+        "softmax: one label at a time; sigmoid: each by itself.",
+    )
+    behind_gate: bool = value(
+        False,
+        Flag(),
+        "What the card says of how the model was trained: whether only behind the noise gate.",
+    )
+    front_end: Front = section(
+        Front,
+    )
+    data: Data = section(
+        Data,
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """The labels' names, background the last."""
+        return [label.name for label in self.labels]
+
+    @property
+    def events(self) -> list[str]:
+        """The labels' names without background."""
+        return [name for name in self.names if name != self.background]
+
+    def window_frames(self) -> int:
+        """Frames of a window; each kind of network has its own."""
+        raise NotImplementedError
+
+    def checks(self) -> list[Check]:
+        """What has to fit together."""
+        return [
+            (("labels", "background"), lambda: fit.labels(self.labels, self.background)),
+            (("front_end",), lambda: fit.front(self.front_end)),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamingRecipe(Recipe):
+    """A recipe of a network that streams: what is trained to be shipped."""
+
+    network: Streaming = section(
+        Streaming,
+    )
+    batch: Draw = section(
+        Draw,
+    )
+    schedule: Schedule = section(
+        Schedule,
+    )
+
+    def shape(self) -> tuple[list[Op], Geometry]:
+        """The trunk and what it means in time. Raises LayerError where it cannot be."""
+        ops = plan(self.network.layers, self.front_end.n_features)
+        return ops, geometry(ops, self.network.columns)
+
+    def window_frames(self) -> int:
+        return self.shape()[1].window_frames
+
+    def checks(self) -> list[Check]:
+        late = self.schedule.quantised_batch
+        return [
+            *Recipe.checks(self),
+            (("front_end", "network"), self._check_layers),
+            (("data.teacher", "schedule.distil"), lambda: fit.teacher(self.data, self.schedule.distil)),
+            (("data.sets", "batch.origins"), lambda: fit.origins(self.data, self.batch.origins, "batch.origins")),
+            (
+                ("data.sets", "schedule.quantised_batch.origins"),
+                lambda: fit.origins(self.data, late.origins, "schedule.quantised_batch.origins"),
+            ),
+        ]
+
+    def _check_layers(self) -> Iterator[Fault]:
+        if not any(fit.front(self.front_end)):
+            try:
+                self.shape()
+            except LayerError as error:
+                yield Fault("network.layers", error.complaint, error.layer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassicRecipe(Recipe):
+    """A recipe of the CNN that everybody begins with: a yardstick, judged and not shipped."""
+
+    network: Classic = section(
+        Classic,
+    )
+    batch: Plain = section(
+        Plain,
+    )
+    schedule: Epochs = section(
+        Epochs,
+    )
+
+    def window_frames(self) -> int:
+        return self.network.window_frames
+
+    def checks(self) -> list[Check]:
+        return [*Recipe.checks(self), (("data.teacher",), self._check_teacher)]
+
+    def _check_teacher(self) -> Iterator[Fault]:
+        if self.data.teacher is not None:
+            yield Fault("data.teacher", "a classic network learns of none; leave it out")
+
+
+RECIPES: dict[str, type[Recipe]] = {"streaming": StreamingRecipe, "classic": ClassicRecipe}
+"""What each ``network.kind`` may say."""
