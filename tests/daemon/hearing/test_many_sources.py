@@ -15,6 +15,7 @@ import pytest
 from auricle import config
 from auricle.capture.recording import Recordings
 from auricle.capture.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
+from auricle.features import front_end
 from auricle.gate import NoiseGate
 from auricle.hearing import engine, pipeline
 from auricle.hearing.decision import Smoother
@@ -344,6 +345,26 @@ def test_a_further_source_takes_little_memory(esc10: bundle.Bundle) -> None:
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown / 10 < 500_000
+
+
+@pytest.mark.parametrize("gate", [None, {"noise_profile": varied(1.0, seed=3)}], ids=["plain", "gated"])
+def test_front_ends_of_others_together_are_those_alone(gate: dict[str, Any] | None) -> None:
+    """Pre-emphasis and frames without their mean, at the FFT's start, with the gate and without."""
+    bands = {"kind": "log_mel", "basis": "kaldi", "n_mels": 128, "keep": 107, "fmax": 15_000.0, "offset": 1e-5}
+
+    def make() -> Pipeline:
+        return front_end(
+            sample_rate=RATE, n_fft=512, win_length=400, hop_length=160, pre_emphasis=0.97, taper="hann_symmetric",
+            align="start", remove_dc=True, features=[bands], gate=gate,
+        )  # fmt: skip
+
+    rng = np.random.default_rng(12)
+    signals = [varied(1.0 + 0.1 * i, seed=40 + i) for i in range(5)]
+    alone = [make().process(signal) for signal in signals]
+    given = together([batch.chain(make()) for _ in signals], signals, [640, 640, 1000, 7], rng)
+    for whole, parts in zip(alone, given, strict=True):
+        assert len(whole) > 90
+        np.testing.assert_array_equal(parts, whole, strict=True)
 
 
 def test_in_the_steady_state_no_stage_is_asked_alone(esc10: bundle.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
