@@ -26,6 +26,7 @@ _COLUMNS = (
     "offset",
     "duration_s",
     "peak",
+    "also",
     "cause",
     "estimated",
     "text",
@@ -97,10 +98,12 @@ def _line(message: Event | Mark) -> str:
         return f"{when}  {text.line(message)}"
     cause = f" ({message.cause})" if message.cause not in ("score", UNSET) else ""
     lasts = "goes on" if message.phase != "offset" else f"{message.duration_s:.2f} s"
-    return f"{when}  {message.source}  {message.label:<16} {lasts}, peak {message.peak:.2f}{cause}"
+    return f"{when}  {message.source}  {message.label:<16} {lasts}, peak {message.peak:.2f}{text.also(message)}{cause}"
 
 
 def _row(message: Event | Mark) -> dict[str, object]:
     row = {name: getattr(message, name, None) for name in _COLUMNS}
+    if isinstance(row["also"], list):
+        row["also"] = " ".join(row["also"])
     row |= {"type": "event" if isinstance(message, Event) else "mark", "onset": _begin(message)}
     return {name: "" if value in (None, UNSET) else value for name, value in row.items()}

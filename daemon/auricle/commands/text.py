@@ -7,7 +7,7 @@ import msgspec
 from auricle import messages
 from auricle.messages import decode
 
-__all__ = ["decode", "duration", "line"]
+__all__ = ["also", "decode", "duration", "line"]
 
 
 def duration(seconds: float) -> str:
@@ -15,6 +15,11 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"
+
+
+def also(event: messages.Event) -> str:
+    """What an event is besides, as in ``, also alarm``; empty if nothing."""
+    return f", also {', '.join(event.also)}" if isinstance(event.also, list) else ""
 
 
 def line(message: messages.AnyMessage) -> str | None:
@@ -28,9 +33,10 @@ def line(message: messages.AnyMessage) -> str | None:
             else:
                 where = f"{message.source}  {message.onset[11:22]}"
             if message.phase == "onset":
-                return f"{where}  {message.label:<16} begins  {message.score:.2f}"
+                return f"{where}  {message.label:<16} begins  {message.score:.2f}{also(message)}"
             cause = "" if message.cause in ("score", msgspec.UNSET) else f" ({message.cause})"
-            return f"{where}  {message.label:<16} ended   {message.duration_s:.2f} s, peak {message.peak:.2f}{cause}"
+            lasted = f"{message.duration_s:.2f} s, peak {message.peak:.2f}"
+            return f"{where}  {message.label:<16} ended   {lasted}{also(message)}{cause}"
         case messages.Gap():
             lost = f"{'about ' if message.estimated else ''}{message.duration_s:.3f} s not heard ({message.cause})"
             return f"{message.source}  {message.t[11:22]}  gap: {lost}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,9 @@ class Change:
     Args:
         at: the last sample of the decision that made the change.
         onset, offset: back-dated by the model's measured lag; ``offset`` only in that phase.
+        lasted: samples from the onset to the offset, or to this decision; one decision hop at least.
         score, peak: of the label, now and at most so far.
+        also: labels that contain this one and were above their thresholds while the event lasted, so far.
         cause: of an offset.
     """
 
@@ -113,8 +116,10 @@ class Change:
     at: int
     onset: int
     offset: int | None
+    lasted: int
     score: float
     peak: float
+    also: tuple[str, ...] = ()
     cause: OffsetCause | None = None
 
 
@@ -126,6 +131,7 @@ class _Run:
     onset: int
     peak: float
     score: float
+    also: set[int] = field(default_factory=set)
     confirmed: bool = False
     told: int = 0
 
@@ -137,6 +143,11 @@ class Detector:
     and is an event once it has lasted ``min_duration_samples``. After an event its label is deaf for
     ``refractory_samples``.
 
+    Where labels contain others, one sound is one event, the most specific one's. If an alarm contains a siren, no event
+    of the alarm begins while the siren is above its threshold or has a run, nor as soon after an event of the siren as
+    after one of its own (for its offset lag longer, since its score may fall later). An event of the alarm that began
+    before the siren was heard goes on until its own score falls.
+
     Args:
         labels: in the order of the scores; those without a rule never raise an event (``background``).
         rules: one a label.
@@ -144,6 +155,7 @@ class Detector:
         onset_lag, offset_lag: samples by which the scores speak late; events are back-dated by them, or by those of
             their rule.
         update_samples: how often an event that lasts is told again; may change while running.
+        contained: of labels that contain others, all that they contain (`auricle.model.card.contained`).
     """
 
     def __init__(
@@ -156,17 +168,28 @@ class Detector:
         onset_lag: int,
         offset_lag: int,
         update_samples: int,
+        contained: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> None:
         self._labels = tuple(labels)
         self._span, self._hop = span, hop
         self._usual = (onset_lag, offset_lag)
         self.update_samples = update_samples
+        place = {label: i for i, label in enumerate(self._labels)}
+        self._parts = {place[whole]: sorted(place[part] for part in parts) for whole, parts in contained.items()}
+        self._wholes: dict[int, list[int]] = {}
+        for i, within in self._parts.items():
+            for part in within:
+                self._wholes.setdefault(part, []).append(i)
+        self.held_back: dict[int, dict[str, str]] = {}
+        """Of the rows processed last, by ``at``: labels above their thresholds without an event, and why: ``short``
+        (not lasted yet), ``refractory``, or ``in:LABEL`` (what it contains is told instead)."""
         self.configure(rules)
         self.reset()
 
     def configure(self, rules: Mapping[str, Rule]) -> None:
         """Other rules from the next row on; events that are open stay open under them."""
         self._rules = {i: rules[label] for i, label in enumerate(self._labels) if label in rules}
+        self.thresholds = {self._labels[i]: rule.threshold for i, rule in self._rules.items()}
         # Scores are float32: thresholds are compared in it, so that a score printed as 0.6 passes a threshold of 0.6.
         self._lags = {i: rule.lags or self._usual for i, rule in self._rules.items()}
         self._on = np.full(len(self._labels), np.inf, np.float32)
@@ -190,6 +213,7 @@ class Detector:
     def process(self, scores: NDArray[np.float32]) -> list[Change]:
         """The changes that these rows ``(n, n_labels)`` make, in order."""
         changes: list[Change] = []
+        self.held_back = {}
         above = scores >= self._on
         if not self._runs and not np.count_nonzero(above):
             self._rows += len(scores)
@@ -198,39 +222,62 @@ class Detector:
         for row in range(len(scores)):
             at = self._span + self._rows * self._hop
             self._rows += 1
-            for i in list(self._runs):
+            now = np.flatnonzero(above[row]).tolist()
+            for i in self._specific_first(self._runs):
                 score = float(scores[row, i])
+                if i not in self._runs:
+                    continue  # what it contains has just ended
                 if below[row, i]:
                     self._end(i, at, score, changes)
                 else:
-                    self._hold(i, at, score, changes)
-            for i in np.flatnonzero(above[row]).tolist():
+                    self._hold(i, at, score, now, changes)
+            for i in self._specific_first(now):
                 if i not in self._runs and at >= self._deaf_until.get(i, 0):
-                    self._begin(i, at, float(scores[row, i]), changes)
+                    self._begin(i, at, float(scores[row, i]), now, changes)
+            if why := {self._labels[i]: self._why_not(i, now) for i in now if not self._has_event(i)}:
+                self.held_back[at] = why
         return changes
 
     def close(self, at: int, cause: OffsetCause) -> list[Change]:
         """End every open event at ``at`` samples, because the segment ends."""
-        changes = []
-        for i, run in self._runs.items():
-            if run.confirmed:
-                offset = max(run.onset, at)
-                changes.append(self._change("offset", i, run, at=at, offset=offset, score=run.score, cause=cause))
+        changes = [
+            self._change("offset", i, run, at=at, offset=at, score=run.score, cause=cause)
+            for i, run in self._runs.items()
+            if run.confirmed
+        ]
         self._runs.clear()
         return changes
 
-    def _begin(self, i: int, at: int, score: float, changes: list[Change]) -> None:
+    def _specific_first(self, labels: Iterable[int]) -> list[int]:
+        """What is contained before what contains it, which looks at it; else in the order given."""
+        parts = self._parts
+        return sorted(labels, key=lambda i: len(parts[i]) if i in parts else 0) if parts else list(labels)
+
+    def _has_event(self, i: int) -> bool:
+        return i in self._runs and self._runs[i].confirmed
+
+    def _told_as(self, i: int, now: Collection[int]) -> int | None:
+        """The contained label that is told in place of this one, if there is one; ``now`` are those above."""
+        return next((part for part in self._parts.get(i, ()) if part in self._runs or part in now), None)
+
+    def _why_not(self, i: int, now: Collection[int]) -> str:
+        if (part := self._told_as(i, now)) is not None:
+            return f"in:{self._labels[part]}"
+        return "short" if i in self._runs else "refractory"
+
+    def _begin(self, i: int, at: int, score: float, now: Collection[int], changes: list[Change]) -> None:
         # An event cannot begin before its segment nor inside the one before it.
         onset = max(0, self._ended.get(i, 0), at - self._lags[i][0])
         self._runs[i] = _Run(first=at, onset=onset, peak=score, score=score)
-        self._hold(i, at, score, changes)
+        self._hold(i, at, score, now, changes)
 
-    def _hold(self, i: int, at: int, score: float, changes: list[Change]) -> None:
+    def _hold(self, i: int, at: int, score: float, now: Collection[int], changes: list[Change]) -> None:
         run = self._runs[i]
         run.score = score
         run.peak = max(run.peak, score)
+        run.also.update(whole for whole in self._wholes.get(i, ()) if whole in now)
         if not run.confirmed:
-            if at - run.first >= self._rules[i].min_duration_samples:
+            if at - run.first >= self._rules[i].min_duration_samples and self._told_as(i, now) is None:
                 run.confirmed, run.told = True, at
                 changes.append(self._change("onset", i, run, at=at, score=score))
         elif at - run.told >= self.update_samples:
@@ -238,13 +285,20 @@ class Detector:
             changes.append(self._change("update", i, run, at=at, score=score))
 
     def _end(self, i: int, at: int, score: float, changes: list[Change]) -> None:
-        run = self._runs.pop(i)
-        if not run.confirmed:
+        if not (run := self._runs.pop(i)).confirmed:
             return
-        offset = max(run.onset, at - self._lags.get(i, self._usual)[1])
-        self._ended[i] = offset
-        self._deaf_until[i] = at + self._rules[i].refractory_samples
-        changes.append(self._change("offset", i, run, at=at, offset=offset, score=score, cause="score"))
+        offset = at - self._lags.get(i, self._usual)[1]
+        ended = self._change("offset", i, run, at=at, offset=offset, score=score, cause="score")
+        changes.append(ended)
+        refractory = self._rules[i].refractory_samples
+        self._ended[i] = run.onset + ended.lasted
+        self._deaf_until[i] = at + refractory
+        for whole in self._wholes.get(i, ()):
+            if not self._has_event(whole):
+                self._runs.pop(whole, None)
+                quiet = max(refractory, self._rules[whole].refractory_samples) + self._lags[whole][1]
+                self._ended[whole] = max(self._ended.get(whole, 0), self._ended[i])
+                self._deaf_until[whole] = max(self._deaf_until.get(whole, 0), at + quiet)
 
     def _change(
         self,
@@ -257,4 +311,17 @@ class Detector:
         offset: int | None = None,
         cause: OffsetCause | None = None,
     ) -> Change:
-        return Change(phase, self._labels[i], at, run.onset, offset, score, run.peak, cause)
+        # Onset and offset have lags of their own: of a sound that is shorter than they differ, a hop is left.
+        lasted = max(self._hop, (at if offset is None else offset) - run.onset)
+        return Change(
+            phase,
+            self._labels[i],
+            at,
+            run.onset,
+            None if offset is None else run.onset + lasted,
+            lasted,
+            score,
+            run.peak,
+            tuple(self._labels[whole] for whole in sorted(run.also)),
+            cause,
+        )

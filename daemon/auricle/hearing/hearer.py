@@ -16,6 +16,7 @@ from auricle.errors import AudioError
 from auricle.hearing import pipeline
 from auricle.hearing.decision import Change, Rule
 from auricle.model.bundle import Bundle
+from auricle.model.card import contained
 from auricle.stages.stage import Pipeline
 
 Progress = Callable[[float], None]
@@ -76,6 +77,8 @@ class Hearer:
         self.rules: Mapping[str, Rule] = pipeline.rules(bundle, decision)
         """Those that are in force now."""
         scorer = pipeline.scorer(bundle, decision, gate)
+        self.contained = contained(bundle.card.includes)
+        """Of labels that contain others, all that they contain."""
         self._gate = scorer.front_end.gate
         self._learned = {} if self._gate is None else self._gate.learned
         smoother = pipeline.smoother(bundle, decision)
@@ -84,7 +87,9 @@ class Hearer:
         self.span, self.hop = self._stages.span, self._stages.hop
         """Samples before the first decision, and from one to the next."""
         self._settings = f"{bundle.hash} {self.hop} {smoother.lengths} {gate}"
-        self.detector = pipeline.detector(bundle, decision, span=self.span, hop=self.hop, update_interval_s=3600.0)
+        self.detector, self._apart = (
+            pipeline.detector(bundle, decision, span=self.span, hop=self.hop, apart=apart) for apart in (False, True)
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -138,9 +143,15 @@ class Hearer:
         none = np.empty((0, len(self.bundle.labels)), np.float32)
         return Hearing(name, np.concatenate([none, *rows]), samples)
 
-    def decide(self, hearing: Hearing, rules: Mapping[str, Rule] | None = None) -> list[Reported]:
-        """The events that the daemon would report, by onset; under other rules than its own where they are given."""
-        detector = self.detector
+    def decide(
+        self, hearing: Hearing, rules: Mapping[str, Rule] | None = None, *, apart: bool = False
+    ) -> list[Reported]:
+        """The events that the daemon would report, by onset; under other rules than its own where they are given.
+
+        Args:
+            apart: every label by itself, also what the daemon would report as the label that it contains.
+        """
+        detector = self._apart if apart else self.detector
         detector.configure(self.rules if rules is None else rules)
         detector.reset()
         changes: list[Change] = []

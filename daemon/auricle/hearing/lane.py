@@ -21,6 +21,10 @@ from auricle.publish.publisher import Publisher
 
 log = logging.getLogger("auricle")
 
+THRESHOLDS_S = 2.0
+"""How often the thresholds in force are told, in seconds of sound: who joins late has them soon, and they cost little.
+"""
+
 
 @dataclass
 class Counters:
@@ -86,7 +90,7 @@ class Lane:
         self._hearing = False
         self._samples = 0
         self._rows = 0
-        self._next_score = 0
+        self._next_score = self._next_thresholds = 0
         self._delivered_s: float | None = None
         self.waiting: Sound | None = None
         """Sound that was offered, for `heard` to come."""
@@ -179,7 +183,7 @@ class Lane:
         self._ear.configure(decision, gate, publish)
         if self._next_ear is not None:
             self._next_ear.configure(decision, gate, publish)
-        self._next_score = 0
+        self._next_score = self._next_thresholds = 0
 
     def replace(self, ear: Ear) -> None:
         """Hear with another ear from the next decision on, in a new segment; no sample is lost between the two."""
@@ -254,7 +258,7 @@ class Lane:
     def _begin(self, segment: Segment, before: int = 0) -> None:
         self.reporter.begin(segment, before)
         self._hearing = True
-        self._samples = self._rows = self._next_score = 0
+        self._samples = self._rows = self._next_score = self._next_thresholds = 0
         self._ear.reset()
         if self.state not in messages.UNDER_WAY:
             self.tell("running", segment.file or "")
@@ -330,7 +334,18 @@ class Lane:
             if at >= self._next_score:
                 least = round(self.score_interval_s * self._model_rate)
                 self._next_score = at + max(self._ear.score_interval, least)
-                self.reporter.scores(at, scores[row], float(levels[row]), self._delivered_s)
+                detector, thresholds = self._ear.detector, None
+                if at >= self._next_thresholds:
+                    self._next_thresholds = at + round(THRESHOLDS_S * self._model_rate)
+                    thresholds = detector.thresholds
+                self.reporter.scores(
+                    at,
+                    scores[row],
+                    float(levels[row]),
+                    self._delivered_s,
+                    held_back=detector.held_back.get(at),
+                    thresholds=thresholds,
+                )
             while told < len(changes) and changes[told].at == at:
                 self._tell_change(changes[told])
                 told += 1

@@ -11,6 +11,7 @@ from auricle.features import FrontEnd, front_end
 from auricle.hearing import precedence
 from auricle.hearing.decision import Detector, Rule, Smoother
 from auricle.model.bundle import Bundle
+from auricle.model.card import contained
 from auricle.model.classifier import classifier
 from auricle.stages.stage import Pipeline
 
@@ -122,8 +123,20 @@ def rules(bundle: Bundle, decision: config.Decision) -> Mapping[str, Rule]:
     }
 
 
-def detector(bundle: Bundle, decision: config.Decision, *, span: int, hop: int, update_interval_s: float) -> Detector:
-    """The rules as a detector for rows that come after ``span`` samples, ``hop`` apart."""
+def detector(
+    bundle: Bundle,
+    decision: config.Decision,
+    *,
+    span: int,
+    hop: int,
+    update_interval_s: float = 3600.0,
+    apart: bool = False,
+) -> Detector:
+    """The rules as a detector for rows that come after ``span`` samples, ``hop`` apart.
+
+    Args:
+        apart: every label is decided upon by itself, whatever the card says that it contains.
+    """
     return Detector(
         bundle.labels,
         rules(bundle, decision),
@@ -132,4 +145,5 @@ def detector(bundle: Bundle, decision: config.Decision, *, span: int, hop: int, 
         onset_lag=bundle.card.timing.onset_lag_samples,
         offset_lag=bundle.card.timing.offset_lag_samples,
         update_samples=samples(1000 * update_interval_s, bundle),
+        contained={} if apart else contained(bundle.card.includes),
     )

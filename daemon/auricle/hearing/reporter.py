@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,12 +94,23 @@ class Reporter:
         )
         self._publisher.send(self._gap_topic, message)
 
-    def scores(self, at: int, scores: NDArray[np.float32], level_dbfs: float, delivered_s: float | None) -> None:
-        """A decision."""
+    def scores(
+        self,
+        at: int,
+        scores: NDArray[np.float32],
+        level_dbfs: float,
+        delivered_s: float | None,
+        *,
+        held_back: Mapping[str, str] | None = None,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> None:
+        """A decision; with why labels above their thresholds have no event, and from time to time with these."""
         message = messages.Scores(
             **self._heard(at, delivered_s),
             scores=dict(zip(self._labels, _rounded(scores), strict=True)),
             level_dbfs=round(level_dbfs, 2),
+            held_back=dict(held_back) if held_back else UNSET,
+            thresholds=dict(thresholds) if thresholds else UNSET,
         )
         self._publisher.send(self._score_topic, message)
 
@@ -109,7 +120,6 @@ class Reporter:
         if change.phase == "onset":
             self._ids[change.label] = str(uuid7())
         onset_sample, onset_us = self._place(change.onset)
-        end = change.at if change.offset is None else change.offset
         message = messages.Event(
             **self._heard(change.at, delivered_s),
             phase=change.phase,
@@ -121,7 +131,8 @@ class Reporter:
             onset_sample=onset_sample,
             offset=None,
             offset_sample=None,
-            duration_s=round((end - change.onset) / self._model_rate, 6),
+            duration_s=round(change.lasted / self._model_rate, 6),
+            also=list(change.also) if change.also else UNSET,
         )
         if change.offset is not None:
             message.offset_sample, offset_us = self._place(change.offset)

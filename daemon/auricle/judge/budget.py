@@ -13,6 +13,7 @@ from auricle.hearing.hearer import Hearer, Progress
 from auricle.judge import scoring
 from auricle.judge.evaluate import Heard
 from auricle.judge.scoring import Tally
+from auricle.judge.truth import with_wholes
 
 THRESHOLDS = (
     *(n / 20 for n in range(4, 18)),
@@ -91,17 +92,22 @@ class Stretches:
 
 
 def outcomes(hearer: Hearer, heard: Sequence[Heard], rules: Mapping[str, Rule]) -> dict[str, Outcome]:
-    """What every label's rule gives; the rules do not see each other, so that all are tried in one replay."""
+    """What every label's rule gives; the rules do not see each other, so that all are tried in one replay.
+
+    A label that contains others is judged by what it would report without them, and theirs are its true events too.
+    """
     tally = Tally(hearer.labels)
     stretches = Stretches(hearer, heard)
     alarms = {label: [0] * len(stretches) for label in hearer.labels}
     noticed = dict.fromkeys(hearer.labels, 0)
+    contained = hearer.contained
     for i, item in enumerate(heard):
-        reported = hearer.decide(item.hearing, rules)
-        tally.add_events(item.truth, reported, offsets=False)
-        for event in scoring.false_alarms(item.truth, reported):
+        reported = hearer.decide(item.hearing, rules, apart=True)
+        truth = with_wholes(item.truth, contained)
+        tally.add_events(truth, reported, offsets=False)
+        for event in scoring.false_alarms(truth, reported):
             alarms[event.label][stretches.of(i, event.onset_s)] += 1
-        for true in scoring.noticed(item.truth, reported):
+        for true in scoring.noticed(truth, reported):
             noticed[true.label] += 1
     return {
         label: Outcome(rules[label], tuple(alarms[label]), counts.true, noticed[label], counts.f1)

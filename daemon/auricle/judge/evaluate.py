@@ -88,7 +88,9 @@ def evaluate(hearer: Hearer, heard: Sequence[Heard]) -> Report:
         onset.add_events(item.truth, reported, offsets=False)
         both.add_events(item.truth, reported, offsets=True)
         segments.add_segments(item.truth, reported, item.hearing.samples / hearer.rate)
-        wrong.update(event.label for event in scoring.false_alarms(item.truth, reported))
+        # That a siren was told as an alarm is not wrong, though the siren was not noticed.
+        right = truth.with_wholes(item.truth, hearer.contained)
+        wrong.update(event.label for event in scoring.false_alarms(right, reported))
         noticed.update(event.label for event in scoring.noticed(item.truth, reported))
         for label, found in scoring.delays(item.truth, reported).items():
             if label in late:
@@ -173,7 +175,7 @@ def _counts(hearer: Hearer, heard: Sequence[Heard], threshold: float) -> dict[st
         count(item.truth, "true")
         count(reported, "reported")
         count(scoring.noticed(item.truth, reported), "noticed")
-        count(scoring.false_alarms(item.truth, reported), "wrong")
+        count(scoring.false_alarms(truth.with_wholes(item.truth, hearer.contained), reported), "wrong")
     return found
 
 

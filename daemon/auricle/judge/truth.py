@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,31 @@ def read(path: Path) -> list[Event]:
     first = text.splitlines()[0] if text.strip() else ""
     events = _raven(path, text) if "Begin Time (s)" in first else _tabbed(path, text)
     return sorted(events)
+
+
+def with_wholes(events: Sequence[Event], contained: Mapping[str, Collection[str]]) -> list[Event]:
+    """The events, by onset, and beside each its like of every label that contains its own: a siren is an alarm.
+
+    Args:
+        contained: of labels that contain others, all that they contain.
+    """
+    wholes = [
+        Event(event.onset_s, event.offset_s, whole)
+        for event in events
+        for whole, parts in contained.items()
+        if event.label in parts
+    ]
+    written = [(event.label, event.onset_s, event.offset_s) for event in events]
+    # Where the whole is written itself, it is not there twice.
+    added = [
+        event
+        for event in wholes
+        if not any(
+            label == event.label and onset_s < event.offset_s and offset_s > event.onset_s
+            for label, onset_s, offset_s in written
+        )
+    ]
+    return sorted([*events, *added])
 
 
 def _tabbed(path: Path, text: str) -> list[Event]:

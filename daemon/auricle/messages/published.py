@@ -22,6 +22,8 @@ Time = Annotated[
 ]
 Label = Annotated[str, Meta(description="a slug: small letters, digits, underscores", pattern=r"^[a-z0-9_]+$")]
 
+HeldBack = Annotated[str, Meta(pattern=r"^(short|refractory|in:[a-z0-9_]+)$")]
+
 
 def rfc3339(us: int) -> str:
     """Microseconds since 1970 UTC as RFC 3339 with all six digits."""
@@ -83,6 +85,18 @@ class Scores(Heard, kw_only=True, tag="score", tag_field="type"):
 
     scores: Annotated[dict[str, Score], Meta(description="by label")]
     level_dbfs: Annotated[float, Meta(description="of the newest decision hop; a full-scale sine is -3")]
+    held_back: Annotated[
+        dict[str, HeldBack] | UnsetType,
+        Meta(
+            description="labels above their thresholds that have no event now, and why: `short` (not for as long as "
+            "`min_duration_ms` yet), `refractory` (too soon after the event before), `in:LABEL` (this one, which it "
+            "contains, is told instead)"
+        ),
+    ] = UNSET
+    thresholds: Annotated[
+        dict[str, Score] | UnsetType,
+        Meta(description="those in force, by label: with the first decision of a segment, and every 2 s of sound"),
+    ] = UNSET
 
 
 class Event(Heard, kw_only=True, tag="event", tag_field="type"):
@@ -97,7 +111,16 @@ class Event(Heard, kw_only=True, tag="event", tag_field="type"):
     onset_sample: Count
     offset: Annotated[Time | None, Meta(description="when it ended; null before the offset")]
     offset_sample: Count | None
-    duration_s: Annotated[Seconds, Meta(description="so far; of an offset, of the whole event")]
+    duration_s: Annotated[
+        Seconds, Meta(description="so far; of an offset, of the whole event. One decision hop at least")
+    ]
+    also: Annotated[
+        list[Label] | UnsetType,
+        Meta(
+            description="labels that contain this one, as the model's card has it, and were above their thresholds too "
+            "while the event lasted, so far: the sound is theirs as well, and no event of theirs begins for it"
+        ),
+    ] = UNSET
     cause: Annotated[
         OffsetCause | UnsetType,
         Meta(

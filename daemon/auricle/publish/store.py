@@ -316,13 +316,15 @@ class Store:
 
 def closed(event: Event, instance: str) -> Event:
     """The offset of an event that a crash left going on: at the last sample that is known of it."""
-    duration_s = max(0.0, (messages.microseconds(event.t) - messages.microseconds(event.onset)) / 1e6)
+    onset_us = messages.microseconds(event.onset)
+    # What is known of an event is never shorter than it was told to be.
+    duration_s = max(event.duration_s, (messages.microseconds(event.t) - onset_us) / 1e6)
     ending = msgspec.structs.replace(
         event,
         instance=instance,
         phase="offset",
-        offset=event.t,
-        offset_sample=event.sample,
+        offset=messages.rfc3339(onset_us + round(duration_s * 1e6)),
+        offset_sample=None if event.sample is None else max(event.sample, event.onset_sample + 1),
         duration_s=duration_s,
         cause="restart",
         estimated=True,

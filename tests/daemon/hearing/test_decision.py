@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -136,3 +137,198 @@ def test_a_label_may_have_lags_of_its_own() -> None:
     changes = both.process(np.array([[0, 0], [0, 0], [0, 0], [0.9, 0.9], [0.9, 0.9], [0, 0]], np.float32))
     found = {change.label: (change.onset, change.offset) for change in changes if change.phase == "offset"}
     assert found == {"dog": (1300 - 300, 1500 - 150), "cat": (1300 - 100, 1500 - 50)}
+
+
+# Labels that contain each other.
+
+HOUSE = ["police", "smoke", "siren", "alarm", "dog"]
+CONTAINED = {"siren": {"police"}, "alarm": {"police", "siren", "smoke"}}
+
+
+def house(rules: dict[str, Rule] | None = None, contained: Any = None, **more: int) -> Detector:
+    """Labels of a house, under one rule unless told."""
+    lags = {"onset_lag": 0, "offset_lag": 0, "update_samples": 10_000, **more}
+    own = dict.fromkeys(HOUSE, RULE) | (rules or {})
+    return Detector(HOUSE, own, span=SPAN, hop=HOP, contained=CONTAINED if contained is None else contained, **lags)
+
+
+def rows_of(**scores: str) -> np.ndarray:
+    """Rows from a drawing of each label's score: `#` is 0.9, `-` 0.45 (within the hysteresis), anything else 0."""
+    n = max(map(len, scores.values()))
+    found = np.zeros((n, len(HOUSE)), np.float32)
+    for label, drawn in scores.items():
+        found[: len(drawn), HOUSE.index(label)] = [{"#": 0.9, "-": 0.45}.get(mark, 0.0) for mark in drawn]
+    return found
+
+
+def events(changes: list[Change]) -> list[tuple[str, str, int, tuple[str, ...]]]:
+    """Phase, label, the decision's number and what it is too."""
+    return [(c.phase, c.label, (c.at - SPAN) // HOP, c.also) for c in changes]
+
+
+SLOW = Rule(0.5, 0.1, 200, 0)
+"""An event after two hops."""
+
+
+def test_the_specific_one_first() -> None:
+    """While the siren's event is open the alarm raises none, however sure it is; the event says that it is one too."""
+    changes = house().process(rows_of(siren=" #### ", alarm="  ###"))
+    assert events(changes) == [("onset", "siren", 1, ()), ("offset", "siren", 5, ("alarm",))]
+
+
+def test_both_at_once() -> None:
+    """One sound that passes both thresholds at one decision is one event, the specific one's."""
+    changes = house().process(rows_of(siren="###", alarm="### "))
+    assert events(changes) == [("onset", "siren", 0, ("alarm",)), ("offset", "siren", 3, ("alarm",))]
+
+
+def test_the_containing_one_first_but_not_told() -> None:
+    """An alarm that has not lasted long enough when the siren passes its threshold waits for what the siren becomes."""
+    both = {"alarm": SLOW, "siren": SLOW}
+    changes = house(both).process(rows_of(alarm="########", siren=" ####### "))
+    assert events(changes) == [("onset", "siren", 3, ("alarm",)), ("offset", "siren", 8, ("alarm",))]
+
+
+def test_the_containing_one_first_and_told() -> None:
+    """An alarm that was told before the siren was heard goes on; the siren is an event of its own that says so."""
+    changes = house().process(rows_of(alarm="######## ", siren="  ### "))
+    assert events(changes) == [
+        ("onset", "alarm", 0, ()),
+        ("onset", "siren", 2, ("alarm",)),
+        ("offset", "siren", 5, ("alarm",)),
+        ("offset", "alarm", 8, ()),
+    ]
+
+
+def test_a_specific_one_that_is_too_short_leaves_the_sound_to_the_containing_one() -> None:
+    """A siren of one decision is no event: the alarm is told then, dated back to where it began."""
+    changes = house({"siren": SLOW}).process(rows_of(alarm="#### ", siren="# "))
+    assert events(changes) == [("onset", "alarm", 1, ()), ("offset", "alarm", 4, ())]
+    assert changes[0].onset == SPAN
+
+
+def test_a_containing_one_that_falls_later_is_no_event() -> None:
+    """After the siren's event the alarm is deaf as after one of its own, and for its offset lag longer."""
+    quiet = {"alarm": Rule(0.5, 0.1, 0, 200), "siren": Rule(0.5, 0.1, 0, 0)}
+    lags = {"offset_lag": 100}
+    lingers = house(quiet, **lags).process(rows_of(siren="##", alarm="#####  "))
+    assert events(lingers) == [("onset", "siren", 0, ("alarm",)), ("offset", "siren", 2, ("alarm",))]
+    goes_on = house(quiet, **lags).process(rows_of(siren="##", alarm="########  "))
+    assert events(goes_on)[2:] == [("onset", "alarm", 5, ()), ("offset", "alarm", 8, ())]
+    assert goes_on[2].onset >= goes_on[1].offset  # type: ignore[operator]
+    # What the specific one's own refractory time keeps quiet is not told as the other either.
+    barks = {"siren": Rule(0.5, 0.1, 0, 400)}
+    again = house(barks).process(rows_of(siren="## ### ", alarm="## ### "))
+    assert events(again) == [("onset", "siren", 0, ("alarm",)), ("offset", "siren", 2, ("alarm",))]
+
+
+def test_labels_that_contain_what_contains_others() -> None:
+    """Of three that lie in one another the innermost is told, and says both others."""
+    changes = house().process(rows_of(police=" ##", siren=" ## ", alarm=" ## "))
+    assert events(changes) == [("onset", "police", 1, ("siren", "alarm")), ("offset", "police", 3, ("siren", "alarm"))]
+    without = house().process(rows_of(siren="## ", alarm="## "))
+    assert events(without) == [("onset", "siren", 0, ("alarm",)), ("offset", "siren", 2, ("alarm",))]
+
+
+def test_two_of_one_kind_are_two_events() -> None:
+    """A siren and a smoke alarm at once are two sounds; what contains both is not told while either goes on."""
+    changes = house().process(rows_of(siren="###  ", smoke=" #### ", alarm="#####"))
+    assert events(changes) == [
+        ("onset", "siren", 0, ("alarm",)),
+        ("onset", "smoke", 1, ("alarm",)),
+        ("offset", "siren", 3, ("alarm",)),
+        ("offset", "smoke", 5, ("alarm",)),
+    ]
+
+
+def test_why_a_label_above_its_threshold_has_no_event() -> None:
+    """At every decision: not lasted yet, too soon after the one before, or told as what it contains."""
+    rules = {"dog": Rule(0.5, 0.1, 100, 300), "siren": SLOW}
+    d = house(rules)
+    d.process(rows_of(dog="##  # ", siren=" ###  ", alarm=" ##  ", smoke="-"))
+    assert {(at - SPAN) // HOP: why for at, why in d.held_back.items()} == {
+        0: {"dog": "short"},
+        1: {"siren": "short", "alarm": "in:siren"},
+        2: {"siren": "short", "alarm": "in:siren"},
+        4: {"dog": "refractory"},
+    }
+    assert d.process(rows_of(dog="#")) == []
+    assert list(d.held_back.values()) == [{"dog": "short"}]
+    d.process(rows_of(dog=" "))
+    assert d.held_back == {}
+
+
+LEVELS = st.sampled_from([0.0, 0.42, 0.5, 0.9])
+RULES = st.builds(
+    Rule,
+    threshold=st.just(0.5),
+    hysteresis=st.sampled_from([0.0, 0.1]),
+    min_duration_samples=st.sampled_from([0, 100, 250]),
+    refractory_samples=st.sampled_from([0, 150, 300]),
+    lags=st.none() | st.tuples(st.integers(0, 900), st.integers(0, 900)),
+)
+
+
+@given(
+    scores=st.lists(st.tuples(*[LEVELS] * len(HOUSE)), max_size=40),
+    rules=st.fixed_dictionaries(dict.fromkeys(HOUSE, RULES)),
+    cuts=st.lists(st.integers(0, 40), max_size=6),
+    tail=st.integers(0, 250),
+)
+@settings(max_examples=400, deadline=None)
+def test_one_sound_is_one_event_and_no_event_is_without_length(
+    scores: list[tuple[float, ...]], rules: dict[str, Rule], cuts: list[int], tail: int
+) -> None:
+    """Whatever the scores, the rules and the lags: an offset comes after its onset, by a hop at least; events of one
+    label follow each other; no event begins while what its label contains is above its threshold or has an event;
+    labels that contain nothing are told as if nothing contained them; and how rows are cut changes nothing.
+    """
+    given = np.array(scores, np.float32).reshape(-1, len(HOUSE))
+    whole = house(rules, update_samples=300)
+    changes = whole.process(given)
+    held_back = dict(whole.held_back)
+    end = SPAN + (len(given) - 1) * HOP + tail if len(given) else tail
+    changes += whole.close(end, "end")
+    open_now: set[str] = set()
+    last: dict[str, int] = {}
+    for c in changes:
+        assert c.lasted >= HOP
+        assert c.onset <= c.at
+        if c.phase == "onset":
+            row = given[(c.at - SPAN) // HOP]
+            inside = CONTAINED.get(c.label, set())
+            assert not open_now & inside
+            assert all(row[HOUSE.index(part)] < 0.5 for part in inside)
+            assert c.onset >= last.get(c.label, 0)
+            open_now.add(c.label)
+        if c.phase == "offset":
+            assert c.offset is not None
+            assert c.offset - c.onset == c.lasted
+            assert c.label in open_now
+            open_now.remove(c.label)
+            last[c.label] = c.offset
+        assert set(c.also) <= {outer for outer, inside in CONTAINED.items() if c.label in inside}
+    assert not open_now
+    apart = house(rules, contained={}, update_samples=300)
+    alone = apart.process(given) + apart.close(end, "end")
+    innermost = {"police", "smoke", "dog"}
+    assert [replace(c, also=()) for c in changes if c.label in innermost] == [c for c in alone if c.label in innermost]
+    edges = [0, *sorted(min(c, len(given)) for c in cuts), len(given)]
+    parts, cut, told_back = house(rules, update_samples=300), [], {}
+    for a, b in pairwise(edges):
+        cut += parts.process(given[a:b])
+        told_back |= parts.held_back
+    assert cut + parts.close(end, "end") == changes
+    assert told_back == held_back
+
+
+def test_an_event_that_is_over_within_its_lag_lasts_a_hop() -> None:
+    """A sound whose offset lag is longer than the event leaves one decision hop, not nothing; so does one that the end
+    of the recording cuts off at once."""
+    d = detector(replace(RULE, lags=(0, 900)))
+    onset, offset = d.process(rows(0.9, 0.0))
+    assert (onset.lasted, offset.onset, offset.offset, offset.lasted) == (HOP, SPAN, SPAN + HOP, HOP)
+    d = detector()
+    d.process(rows(0.9))
+    (closed,) = d.close(SPAN, "end")
+    assert (closed.onset, closed.offset, closed.lasted) == (SPAN, SPAN + HOP, HOP)

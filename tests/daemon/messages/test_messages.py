@@ -177,7 +177,14 @@ class Life:
             self.publisher.send(name, closed(event, self.publisher.instance))
         self.reporter = Reporter("porch", MODEL, self.publisher)
         self.detector = Detector(
-            MODEL.labels, RULES, span=SPAN, hop=HOP, onset_lag=900, offset_lag=100, update_samples=2 * HOP
+            MODEL.labels,
+            RULES,
+            span=SPAN,
+            hop=HOP,
+            onset_lag=900,
+            offset_lag=2000,
+            update_samples=2 * HOP,
+            contained={MODEL.labels[0]: {MODEL.labels[1]}},
         )
         self.sample = 0
         self.begin()
@@ -195,8 +202,10 @@ class Life:
             full[0, :3] = row
             at = SPAN + self.rows * HOP
             self.rows, self.samples = self.rows + 1, at
-            self.reporter.scores(at, full[0], -30.0, None)
-            for change in self.detector.process(full):
+            changes = self.detector.process(full)
+            why, thresholds = self.detector.held_back.get(at), self.detector.thresholds
+            self.reporter.scores(at, full[0], -30.0, None, held_back=why, thresholds=thresholds)
+            for change in changes:
                 self.tell(change)
 
     def end(self, cause: str) -> None:
@@ -252,8 +261,10 @@ def test_any_life_keeps_the_promises(tmp_path_factory: pytest.TempPathFactory, k
         assert set(phases[1:-1]) <= {"update"}
         assert UUID(told[0]["id"]).version == 7
         assert len({(m["label"], m["source"], m["onset"], m["onset_sample"]) for m in told}) == 1
-        assert told[-1]["offset"] >= told[0]["onset"]
-        assert told[-1]["duration_s"] >= 0
+        assert told[-1]["offset"] > told[0]["onset"]
+        assert told[-1]["offset_sample"] > told[0]["onset_sample"]
+        assert min(m["duration_s"] for m in told) >= HOP / RATE
+        assert all(m.get("also", [MODEL.labels[0]]) == [MODEL.labels[0]] for m in told)
         assert told[-1].get("estimated", False) == (told[-1]["cause"] == "restart")
         peaks = [m["peak"] for m in told]
         assert peaks == sorted(peaks)
