@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from auricle.capture.live import Live
 from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
-from auricle.capture.source import End, Gap, Piece, Segment, Sound, Status
+from auricle.capture.source import End, Gap, Piece, Segment, Sound, Status, Terms
 
 RATE = 16000
 
@@ -105,12 +106,16 @@ class Hearing:
                 last = None
 
 
+def terms_of(options: dict[str, Any]) -> Terms:
+    """The terms among these options, taken out of them; 16 kHz and blocks of 20 ms unless they say otherwise."""
+    given = {field.name: options.pop(field.name) for field in fields(Terms) if field.name in options}
+    return Terms(**{"model_rate": RATE, "block_s": 0.02, **given})
+
+
 def scripted(poller: Poller, code: str, **options: Any) -> Hearing:
     """A microphone whose child runs this code, after `FAKES`."""
     command = [sys.executable, "-I", "-c", FAKES + code]
-    return Hearing(
-        Microphone("toy", poller=poller, command=command, **{"model_rate": RATE, "block_s": 0.02, **options})
-    )
+    return Hearing(Microphone("toy", terms_of(options), poller=poller, command=command, **options))
 
 
 def listen(listeners: Sequence[Hearing], ready: Callable[[], bool], timeout_s: float = 15.0) -> float:

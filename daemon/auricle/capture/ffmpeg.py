@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from auricle.capture.live import Live
 from auricle.capture.pcm import PcmFeed
 from auricle.capture.poller import Feed, Poller
+from auricle.capture.source import Terms
 
 _USER = re.compile(r"//[^/\s]*@")
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\"]*")
@@ -28,40 +29,24 @@ class Ffmpeg(Live):
 
     Args:
         name: of the source.
+        terms: on which it is heard; ffmpeg is asked for sound at the model's rate, which is so the source's own.
         poller: moves the sound of all sources into their rings.
         url: what ffmpeg opens. Credentials in it never reach a log or a message.
         options: for ffmpeg, before its ``-i``.
-        model_rate: in Hz, of the sound given and asked of ffmpeg: it is the source's own rate.
-        ring_s: sound kept waiting for a busy consumer.
-        stall_s: without a byte for this long the stream is lost and ffmpeg is started anew.
-        silence_alarm_s: exact zeros for this long are told as suspicious; 0 never.
-        block_s: how often the consumer should ask.
         program: ffmpeg, by name or path.
     """
 
     def __init__(
         self,
         name: str,
+        terms: Terms,
         *,
         poller: Poller,
         url: str,
         options: Sequence[str] = (),
-        model_rate: int,
-        ring_s: float = 10.0,
-        stall_s: float = 5.0,
-        silence_alarm_s: float = 30.0,
-        block_s: float = 0.04,
         program: str = "ffmpeg",
     ) -> None:
-        super().__init__(
-            name,
-            poller=poller,
-            model_rate=model_rate,
-            ring_s=ring_s,
-            stall_s=stall_s,
-            silence_alarm_s=silence_alarm_s,
-            block_s=block_s,
-        )
+        super().__init__(name, terms, poller=poller)
         self._url = url
         self._options = tuple(options)
         self._program = program
@@ -78,7 +63,8 @@ class Ffmpeg(Live):
         for option, value in defaults.items():
             if option not in options:
                 options = (option, value, *options)
-        wanted = ("-vn", "-sn", "-dn", "-ac", "1", "-ar", str(self._model_rate), "-f", "f32le", "-flush_packets", "1")
+        rate = str(self.terms.model_rate)
+        wanted = ("-vn", "-sn", "-dn", "-ac", "1", "-ar", rate, "-f", "f32le", "-flush_packets", "1")
         return [self._program, "-nostdin", "-v", "error", *options, "-i", self._url, *wanted, "pipe:1"]
 
     def _launch(self, before: Feed | None) -> tuple[Feed, subprocess.Popen[bytes]]:
@@ -94,10 +80,10 @@ class Ffmpeg(Live):
         assert process.stderr is not None
         feed = PcmFeed(
             os.dup(process.stdout.fileno()),
-            rate=self._model_rate,
+            rate=self.terms.model_rate,
             form="f32le",
             channels=1,
-            ring_s=self._ring_s,
+            ring_s=self.terms.ring_s,
             errors_fd=os.dup(process.stderr.fileno()),
             before=before,
             device=shown(self._url),

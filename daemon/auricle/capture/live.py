@@ -5,20 +5,17 @@ from __future__ import annotations
 import logging
 import subprocess
 import time
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Generator, Iterator
 
 from auricle.capture.clock import CaptureClock
-from auricle.capture.conditioning import Resampler, clean
 from auricle.capture.poller import Feed, Poller
 from auricle.capture.retry import Retry
-from auricle.capture.ring import Lost, Ring, Run
-from auricle.capture.source import Counters, End, Gap, LossCause, Piece, Segment, Sound, Status
+from auricle.capture.ring import Ring
+from auricle.capture.source import Counters, Piece, Status, Terms
+from auricle.capture.track import Track, lose
 
 log = logging.getLogger("auricle")
 
-MOST_S = 1.0
-"""Sound given at a poll, at the most: a consumer that cannot keep up comes back to itself between two polls."""
 LATE_S = 0.5
 """When the consumer itself was held up for longer, so was the poller: old sound says nothing of the other side yet."""
 
@@ -27,57 +24,33 @@ class Live:
     """A `Source` whose sound comes from a process through a pipe.
 
     The states are: starting (no sound yet), heard, lost. A loss is told at once; the gap when sound is back and its
-    length is known. All methods belong to one thread, that of the consumer.
+    length is known. All methods belong to one thread, that of the consumer. This class runs the other side; what is
+    heard is a `Track`, which is there exactly while there is sound.
 
     Args:
         name: of the source.
+        terms: on which it is heard.
         poller: moves the sound; shared by all sources of the daemon.
-        model_rate: in Hz, of the sound given.
-        ring_s: sound kept waiting for a busy consumer.
-        stall_s: without a block for this long the source is lost. Settable while it runs.
-        silence_alarm_s: exact zeros for this long are suspicious; 0 never. Settable while it runs.
-        block_s: how often the consumer should ask. Settable while it runs.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        poller: Poller,
-        model_rate: int,
-        ring_s: float = 10.0,
-        stall_s: float = 2.0,
-        silence_alarm_s: float = 30.0,
-        block_s: float = 0.04,
-    ) -> None:
+    def __init__(self, name: str, terms: Terms, *, poller: Poller) -> None:
         self.name = name
-        self.stall_s = stall_s
-        self.silence_alarm_s = silence_alarm_s
+        self.terms = terms
         self.done = False
-        self._poller = poller
-        self._model_rate = model_rate
-        self._ring_s = ring_s
-        self.block_s = block_s
         self.stretch = 1.0
-        """How many times as long as ``block_s`` to wait; settable while it runs."""
-        self._counters = Counters(ring_s=ring_s)
-        self._next = 0
-        self._rate = 0
+        self._poller = poller
+        self._counters = Counters(ring_s=terms.ring_s)
         self._clock: CaptureClock | None = None
-        self._resampler: Resampler | None = None
-        self._in_segment = False
-        self._zeros = 0
-        self._silent = False
-        self._polled_s = self._delivered_s = self._lenient_until_s = 0.0
+        self._track: Track | None = None
+        self._polled_s = self._lenient_until_s = 0.0
         self._feed: Feed | None = None
         self._before: Feed | None = None  # the feed before this one
-        self._skip_to = 0
+        self._drop = 0  # samples of what waits in the feed's ring
         self._reason = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._dying: list[subprocess.Popen[bytes]] = []
-        self._base: int | None = None  # index of the ring's first sample; None before it is known
         self._lost_ns: int | None = None  # since when there is no sound
-        self._started_s = self._heard_since_s = 0.0
+        self._started_s = 0.0
         self._hangs = 0
         self._retry = Retry()
         self._fault: tuple[str, int | None] | None = None
@@ -85,7 +58,7 @@ class Live:
     # What a kind of source says of itself
 
     START_S = 0.0
-    """Before its first sound the other side may take this much longer than `stall_s`."""
+    """Before its first sound the other side may take this much longer than `Terms.stall_s`."""
 
     def _launch(self, before: Feed | None) -> tuple[Feed, subprocess.Popen[bytes] | None]:
         """Start the other side, whose last feed has ended. Raises `OSError` where it cannot be started."""
@@ -118,11 +91,11 @@ class Live:
 
     def due_s(self, now_s: float) -> float:
         """One block after the last poll, less what rounding may add: on a beat of that pace none is missed."""
-        return self._polled_s + self.stretch * self.block_s - 1e-6
+        return self._polled_s + self.stretch * self.terms.block_s - 1e-6
 
     def poll(self, now_s: float) -> Iterator[Piece]:
         """The pieces that wait; starts, gives up and restarts the other side when it is time."""
-        if now_s - self._polled_s > max(LATE_S, 2 * self.stretch * self.block_s):
+        if now_s - self._polled_s > max(LATE_S, 2 * self.stretch * self.terms.block_s):
             self._lenient_until_s = now_s + LATE_S
         self._polled_s = now_s
         self._bury()
@@ -141,13 +114,13 @@ class Live:
         if feed.ring is not None:
             yield from self._hear(feed, feed.ring, now_s)
         if ended:
-            if self._base is not None and feed.ring is not None and (lost := feed.ring.unsettled()) is not None:
-                yield from self._pass_over(lost)
+            if self._track is not None:
+                yield from self._track.settle()
             code = self._process.poll() if self._process is not None else None
             self._release()
             yield from self._gone(now_s, self._ended(feed, code))
         elif (reason := self._hanging(feed, now_s)) is not None:
-            self._give_up()
+            self._give_up(feed)
             yield from self._lose(now_s, reason)
 
     def counters(self) -> Counters:
@@ -159,11 +132,6 @@ class Live:
         return found
 
     @property
-    def ring_s(self) -> float:
-        """Sound that can wait."""
-        return self._ring_s
-
-    @property
     def waiting_s(self) -> float:
         """Sound in the ring that waits for the consumer."""
         feed = self._feed
@@ -173,7 +141,7 @@ class Live:
         """Drop the oldest sound that waits, all but ``keep_s``: a gap by ``load`` at the next poll."""
         feed = self._feed
         if feed is not None and feed.ring is not None:
-            self._skip_to = feed.ring.waiting - round(keep_s * feed.rate)
+            self._drop = feed.ring.waiting - round(keep_s * feed.rate)
 
     def fail(self, reason: str, at: int | None) -> None:
         """At the next poll: the source is lost from this sample on, and started anew as after any loss."""
@@ -183,7 +151,7 @@ class Live:
         """Let go of the device; harmless when it is done already."""
         self.done = True
         if self._feed is not None:
-            self._give_up()
+            self._give_up(self._feed)
         for process in self._dying:
             try:
                 process.wait(2.0)
@@ -192,141 +160,69 @@ class Live:
                 log.warning("%s: process %d does not end", self.name, process.pid)
         self._dying.clear()
 
-    # Sound
+    # Sound, loss and return
 
     def _hear(self, feed: Feed, ring: Ring, now_s: float) -> Iterator[Piece]:
-        while self._skip_to > 0 and (lost := ring.skip(self._skip_to)) is not None:
-            if lost.cause == "load":
-                self._skip_to -= lost.samples
-            if self._base is None:
-                yield from self._found(feed, now_s)
-            yield from self._pass_over(lost)
-        self._skip_to = 0
-        # What comes while this is heard waits for the next poll.
-        left = ring.waiting if feed.ended else min(ring.waiting, round(MOST_S * feed.rate))
-        while (left > 0 or feed.ended) and (item := ring.read(limit=max(left, 1))) is not None:
-            if self._base is None:
-                yield from self._found(feed, now_s)
-            assert self._base is not None
-            if isinstance(item, Lost):
-                yield from self._pass_over(item)
-                continue
-            left -= len(item.samples)
-            assert self._base + item.start == self._next
-            if not self._in_segment:
-                self._in_segment = True
-                assert self._clock is not None
-                yield Segment(self._next, self._rate, self._clock)
-            yield from self._give(item)
+        track = self._track
+        if track is None:
+            if not ring.waiting:
+                return
+            track = yield from self._found(feed, ring, now_s)
+        drop, self._drop = self._drop, 0
+        yield from track.drop(drop)
+        yield from track.hear(self.terms.silence_alarm_s)
 
-    def _give(self, run: Run) -> Iterator[Piece]:
-        assert self._clock is not None
-        assert self._resampler is not None
-        n = len(run.samples)
-        self._next += n
-        self._counters.heard += n
-        self._delivered_s = run.delivered_ns / 1e9
-        self._clock.hear(self._next, run.delivered_ns)
-        samples, bad = clean(run.samples)
-        self._counters.cleaned += bad
-        if samples.any():
-            self._zeros = 0
-            if self._silent:
-                self._silent = False
-                yield Status("running", "there is sound again")
-        else:
-            self._zeros += n
-            if not self._silent and 0 < self.silence_alarm_s * self._rate <= self._zeros:
-                self._silent = True
-                seconds = self._zeros / self._rate
-                yield Status("silent", f"nothing but zeros for {seconds:.0f} s: is it muted, or its gain at zero?")
-        samples = self._resampler.process(samples)
-        if len(samples):
-            yield Sound(samples, self._delivered_s)
-
-    def _pass_over(self, lost: Lost) -> Iterator[Piece]:
-        yield from self._end("gap")
-        yield self._gap(lost.samples, lost.cause, lost.estimated)
-        if lost.estimated:
-            # The clock has told how much is missing, so from here on it is the clock that is right.
-            assert self._clock is not None
-            self._clock.begin(self._next, self._clock.monotonic_ns(self._next))
-
-    def _end(self, cause: Literal["end", "gap"]) -> Iterator[Piece]:
-        if self._in_segment:
-            assert self._resampler is not None
-            self._in_segment = False
-            if len(tail := self._resampler.flush()):
-                yield Sound(tail, self._delivered_s)
-            yield End(cause)
-
-    def _gap(self, samples: int, cause: LossCause, estimated: bool) -> Gap:
-        assert self._clock is not None
-        gap = Gap(self._next, samples, self._rate, cause, estimated, self._clock)
-        self._next += samples
-        self._counters.lost += samples
-        self._counters.overruns += cause == "overrun"
-        return gap
-
-    # Loss and return
-
-    def _found(self, feed: Feed, now_s: float) -> Iterator[Piece]:
+    def _found(self, feed: Feed, ring: Ring, now_s: float) -> Generator[Piece, None, Track]:
         """The first sound of a feed: what was lost before it is known now."""
-        if feed.rate != self._rate:
-            self._next = self._next * feed.rate // self._rate if self._rate else 0
-            self._counters.heard = self._counters.heard * feed.rate // self._rate if self._rate else 0
-            self._counters.lost = self._next - self._counters.heard
-            self._rate = feed.rate
-            self._clock = CaptureClock(feed.rate)
-            self._clock.begin(self._next, feed.first_ns if self._lost_ns is None else self._lost_ns)
-            self._resampler = Resampler(feed.rate, self._model_rate)
-        assert self._clock is not None
-        self._heard_since_s = now_s
+        counters, clock = self._counters, self._clock
+        lost_ns, self._lost_ns = self._lost_ns, None
+        if clock is None or clock.rate != feed.rate:
+            if clock is not None:
+                at, heard = (n * feed.rate // clock.rate for n in (counters.next, counters.heard))
+                counters.heard, counters.lost = heard, at - heard
+            clock = self._clock = CaptureClock(feed.rate)
+            clock.begin(counters.next, feed.first_ns if lost_ns is None else lost_ns)
         self._hangs = 0
-        if self._lost_ns is not None:
+        if lost_ns is not None:
             yield Status("found", feed.device)
-            if (missing := (feed.first_ns - self._lost_ns) * self._rate // 1_000_000_000) > 0:
-                yield self._gap(missing, "lost", True)
-            self._lost_ns = None
-        self._clock.begin(self._next, feed.first_ns)
-        self._base = self._next
+            if (missing := (feed.first_ns - lost_ns) * feed.rate // 1_000_000_000) > 0:
+                yield lose(counters, clock, missing, "lost", estimated=True)
+        model_rate = self.terms.model_rate
+        self._track = Track(feed, ring, clock=clock, counters=counters, model_rate=model_rate, since_s=now_s)
+        return self._track
 
     def _lose(self, now_s: float, reason: str) -> Iterator[Piece]:
         """No sound any more, or still none: tell it once, and when to try again."""
-        yield from self._end("gap")
-        if self._base is not None:
-            assert self._clock is not None
-            self._lost_ns = self._clock.monotonic_ns(self._next)
-            self._retry.worked(now_s - self._heard_since_s)
-            yield Status("lost", reason)
+        track, self._track = self._track, None
+        is_news = track is not None or self._lost_ns is None
+        if track is not None:
+            self._lost_ns = track.now_ns
+            self._retry.worked(now_s - track.since_s)
         elif self._lost_ns is None:
             self._lost_ns = round(now_s * 1e9)
-            yield Status("lost", reason)
         elif reason != self._reason:
             log.debug("%s: still lost: %s", self.name, reason)
-        self._base = None
         self._reason = reason
-        self._zeros = 0
-        self._silent = False
         self._retry.failed(now_s)
+        if track is not None:
+            yield from track.end("gap")
+        if is_news:
+            yield Status("lost", reason)
 
     def _failed(self, now_s: float, reason: str, at: int | None) -> Iterator[Piece]:
         self._fault = None
         if self._feed is None:
             return
-        if at is not None and self._in_segment:
-            # The consumer has ended the segment; what it was given and has not heard is lost with the rest.
-            assert self._resampler is not None
-            self._in_segment = False
-            self._resampler.flush()
-            self._counters.heard -= self._next - at
-            self._next = at
-        self._give_up()
+        if at is not None and self._track is not None:
+            self._track.take_back(at)
+        self._give_up(self._feed)
         yield from self._lose(now_s, reason)
 
     def _gone(self, now_s: float, reason: str) -> Iterator[Piece]:
         """The other side has ended by itself."""
         yield from self._lose(now_s, reason)
+
+    # The other side
 
     def _hanging(self, feed: Feed, now_s: float) -> str | None:
         """Why this feed must be given up, if it must. One that has never spoken is given longer each time."""
@@ -334,9 +230,9 @@ class Live:
             return None
         if feed.heard_ns is not None:
             age_s = now_s - feed.heard_ns / 1e9
-            return f"no sound for {age_s:.1f} s" if age_s > self.stall_s else None
+            return f"no sound for {age_s:.1f} s" if age_s > self.terms.stall_s else None
         age_s = now_s - self._started_s
-        if age_s <= self.START_S + self.stall_s * min(1 + self._hangs, 4):
+        if age_s <= self.START_S + self.terms.stall_s * min(1 + self._hangs, 4):
             return None
         self._hangs += 1
         return f"no sound within {age_s:.1f} s of its start"
@@ -353,14 +249,14 @@ class Live:
         self._poller.add(self._feed)
         return None
 
-    def _give_up(self) -> None:
-        assert self._feed is not None
-        self._poller.drop(self._feed)
+    def _give_up(self, feed: Feed) -> None:
+        self._poller.drop(feed)
         self._release()
 
     def _release(self) -> None:
         """End the process, which may hang, or talk into a pipe that nobody reads; it is buried when it is dead."""
         self._before, self._feed = self._feed, None
+        self._drop = 0
         if self._process is not None:
             self._process.kill()
             if self._process.stdin is not None:

@@ -17,6 +17,7 @@ from auricle.capture import child
 from auricle.capture.conditioning import mono
 from auricle.capture.live import Live
 from auricle.capture.poller import Broken, Feed, Poller
+from auricle.capture.source import Terms
 
 PIPE_BYTES = 262_144
 """Four seconds of 16 kHz: more than the poller is ever late."""
@@ -66,49 +67,35 @@ class RecordFeed(Feed):
 class Microphone(Live):
     """A `Source` that hears one PortAudio device, by a child process of its own.
 
+    A child that hangs is killed and started anew.
+
     Args:
         name: of the source.
+        terms: on which it is heard.
         poller: moves the sound of all sources into their rings.
         device: ``default``, a name or part of one, or a number; the name that a number had when it was first heard wins
             over the number from then on.
         channel: 1 is the first; ``mix`` the mean of all.
-        model_rate: in Hz, of the sound given.
         sample_rate: to open the device at; ``None``: the model's where the device takes it, else the device's own.
-        ring_s: sound kept waiting for a busy consumer.
-        stall_s: without a block for this long the child is killed and started anew.
-        silence_alarm_s: exact zeros for this long are told as suspicious; 0 never.
-        block_s: how often the consumer should ask.
         command: that starts the child, in place of this Python's `auricle.capture`.
     """
 
     def __init__(
         self,
         name: str,
+        terms: Terms,
         *,
         poller: Poller,
         device: int | str = "default",
         channel: int | str = "mix",
-        model_rate: int,
         sample_rate: int | None = None,
-        ring_s: float = 10.0,
-        stall_s: float = 2.0,
-        silence_alarm_s: float = 30.0,
-        block_s: float = 0.04,
         command: Sequence[str] = (sys.executable, "-I", "-m", "auricle.capture"),
     ) -> None:
-        super().__init__(
-            name,
-            poller=poller,
-            model_rate=model_rate,
-            ring_s=ring_s,
-            stall_s=stall_s,
-            silence_alarm_s=silence_alarm_s,
-            block_s=block_s,
-        )
+        super().__init__(name, terms, poller=poller)
         self._command = tuple(command)
         self._device = device
         self._channel = channel
-        self._rates = [sample_rate] if sample_rate is not None else [model_rate]
+        self._rates = [terms.model_rate if sample_rate is None else sample_rate]
 
     def _launch(self, before: Feed | None) -> tuple[Feed, subprocess.Popen[bytes]]:
         if isinstance(self._device, int) and before is not None and before.device:
@@ -129,7 +116,7 @@ class Microphone(Live):
         # The poller closes its own copies; Popen's go at once, so that nobody closes a number twice.
         feed = RecordFeed(
             os.dup(process.stdout.fileno()),
-            ring_s=self._ring_s,
+            ring_s=self.terms.ring_s,
             errors_fd=os.dup(process.stderr.fileno()),
             before=before,
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from auricle.capture.conditioning import mono
 from auricle.capture.live import Live
 from auricle.capture.poller import Feed, Poller
-from auricle.capture.source import Piece
+from auricle.capture.source import Piece, Terms
 
 SAMPLE_BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
 """The formats, named as ffmpeg names them."""
@@ -89,44 +89,28 @@ class StdinPcm(Live):
 
     Args:
         name: of the source.
+        terms: on which it is heard; after a stall it is waited for.
         poller: moves the sound of all sources into their rings.
         rate: in Hz.
         form: one of `SAMPLE_BYTES`.
         channels: interleaved; they are mixed down.
-        model_rate: in Hz, of the sound given.
-        ring_s: sound kept waiting for a busy consumer.
-        stall_s: without a byte for this long the source is lost, until they come again.
-        silence_alarm_s: exact zeros for this long are told as suspicious; 0 never.
-        block_s: how often the consumer should ask.
         fd: read instead of standard input; it stays open.
     """
 
     def __init__(
         self,
         name: str,
+        terms: Terms,
         *,
         poller: Poller,
         rate: int,
         form: str = "s16le",
         channels: int = 1,
-        model_rate: int,
-        ring_s: float = 10.0,
-        stall_s: float = 2.0,
-        silence_alarm_s: float = 30.0,
-        block_s: float = 0.04,
         fd: int = 0,
     ) -> None:
         if form not in SAMPLE_BYTES:
             raise ValueError(f"form: {form!r}; use {', '.join(SAMPLE_BYTES)}")
-        super().__init__(
-            name,
-            poller=poller,
-            model_rate=model_rate,
-            ring_s=ring_s,
-            stall_s=stall_s,
-            silence_alarm_s=silence_alarm_s,
-            block_s=block_s,
-        )
+        super().__init__(name, terms, poller=poller)
         self._form = (rate, form, channels)
         self._fd = fd
 
@@ -139,7 +123,7 @@ class StdinPcm(Live):
             rate=rate,
             form=form,
             channels=channels,
-            ring_s=self._ring_s,
+            ring_s=self.terms.ring_s,
             before=before,
             device="standard input",
         )
@@ -153,4 +137,6 @@ class StdinPcm(Live):
 
     def _gone(self, now_s: float, reason: str) -> Iterator[Piece]:
         self.done = True
-        return self._end("end")
+        track, self._track = self._track, None
+        if track is not None:
+            yield from track.end("end")

@@ -130,7 +130,7 @@ class Skipped:
 class Counters:
     """What a live source has come to since it was opened; samples at its own rate.
 
-    ``heard + lost`` is the index of the next sample. ``cleaned`` samples were not finite. ``overruns`` counts gaps
+    ``cleaned`` samples were not finite. ``overruns`` counts gaps
     because ring or pipe were full. ``drift_ppm`` is that of the card against the system's clock. ``restarts`` counts
     the children started after the first. ``waiting_s`` is the sound in the ring, which holds ``ring_s``.
     """
@@ -144,16 +144,38 @@ class Counters:
     waiting_s: float = 0.0
     ring_s: float = 0.0
 
+    @property
+    def next(self) -> int:
+        """Index of the next sample: every one before it was heard or lost."""
+        return self.heard + self.lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms a live source is heard, whatever its kind.
+
+    Args:
+        model_rate: in Hz, of the sound given.
+        ring_s: sound kept waiting for a busy consumer.
+        stall_s: without a block for this long the source is lost.
+        silence_alarm_s: exact zeros for this long are suspicious; 0 never.
+        block_s: how often the consumer should ask.
+    """
+
+    model_rate: int
+    ring_s: float = 10.0
+    stall_s: float = 2.0
+    silence_alarm_s: float = 30.0
+    block_s: float = 0.04
+
 
 class LiveControl(Protocol):
     """What a live source can be asked and told besides, since its sound comes whether it is heard or not."""
 
+    terms: Terms
+    """May be replaced while it runs, by such that keep the rate and the ring: these two are for a new source."""
     stretch: float
-    """How many times as long as usual to wait between two polls; may be set while it runs."""
-
-    @property
-    def ring_s(self) -> float:
-        """Sound that can wait to be heard."""
+    """How many times as long as `Terms.block_s` to wait between two polls; may be set while it runs."""
 
     @property
     def waiting_s(self) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from auricle.capture import child
 from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
-from auricle.capture.source import Sound, Status
+from auricle.capture.source import Sound, Status, Terms
 from auricle.errors import DeviceError
 
 LIST_TIMEOUT_S = 10.0
@@ -92,9 +92,8 @@ def levels(device: int | str, *, channel: int | str = "mix", seconds: float | No
         seconds: how long; for ever unless told.
     """
     with Poller() as poller:
-        microphone = Microphone(
-            "meter", poller=poller, device=device, channel=channel, model_rate=METER_RATE, silence_alarm_s=3.0
-        )
+        terms = Terms(model_rate=METER_RATE, silence_alarm_s=3.0)
+        microphone = Microphone("meter", terms, poller=poller, device=device, channel=channel)
         microphone.open()
         began_s = time.monotonic()
         block = np.empty(0, np.float32)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
 from auricle.capture.recording import Reader
-from auricle.capture.source import Segment, Sound, Status
+from auricle.capture.source import Segment, Sound, Status, Terms
 from auricle.errors import AudioError, AuricleError, DeviceError, UsageError
 from auricle.gate.noise import save_profile
 
@@ -114,7 +114,8 @@ def noise_of_microphone(
 def _hear(device: int | str, channel: int | str) -> Generator[NDArray[np.float32], None, None]:
     """Blocks of unbroken sound from a microphone, as it comes."""
     with Poller() as poller:
-        microphone = Microphone("noise", poller=poller, device=device, channel=channel, model_rate=_MICROPHONE_RATE)
+        terms = Terms(model_rate=_MICROPHONE_RATE)
+        microphone = Microphone("noise", terms, poller=poller, device=device, channel=channel)
         microphone.open()
         segments = 0
         try:

@@ -65,7 +65,7 @@ class Load:
         """Look at what waits after a round, on the monotonic clock."""
         lanes = [(lane, live) for lane in self._lanes if (live := lane.live) is not None]
         waiting_s = max((live.waiting_s for _, live in lanes), default=0.0)
-        full = any(live.waiting_s > live.ring_s / 2 for _, live in lanes)
+        full = any(live.waiting_s > live.terms.ring_s / 2 for _, live in lanes)
         self._late_rounds = self._late_rounds + 1 if waiting_s > UP_S[0] else 0
         wanted = 3 if full else sum(waiting_s > up_s for up_s in UP_S)
         if wanted > self.step and (self._late_rounds >= PATIENCE or full):
@@ -81,7 +81,7 @@ class Load:
             # Again after every round: a reload may have brought sources that know nothing of the step.
             live.stretch = STRETCH if self.step >= 1 else 1.0
             lane.score_interval_s = SCORE_S if self.step >= 2 else 0.0
-            if self.step == 3 and live.waiting_s > max(KEEP_S, live.ring_s / 2):
+            if self.step == 3 and live.waiting_s > max(KEEP_S, live.terms.ring_s / 2):
                 live.skip(KEEP_S)
 
     def _go(self, step: int, detail: str) -> None:

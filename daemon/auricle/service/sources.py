@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from auricle import config
-from auricle.capture.live import Live
 from auricle.capture.poller import Poller
-from auricle.capture.source import Source
+from auricle.capture.source import Source, Terms
 from auricle.hearing import pipeline
 from auricle.model.bundle import Bundle
 
 
 def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, poller: Poller) -> Source:
     """The source that the configuration describes, giving sound at the model's rate; not yet open."""
-    rate = model.card.front_end.sample_rate
-    hop_ms = pipeline.hop_ms(wanted.decision, model)
-    if wanted.microphone is not None:
-        from auricle.capture.microphone import Microphone
-
-        return Microphone(
-            wanted.name,
-            poller=poller,
-            device=wanted.microphone.device,
-            channel=wanted.microphone.channel,
-            model_rate=rate,
-            sample_rate=wanted.microphone.sample_rate,
-            ring_s=capture.ring_s,
-            stall_s=capture.stall_s,
-            silence_alarm_s=capture.silence_alarm_s,
-            block_s=hop_ms / 1000,
-        )
     if wanted.recording is not None:
         from auricle.capture.recording import Recordings
 
@@ -38,47 +20,54 @@ def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, pol
         return Recordings(
             wanted.name,
             recording.path,
-            model_rate=rate,
+            model_rate=model.card.front_end.sample_rate,
             speed=None if full_speed else float(recording.speed),
             loop=recording.loop,
             start_us=None if start is None else round(start.timestamp() * 1_000_000),
-            block_samples=pipeline.block_samples(model) if full_speed else pipeline.samples(hop_ms, model),
+            block_samples=pipeline.block_samples(model)
+            if full_speed
+            else pipeline.samples(pipeline.hop_ms(wanted.decision, model), model),
+        )
+    terms = _terms(wanted, capture, model)
+    if wanted.microphone is not None:
+        from auricle.capture.microphone import Microphone
+
+        return Microphone(
+            wanted.name,
+            terms,
+            poller=poller,
+            device=wanted.microphone.device,
+            channel=wanted.microphone.channel,
+            sample_rate=wanted.microphone.sample_rate,
         )
     if wanted.ffmpeg is not None:
         from auricle.capture.ffmpeg import Ffmpeg
 
-        return Ffmpeg(
-            wanted.name,
-            poller=poller,
-            url=wanted.ffmpeg.url,
-            options=wanted.ffmpeg.options,
-            model_rate=rate,
-            ring_s=capture.ring_s,
-            stall_s=wanted.ffmpeg.stall_s,
-            silence_alarm_s=capture.silence_alarm_s,
-            block_s=hop_ms / 1000,
-        )
+        return Ffmpeg(wanted.name, terms, poller=poller, url=wanted.ffmpeg.url, options=wanted.ffmpeg.options)
     from auricle.capture.pcm import StdinPcm
 
     assert wanted.stdin is not None
     return StdinPcm(
         wanted.name,
+        terms,
         poller=poller,
         rate=wanted.stdin.rate,
         form=wanted.stdin.format,
         channels=wanted.stdin.channels,
-        model_rate=rate,
-        ring_s=capture.ring_s,
-        stall_s=capture.stall_s,
-        silence_alarm_s=capture.silence_alarm_s,
-        block_s=hop_ms / 1000,
     )
 
 
 def retune(source: Source, wanted: config.Source, capture: config.Capture, model: Bundle) -> None:
     """Take over what may change while the source goes on."""
-    if isinstance(source, Live):
-        source.silence_alarm_s = capture.silence_alarm_s
-        source.block_s = pipeline.hop_ms(wanted.decision, model) / 1000
-        if wanted.ffmpeg is None:
-            source.stall_s = capture.stall_s
+    if (live := source.live) is not None:
+        live.terms = _terms(wanted, capture, model)
+
+
+def _terms(wanted: config.Source, capture: config.Capture, model: Bundle) -> Terms:
+    return Terms(
+        model_rate=model.card.front_end.sample_rate,
+        ring_s=capture.ring_s,
+        stall_s=capture.stall_s if wanted.ffmpeg is None else wanted.ffmpeg.stall_s,
+        silence_alarm_s=capture.silence_alarm_s,
+        block_s=pipeline.hop_ms(wanted.decision, model) / 1000,
+    )

@@ -15,7 +15,7 @@ from auricle.capture.ffmpeg import Ffmpeg, shown
 from auricle.capture.poller import Poller
 from auricle.capture.source import Gap, Segment, Status
 from helpers import rtspserver
-from helpers.listener import Hearing
+from helpers.listener import Hearing, terms_of
 from helpers.rtspserver import RtspServer
 from helpers.soundserver import write_wav
 
@@ -41,8 +41,9 @@ def hears() -> Iterator[Callable[..., Hearing]]:
     with Poller() as poller:
         made: list[Hearing] = []
 
-        def make(url: str, *, keep: bool = True, **options: Any) -> Hearing:
-            source = Ffmpeg("cam", poller=poller, url=url, **{"model_rate": RATE, "block_s": 0.02, **options})
+        def make(url: str, *, keep: bool = True, stall_s: float = 5.0, **options: Any) -> Hearing:
+            options["stall_s"] = stall_s
+            source = Ffmpeg("cam", terms_of(options), poller=poller, url=url, **options)
             made.append(Hearing(source, keep=keep))
             return made[-1]
 

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from auricle.capture import clock
 from auricle.capture.live import Live
 from auricle.capture.microphone import RecordFeed
 from auricle.capture.poller import Feed
-from auricle.capture.source import End, Gap, Piece, Segment, Sound, Status
+from auricle.capture.source import End, Gap, Piece, Segment, Sound, Status, Terms
 from auricle.hearing.engine import TICK_S
 
 RATE = 1000
@@ -40,8 +41,8 @@ class Script(Live):
     """A source whose child is the test: it writes records, dies, hangs and comes back as it is told."""
 
     def __init__(self, **options: Any) -> None:
-        options = {"model_rate": RATE, "ring_s": 0.5, **options}
-        super().__init__("script", poller=NoThread(), **options)  # type: ignore[arg-type]
+        terms = Terms(**{"model_rate": RATE, "ring_s": 0.5, **options})
+        super().__init__("script", terms, poller=NoThread())  # type: ignore[arg-type]
         self.now_ns = round(START_S * 1e9)
         self.there = True
         self.launches = 0
@@ -61,7 +62,7 @@ class Script(Live):
         self._read_fds += [read_fd, errors_read]
         self.heard_from = 0
         self._send(capture.HELLO, json.dumps({"device": "toy", "rate": RATE, "channels": 1}).encode())
-        return RecordFeed(read_fd, ring_s=self._ring_s, errors_fd=errors_read, before=before), None
+        return RecordFeed(read_fd, ring_s=self.terms.ring_s, errors_fd=errors_read, before=before), None
 
     def _send(self, kind: int, payload: bytes, flags: int = 0, index: int = 0) -> None:
         assert self._write_fd is not None
@@ -416,7 +417,7 @@ def test_digital_silence_is_suspicious_once(script: Script) -> None:
     assert kinds(script.pieces).count("silent") == 1
     script.sounds(10, value=1e-9)
     assert kinds(script.polls())[0] == "running"
-    script.silence_alarm_s = 0
+    script.terms = replace(script.terms, silence_alarm_s=0)
     for _ in range(400):
         script.sounds(100, value=0.0)
         script.polls()

@@ -23,7 +23,7 @@ from auricle.capture.source import End, Gap, Segment, Sound, Status
 from auricle.commands.devices import devices, levels, print_devices
 from auricle.errors import DeviceError
 from helpers import soundserver
-from helpers.listener import Hearing, listen
+from helpers.listener import Hearing, listen, terms_of
 from helpers.soundserver import SoundServer, write_wav
 
 pytestmark = pytest.mark.alone
@@ -46,8 +46,8 @@ def hears() -> Iterator[Callable[..., Hearing]]:
         made: list[Hearing] = []
 
         def make(*, keep: bool = True, **options: Any) -> Hearing:
-            options = {"device": "pipewire", "model_rate": RATE, "block_s": 0.02, **options}
-            made.append(Hearing(Microphone("mic", poller=poller, **options), keep=keep))
+            options = {"device": "pipewire", **options}
+            made.append(Hearing(Microphone("mic", terms_of(options), poller=poller, **options), keep=keep))
             return made[-1]
 
         yield make

@@ -24,7 +24,7 @@ import zmq
 from auricle import config
 from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
-from auricle.capture.source import Gap, Piece, Sound
+from auricle.capture.source import Gap, Piece, Sound, Terms
 from auricle.commands.synth import scene
 from auricle.hearing import engine
 from auricle.hearing.lane import Lane
@@ -263,7 +263,7 @@ def test_live_and_replay_are_one_thing(
     publisher = Publisher("test", [take])
     stop = engine.Stop()
     with Poller() as poller:
-        tape = Tape(Microphone("mic", poller=poller, device="pipewire", model_rate=RATE, block_s=HOP_S))
+        tape = Tape(Microphone("mic", Terms(model_rate=RATE, block_s=HOP_S), poller=poller, device="pipewire"))
         options = {"decision": cfg.decision, "gate": cfg.gate, "publish": cfg.publish}
         lane = Lane(tape, model, publisher=publisher, **options)
         tape.open()

@@ -13,8 +13,8 @@ import pytest
 
 from auricle.capture.pcm import SAMPLE_BYTES, StdinPcm, to_float
 from auricle.capture.poller import Poller
-from auricle.capture.source import End, Gap, Segment
-from helpers.listener import Hearing
+from auricle.capture.source import End, Gap, Segment, Terms
+from helpers.listener import Hearing, terms_of
 
 RATE = 16000
 WHOLE = np.array([0, 1, -1, 12345, 2**23 - 1, -(2**23)], np.int64)
@@ -45,7 +45,7 @@ def test_every_format_has_the_same_scale(form: str, bits: int) -> None:
 def test_an_unknown_format_is_refused() -> None:
     """With the formats there are."""
     with Poller() as poller, pytest.raises(ValueError, match="u8, s16le"):
-        StdinPcm("in", poller=poller, rate=RATE, form="mp3", model_rate=RATE)
+        StdinPcm("in", Terms(model_rate=RATE), poller=poller, rate=RATE, form="mp3")
 
 
 class Pipe:
@@ -82,8 +82,8 @@ def hears() -> Iterator[Callable[..., Hearing]]:
         made: list[Hearing] = []
 
         def make(fd: int, *, keep: bool = True, **options: Any) -> Hearing:
-            options = {"rate": RATE, "model_rate": RATE, "block_s": 0.02, **options}
-            made.append(Hearing(StdinPcm("in", poller=poller, fd=fd, **options), keep=keep))
+            options = {"rate": RATE, **options}
+            made.append(Hearing(StdinPcm("in", terms_of(options), poller=poller, fd=fd, **options), keep=keep))
             return made[-1]
 
         yield make

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import zmq
 
+from auricle.capture.source import Terms
 from auricle.hearing.lane import Counters
 from auricle.messages import SourceState
 from auricle.service.overload import CALM_FOR_S, Load
@@ -49,7 +50,7 @@ class Waiting:
     """A live source of which only is known how much waits."""
 
     stretch: float = 1.0
-    ring_s: float = 10.0
+    terms: Terms = field(default_factory=lambda: Terms(model_rate=RATE, ring_s=10.0))
     waiting_s: float = 0.0
     skipped: list[float] = field(default_factory=list)
 

@@ -68,8 +68,8 @@ LIVE: dict[str, Callable[[Daemon], Any]] = {
     "decision.labels": lambda d: {"rain": {"threshold": rule(d).threshold}},
     "publish.score_interval_ms": lambda d: d.lane().ear.score_interval / RATE * 1000,
     "publish.update_interval_s": lambda d: d.lane().ear.detector.update_samples / RATE,
-    "capture.silence_alarm_s": lambda d: d.lane("mic").source.silence_alarm_s,  # type: ignore[attr-defined]
-    "capture.stall_s": lambda d: d.lane("mic").source.stall_s,  # type: ignore[attr-defined]
+    "capture.silence_alarm_s": lambda d: d.lane("mic").live.terms.silence_alarm_s,  # type: ignore[union-attr]
+    "capture.stall_s": lambda d: d.lane("mic").live.terms.stall_s,  # type: ignore[union-attr]
     "store.max_mb": lambda d: d.reload.cfg.store.max_mb,
     "store.max_days": lambda d: d.reload.cfg.store.max_days,
     "log.level": lambda d: logging.getLevelName(logging.getLogger("auricle").level).lower(),

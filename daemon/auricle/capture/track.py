@@ -1,0 +1,137 @@
+"""What is heard of a live source while there is sound: from the ring to pieces, every sample at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from auricle.capture.clock import CaptureClock
+from auricle.capture.conditioning import Resampler, clean
+from auricle.capture.poller import Feed
+from auricle.capture.ring import Lost, Ring, Run
+from auricle.capture.source import Counters, End, Gap, LossCause, Piece, Segment, Sound, Status
+
+MOST_S = 1.0
+"""Sound given at a poll, at the most: a consumer that cannot keep up comes back to itself between two polls."""
+
+
+def lose(counters: Counters, clock: CaptureClock, samples: int, cause: LossCause, *, estimated: bool) -> Gap:
+    """Count samples that were not heard, from the next one on; the gap that says so."""
+    gap = Gap(counters.next, samples, clock.rate, cause, estimated, clock)
+    counters.lost += samples
+    counters.overruns += cause == "overrun"
+    return gap
+
+
+class Track:
+    """The sound of one feed as pieces: made when its first sample is there, and given up when the sound is lost.
+
+    What outlives a loss, clock and counters, belongs to the source and is kept up to date here.
+
+    Args:
+        feed: brings the sound.
+        ring: of the feed; holds its first samples.
+        clock: of the source, at the feed's rate.
+        counters: of the source, with all that was lost before this sound.
+        model_rate: in Hz, of the sound given.
+        since_s: monotonic clock, now.
+    """
+
+    def __init__(
+        self, feed: Feed, ring: Ring, *, clock: CaptureClock, counters: Counters, model_rate: int, since_s: float
+    ) -> None:
+        self.since_s = since_s
+        self._feed = feed
+        self._ring = ring
+        self._clock = clock
+        self._counters = counters
+        self._resampler = Resampler(clock.rate, model_rate)
+        self._base = counters.next  # index of the ring's first sample
+        self._in_segment = False
+        self._delivered_s = 0.0
+        self._zeros = 0
+        self._silent = False
+        clock.begin(self._base, feed.first_ns)
+
+    @property
+    def now_ns(self) -> int:
+        """Monotonic clock at which the next sample is heard."""
+        return self._clock.monotonic_ns(self._counters.next)
+
+    def hear(self, silence_alarm_s: float) -> Iterator[Piece]:
+        """What waits, `MOST_S` of it at the most; of a feed that has ended, all of it.
+
+        Args:
+            silence_alarm_s: exact zeros for this long are suspicious; 0 never.
+        """
+        feed, ring = self._feed, self._ring
+        # What comes while this is heard waits for the next poll.
+        left = ring.waiting if feed.ended else min(ring.waiting, round(MOST_S * self._clock.rate))
+        while (left > 0 or feed.ended) and (item := ring.read(limit=max(left, 1))) is not None:
+            if isinstance(item, Lost):
+                yield from self._pass_over(item)
+                continue
+            left -= len(item.samples)
+            assert self._base + item.start == self._counters.next
+            if not self._in_segment:
+                self._in_segment = True
+                yield Segment(self._counters.next, self._clock.rate, self._clock)
+            yield from self._give(item, silence_alarm_s)
+
+    def drop(self, samples: int) -> Iterator[Piece]:
+        """Pass over so many of the oldest samples that wait: a gap by ``load``."""
+        while samples > 0 and (lost := self._ring.skip(samples)) is not None:
+            if lost.cause == "load":
+                samples -= lost.samples
+            yield from self._pass_over(lost)
+
+    def settle(self) -> Iterator[Piece]:
+        """The loss behind the last sample, if there is one, once the feed has ended and everything was heard."""
+        if (lost := self._ring.unsettled()) is not None:
+            yield from self._pass_over(lost)
+
+    def end(self, cause: Literal["end", "gap"]) -> Iterator[Piece]:
+        """End the segment, with what the resampler still holds."""
+        if self._in_segment:
+            self._in_segment = False
+            if len(tail := self._resampler.flush()):
+                yield Sound(tail, self._delivered_s)
+            yield End(cause)
+
+    def take_back(self, at: int) -> None:
+        """The consumer has ended the segment before this sample: what it was given from there on was not heard.
+
+        Nothing more can be heard after it: the resampler still holds some of that.
+        """
+        if self._in_segment:
+            self._in_segment = False
+            self._counters.heard -= self._counters.next - at
+
+    def _give(self, run: Run, silence_alarm_s: float) -> Iterator[Piece]:
+        n = len(run.samples)
+        self._counters.heard += n
+        self._delivered_s = run.delivered_ns / 1e9
+        self._clock.hear(self._counters.next, run.delivered_ns)
+        samples, bad = clean(run.samples)
+        self._counters.cleaned += bad
+        if samples.any():
+            self._zeros = 0
+            if self._silent:
+                self._silent = False
+                yield Status("running", "there is sound again")
+        else:
+            self._zeros += n
+            if not self._silent and 0 < silence_alarm_s * self._clock.rate <= self._zeros:
+                self._silent = True
+                seconds = self._zeros / self._clock.rate
+                yield Status("silent", f"nothing but zeros for {seconds:.0f} s: is it muted, or its gain at zero?")
+        samples = self._resampler.process(samples)
+        if len(samples):
+            yield Sound(samples, self._delivered_s)
+
+    def _pass_over(self, lost: Lost) -> Iterator[Piece]:
+        yield from self.end("gap")
+        yield lose(self._counters, self._clock, lost.samples, lost.cause, estimated=lost.estimated)
+        if lost.estimated:
+            # The clock has told how much is missing, so from here on it is the clock that is right.
+            self._clock.begin(self._counters.next, self.now_ns)
