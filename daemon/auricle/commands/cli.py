@@ -372,8 +372,17 @@ def doctor(json: Json = False, config: ConfigFile = None) -> None:
 
 
 @app.command()
-def models(json: Json = False, config: ConfigFile = None) -> None:
-    """List the models that can be used by name."""
+def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A model, or a bundle's folder: its labels and their rules.")
+    ] = None,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """List the models that can be used by name, or every label of one of them with its rule."""
     from auricle.commands import models as catalogue
 
-    raise typer.Exit(catalogue.print_models(_load(config).models_dir, json=json))
+    models_dir = _load(config).models_dir
+    if name is None:
+        raise typer.Exit(catalogue.print_models(models_dir, json=json))
+    raise typer.Exit(catalogue.print_model(name, models_dir, json=json))

@@ -17,11 +17,14 @@ ConfigFile = Annotated[
 
 @app.command()
 def show(config: ConfigFile = None) -> None:
-    """Print the effective configuration as YAML, each value with where it came from."""
+    """Print the effective configuration as YAML, each value with where it came from, and the rules that hold."""
     from auricle import config as configs
+    from auricle.commands import rules
     from auricle.config import show as written
 
-    print(written.show(configs.load(config)), end="")
+    loaded = configs.load(config)
+    print(written.show(loaded), end="")
+    print("\n".join(rules.in_force(loaded)))
 
 
 @app.command()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from auricle import messages
@@ -21,6 +22,7 @@ LOOK_S = 0.25
 TOP_SCORES = 5
 LAST_EVENTS = 8
 BAR_CELLS = 30
+_WHY = {"short": "too short so far", "refractory": "too soon after the last"}
 
 
 class View(Protocol):
@@ -117,6 +119,7 @@ class _LiveView:
 
         self._endpoint = endpoint
         self._scores: dict[str, Scores] = {}
+        self._thresholds: dict[str, dict[str, float]] = {}
         self._last: deque[str] = deque(maxlen=LAST_EVENTS)
         self._note = "waiting for the first message"
         self._live = Live(get_renderable=self._draw, refresh_per_second=10, transient=False)
@@ -126,6 +129,8 @@ class _LiveView:
         self._note = ""
         if isinstance(item, Scores):
             self._scores[item.source or ""] = item
+            if isinstance(item.thresholds, dict):
+                self._thresholds[item.source or ""] = item.thresholds
         elif not isinstance(item, Health) and (line := _line(item)) is not None:
             self._last.append(line)
 
@@ -144,17 +149,33 @@ class _LiveView:
         for source, message in sorted(self._scores.items()):
             rows.append(Text(f"\n{source}  {message.t[11:22]}  ", style="bold"))
             rows.append(Text(f"  {'level':<16} {_bar((message.level_dbfs + 80) / 80)} {message.level_dbfs:6.1f} dBFS"))
-            top = sorted(message.scores.items(), key=lambda item: -item[1])[:TOP_SCORES]
-            rows.extend(
-                Text(f"  {label:<16} {_bar(score)} {score:6.2f}", style="green" if score >= 0.5 else "")
-                for label, score in top
-            )
+            rows.extend(Text(line, style=style) for line, style in scores(message, self._thresholds.get(source, {})))
         if self._last:
             rows.append(Text("\nlast events", style="bold"))
             rows.extend(Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in list(self._last))
         return Group(*rows)
 
 
-def _bar(share: float) -> str:
+def scores(message: Scores, thresholds: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """The highest scores of a decision as lines with their styles: each bar has a mark at the label's threshold, and
+    what is above it without an event says why.
+
+    Args:
+        thresholds: those that were told last; a label without one raises no event, or its threshold is not known yet.
+    """
+    why = message.held_back if isinstance(message.held_back, dict) else {}
+    for label, score in sorted(message.scores.items(), key=lambda item: -item[1])[:TOP_SCORES]:
+        threshold = thresholds.get(label)
+        above = label in why or (threshold is not None and score >= threshold)
+        said = f"  {_WHY.get(why[label], why[label].replace('in:', 'told as '))}" if label in why else ""
+        style = "yellow" if said else "green" if above else ""
+        yield f"  {label:<16} {_bar(score, threshold)} {score:6.2f}{said}", style
+
+
+def _bar(share: float, mark: float | None = None) -> str:
     filled = round(BAR_CELLS * min(1.0, max(0.0, share)))
-    return "█" * filled + "·" * (BAR_CELLS - filled)
+    cells = ["█"] * filled + ["·"] * (BAR_CELLS - filled)
+    if mark is not None:
+        # Of a score at its threshold the bar just reaches the mark.
+        cells[max(0, math.ceil(BAR_CELLS * mark) - 1)] = "|"
+    return "".join(cells)

@@ -1,4 +1,4 @@
-"""`auricle models`: which models can be used by name."""
+"""`auricle models`: which models can be used by name, and what one of them hears by which rules."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from pathlib import Path
 
 import msgspec
 
+from auricle import config
+from auricle.commands import rules
 from auricle.errors import EXIT_SKIPPED, ModelError
+from auricle.hearing import precedence
 from auricle.model import bundle
+from auricle.model.bundle import Bundle
 
 
 def print_models(models_dir: Path | None, *, json: bool) -> int:
@@ -22,7 +26,6 @@ def print_models(models_dir: Path | None, *, json: bool) -> int:
             broken += 1
             continue
         card = found.card
-        size_kb = len(found.whole) / 1000
         if json:
             entry = {
                 "name": name,
@@ -31,13 +34,41 @@ def print_models(models_dir: Path | None, *, json: bool) -> int:
                 "labels": card.labels,
                 "licence": card.licence,
                 "description": card.description,
-                "model_kb": round(size_kb, 1),
+                "model_kb": round(len(found.whole) / 1000, 1),
                 "streaming": card.streaming,
                 "figures": found.raw.get("figures"),
             }
             print(msgspec.json.encode(entry).decode())
         else:
-            print(f"{name}  {size_kb:.0f} KB, {card.licence}: {', '.join(card.labels)}")
+            print(f"{_head(name, found)}: {', '.join(card.labels)}")
             if card.description:
                 print(f"    {card.description}")
     return EXIT_SKIPPED if broken else 0
+
+
+def print_model(name: str, models_dir: Path | None, *, json: bool) -> int:
+    """Every label of a model, with the rule that the card proposes; the exit code.
+
+    Raises:
+        ModelError: there is no such model, or it does not hold.
+    """
+    found = bundle.load(name, models_dir)
+    card = found.card
+    if json:
+        for row in rules.proposed(card):
+            print(msgspec.json.encode({"model": card.name, **row}).decode())
+        return 0
+    front = card.front_end
+    window_s = ((card.timing.window_frames - 1) * front.hop_length + front.n_fft) / front.sample_rate
+    hop_ms = precedence.hop(card, config.Decision()).value
+    print(f"{_head(card.name, found)}, hash {found.hash}")
+    if card.description:
+        print(f"    {card.description}")
+    print(f"    a decision every {hop_ms:g} ms, upon the last {window_s:.2f} s of sound\n")
+    print("\n".join(rules.table(card)))
+    print("\nThese are the model's own; what your configuration makes of them: auricle config show")
+    return 0
+
+
+def _head(name: str, found: Bundle) -> str:
+    return f"{name}  {len(found.whole) / 1000:.0f} KB, {found.card.licence}"
