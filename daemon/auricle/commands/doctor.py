@@ -20,12 +20,14 @@ import zmq
 from auricle import config
 from auricle.capture.recording import Reader, Recordings, find
 from auricle.capture.source import NominalClock, Segment, Sound
-from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, EndpointError, NoDaemonError
+from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, ConfigError, EndpointError, NoDaemonError
 from auricle.hearing import pipeline
 from auricle.hearing.lane import Lane
 from auricle.model import bundle
+from auricle.model.card import Card
 from auricle.publish.endpoint import bind, ipc_path
 from auricle.publish.publisher import Publisher
+from auricle.service.overruled import overruled
 from auricle.service.state import state_dir
 
 OLDEST = (3, 11)
@@ -36,16 +38,18 @@ SAMPLE_S = 10.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, what was found, and what to do where it is not well."""
+    """One line: what was looked at, what was found, and what to do where it is not well; a ``note`` is well, but may
+    not be meant."""
 
     what: str
     ok: bool
     found: str
     remedy: str = ""
+    note: bool = False
 
     def __str__(self) -> str:
         if self.ok:
-            return f"ok    {self.what}: {self.found}"
+            return f"{'note' if self.note else 'ok  '}  {self.what}: {self.found}"
         return f"MEND  {self.what}: {self.found}; {self.remedy}"
 
 
@@ -217,17 +221,23 @@ def clock(synchronised: bool) -> Finding:
 def models(cfg: config.Config) -> Iterator[Finding]:
     """Whether every model holds here, and how much faster than the sound all sources together are heard."""
     cost = 0.0
+    cards: dict[str, Card] = {}
     for name in sorted({source.model for source in cfg.sources}):
         used = [source for source in cfg.sources if source.model == name]
         try:
             model = bundle.load(name, cfg.models_dir)
             cost += len(used) * _cost(model, used[0], cfg.publish)
         except AuricleError as e:
+            remedy = "install the model again, or choose another"
+            if isinstance(e, ConfigError):
+                remedy = "correct the configuration"
             for line in e.lines():
-                yield Finding(f"model {name}", False, line, "install the model again, or choose another")
+                yield Finding(f"model {name}", False, line, remedy)
             continue
-        card = model.card
+        card = cards[name] = model.card
         yield Finding(f"model {name}", True, f"{model.hash}, {len(card.labels)} labels, its golden vectors hold")
+    for line in overruled(cfg, cards):
+        yield Finding("rules", True, line, note=True)
     if cost:
         factor = 1 / cost
         found = f"{len(cfg.sources)} source(s) are heard {factor:.0f} times as fast as they sound"

@@ -12,6 +12,8 @@ from auricle.config.kinds import Choice, Endpoint, File, Flag, Name, Number
 
 DEFAULT_MODEL = "esc10"
 """The packaged model that is heard with where nobody names one."""
+FORMER_MODELS = ("esc10",)
+"""Those that were it before; a configuration of that time may still name one."""
 DEFAULT_HOP_MS = 80.0
 DEFAULT_SMOOTHING_MS = 200.0
 DEFAULT_THRESHOLD = 0.5

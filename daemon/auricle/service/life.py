@@ -23,6 +23,7 @@ from auricle.publish.zeromq import Socket
 from auricle.service import logs
 from auricle.service.notify import Notifier
 from auricle.service.overload import Load
+from auricle.service.overruled import Overruled
 from auricle.service.query import Query
 from auricle.service.reload import Reload, load_models
 from auricle.service.roster import Roster
@@ -70,6 +71,8 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         stack.callback(notifier.close)
         notifier.tell(STATUS="loading the model")
         models = load_models(cfg)
+        overruled = Overruled()
+        overruled.tell(cfg, {name: model.card for name, model in models.items()})
         stop = engine.Stop()
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())
@@ -113,7 +116,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             if store is not None:
                 store.max_mb, store.max_days = new.store.max_mb, new.store.max_days
 
-        reload = Reload(cfg, load, roster, publisher, wake=stop.wake, also=[take_over])
+        reload = Reload(cfg, load, roster, publisher, wake=stop.wake, overruled=overruled, also=[take_over])
         signal.signal(signal.SIGHUP, reload.ask)
         watchdog = Watchdog(roster.lanes, notifier, time.monotonic())
         ladder = Load(roster.lanes)

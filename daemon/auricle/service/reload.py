@@ -19,6 +19,7 @@ from auricle.hearing.lane import Lane
 from auricle.model import bundle
 from auricle.model.bundle import Bundle
 from auricle.publish.publisher import Publisher
+from auricle.service.overruled import Overruled
 from auricle.service.roster import Roster
 from auricle.service.sources import retune
 
@@ -48,6 +49,7 @@ class Reload:
         roster: of the sources.
         publisher: told of what came of it.
         wake: the engine, which may be asleep.
+        overruled: says where the configuration holds on to something.
         also: others that take over what is theirs, once all is known to be well.
     """
 
@@ -59,6 +61,7 @@ class Reload:
         publisher: Publisher,
         *,
         wake: Callable[[], None] = lambda: None,
+        overruled: Overruled | None = None,
         also: Sequence[Callable[[config.Config], None]] = (),
     ) -> None:
         self.cfg = cfg
@@ -68,6 +71,7 @@ class Reload:
         self._roster = roster
         self._publisher = publisher
         self._wake = wake
+        self._overruled = overruled or Overruled()
         self._also = also
 
     def ask(self, *_: object) -> None:
@@ -92,6 +96,7 @@ class Reload:
             self._publisher.tell("reload_refused", "; ".join(e.lines()))
             return e.lines()
         self._apply(new, models, lanes, ears)
+        self._overruled.tell(new, {name: model.card for name, model in models.items()})
         waiting = [path for path, effect in changes.items() if effect == "restart"]
         detail = ", ".join(path for path, effect in changes.items() if effect != "restart")
         detail = detail or ("model" if ears else "nothing changed")

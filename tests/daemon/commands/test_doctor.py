@@ -32,7 +32,7 @@ def examined(folder: Path, wanted: Mapping[str, Any] | str, **environ: str) -> t
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     for line in lines:
         assert line["ok"] or line["remedy"], "what is not well comes with what to do"
-        assert set(line) == {"what", "ok", "found", "remedy"}
+        assert set(line) == {"what", "ok", "found", "remedy", "note"}
     return {line["what"]: line for line in lines}, done.returncode
 
 
