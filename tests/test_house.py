@@ -29,7 +29,11 @@ FLOORS = {
         """,
     "auricle_build": """
         cli
+        judging
+        terminal
         reports
+        ship
+        finetune
         build
         export
         judge

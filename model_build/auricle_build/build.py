@@ -110,12 +110,12 @@ def make(
         network, window_frames=shape.window_frames, hop_frames=hop, stride_frames=shape.stride_frames, head=head
     )
 
-    def judge(_: Network) -> Mapping[str, float]:
+    def judge() -> Mapping[str, float]:
         return evaluate.summary(evaluate.judge(scorer, loaded.kept, loaded.truth, labels, background))
 
     n_events = len(rec.events)
 
-    def mistakes(_: Network) -> NDArray[np.int64]:
+    def mistakes() -> NDArray[np.int64]:
         return evaluate.mistakes(
             scorer, loaded.train.rows, batches.background_clips, n_events, shape.window_frames, hop
         )
@@ -123,8 +123,10 @@ def make(
     steps = training.train(
         network,
         batches,
-        rec,
+        rec.schedule,
         folder,
+        objective=training.labelled(network, rec),
+        patience=rec.schedule.patience,
         judge=judge if loaded.kept else None,
         mistakes=mistakes if rec.batch.mistaken else None,
         report=report,

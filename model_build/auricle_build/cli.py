@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -13,10 +13,8 @@ import typer
 
 from auricle import __version__
 from auricle.errors import AuricleError, ConfigError
-
-if TYPE_CHECKING:
-    from auricle_build.grammar.recipes import Recipe
-    from auricle_build.learn.training import Progress
+from auricle_build import judging
+from auricle_build.terminal import Data, Live, RecipeFile, Runs, Threads, recipe, tensorflow
 
 app = typer.Typer(
     name="auricle-build",
@@ -27,68 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-RecipeFile = Annotated[Path, typer.Argument(help="The recipe: a YAML file, or the name of one in the package.")]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder of the recordings; the recipe's data.root unless told.")
-]
-Runs = Annotated[Path, typer.Option("--runs", help="Where checkpoints, logs and cached features are kept.")]
-Threads = Annotated[int, typer.Option("--threads", help="Threads to compute with.")]
-
-
-def _recipe(path: Path) -> Recipe:
-    from auricle_build.grammar import read
-
-    return read.load(path)
-
-
-def _tensorflow(command: str) -> None:
-    """Refuse a command that trains or judges networks where TensorFlow is not installed.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    from importlib.util import find_spec
-
-    if find_spec("tensorflow") is None:
-        raise ConfigError([f"{command}: TensorFlow is not installed; pip install 'auricle[build]'"])
-
-
-class _Live:
-    """Progress on a terminal as a bar, elsewhere as lines."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
-
-        self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bars = Bars(*columns, console=self.console, disable=not self.console.is_terminal)
-        self._reading: Any = None
-        self._training: Any = None
-
-    def reading(self, done: int, total: int) -> None:
-        if self._reading is None or done == 1:
-            self._reading = self.bars.add_task("features", total=total)
-        self.bars.update(self._reading, completed=done)
-
-    def training(self, now: Progress) -> None:
-        if self._training is None:
-            self._training = self.bars.add_task("training", total=now.steps)
-        self.bars.update(self._training, completed=now.step)
-        if self.console.is_terminal and not now.judged and now.step < now.steps:
-            return  # between checks the bar tells enough
-        judged = ", ".join(f"{k} {v:.3f}" for k, v in now.judged.items())
-        self.say(
-            f"step {now.step} of {now.steps}: loss {now.loss:.3f}, accuracy {now.accuracy:.3f}"
-            + (f"; kept aside: {judged}" if judged else "")
-            + (f"; {now.mistaken} mistaken" if now.mistaken else "")
-            + f"; {now.left_s / 60:.0f} min left"
-        )
-
-    def say(self, line: str) -> None:
-        self.console.print(line, highlight=False)
 
 
 @app.command()
@@ -105,17 +41,19 @@ def train(
     threads: Threads = 2,
 ) -> None:
     """Train a recipe, quantise it and write the bundle; an interrupted run goes on where it was."""
-    from auricle_build.grammar.recipes import ClassicRecipe, StreamingRecipe
+    from auricle_build.grammar.recipes import ClassicRecipe, PretrainedRecipe, StreamingRecipe
 
-    rec = _recipe(config)
-    _tensorflow("train")
+    rec = recipe(config)
+    tensorflow("train")
     root = rec.data.folder(data)
+    tag = "".join(f"-without-{fold}" for fold in hold_out or [])
+    folder = runs / f"{rec.name}{tag}"
     if isinstance(rec, ClassicRecipe):
         from auricle_build.reports import classic
 
         if out is not None:
             raise ConfigError(["--out: classic is trained to be judged, not shipped; leave it out"])
-        live = _Live()
+        live = Live()
         with live.bars:
             classic.run(
                 rec,
@@ -127,13 +65,29 @@ def train(
                 reading=live.reading,
             )
         return
+    live = Live()
+    if isinstance(rec, PretrainedRecipe):
+        from auricle_build import finetune, ship
+
+        with live.bars:
+            trained = finetune.train(
+                rec,
+                hold_out or [],
+                folder,
+                root=root,
+                cache=runs / "rows",
+                threads=threads,
+                say=live.say,
+                report=live.training,
+                reading=live.reading,
+            )
+            opened = ship.ship(trained, out or folder / "bundle", ship.asides(rec, runs, hold_out or []))
+        live.say(f"{opened.path}: {opened.card.name} {opened.hash}, model.tflite {len(opened.whole) / 1000:.0f} KB")
+        return
     from auricle_build import build
     from auricle_build.reports import crossval as crossvalidation
 
     assert isinstance(rec, StreamingRecipe)
-    tag = "".join(f"-without-{fold}" for fold in hold_out or [])
-    folder = runs / f"{rec.name}{tag}"
-    live = _Live()
     with live.bars:
         made = build.make(
             rec,
@@ -170,74 +124,26 @@ def crossval(
     threads: Threads = 2,
 ) -> None:
     """Train and judge fold by fold, and write one report: Markdown with pictures."""
-    rec = _recipe(config)
-    _tensorflow("crossval")
+    from auricle_build.grammar.recipes import PretrainedRecipe
+
+    rec = recipe(config)
+    tensorflow("crossval")
     from auricle.model import bundle
     from auricle_build.reports import crossval as crossvalidation
+    from auricle_build.reports import pretrained
 
-    live = _Live()
+    if isinstance(rec, PretrainedRecipe) and thresholds_of is not None:
+        raise ConfigError(["--thresholds-of: here scene-report tells the false alarms; leave it out"])
+    live = Live()
+    given: dict[str, Any] = {"root": rec.data.folder(data), "runs": runs, "out": out, "threads": threads}
+    given |= {"say": live.say, "report": live.training, "reading": live.reading}
     with live.bars:
-        report = crossvalidation.run(
-            rec,
-            folds,
-            steps,
-            root=rec.data.folder(data),
-            runs=runs,
-            out=out,
-            threads=threads,
-            say=live.say,
-            report=live.training,
-            reading=live.reading,
-            shipped=bundle.load(thresholds_of) if thresholds_of else None,
-        )
-    live.say(str(report))
-
-
-@app.command("gate-report")
-def gate_report(
-    model: Annotated[str, typer.Argument(help="A model's name or a bundle's folder.")] = "esc10",
-    data: Data = None,
-    folds: Annotated[list[int] | None, typer.Option("--fold", help="Folds to judge on; 4 unless told.")] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("docs"),
-) -> None:
-    """Judge a model in real noise with and without the noise gate, and write the report."""
-    from auricle.model import bundle
-    from auricle_build.reports import gate_report as gates
-
-    live = _Live()
-    with live.bars:
-        path = gates.report(bundle.load(model, None), data, folds or [4], out, live.reading)
-    live.say(str(path))
-
-
-@app.command()
-def scenes(
-    config: RecipeFile,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the scenes and their truth.")],
-    folds: Annotated[
-        list[int] | None,
-        typer.Option("--fold", help="A fold that the model never saw; may be repeated. data.held_out is always taken."),
-    ] = None,
-    data: Data = None,
-    number: Annotated[int, typer.Option("--number", min=0, help="How many scenes.")] = 1,
-    minutes: Annotated[float, typer.Option("--minutes", min=0.2, help="Length of each.")] = 15.0,
-    snr: Annotated[tuple[float, float], typer.Option("--snr", help="Events over the background, dB: from, to.")] = (
-        0,
-        20,
-    ),
-    every: Annotated[float, typer.Option("--every", min=1.0, help="Seconds of scene for each event.")] = 12.0,
-    negatives: Annotated[
-        bool, typer.Option("--negatives", help="Also write what holds no event: foreign sounds, speech, backgrounds.")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed")] = 1,
-) -> None:
-    """Make long recordings with exact truth from clips that a model was not trained on."""
-    from auricle_build.material import scenes as composing
-
-    rec = _recipe(config)
-    plan = composing.Plan(60 * minutes, rec.front_end.sample_rate, snr, every)
-    chosen = composing.material(rec, folds or [], rec.data.folder(data))
-    composing.write(out, chosen, plan, seed=seed, number=number, negatives=negatives, say=_Live().say)
+        if isinstance(rec, PretrainedRecipe):
+            page = pretrained.run(rec, folds, steps, **given)
+        else:
+            shipped = bundle.load(thresholds_of) if thresholds_of else None
+            page = crossvalidation.run(rec, folds, steps, **given, shipped=shipped)
+    live.say(str(page))
 
 
 @app.command()
@@ -259,6 +165,17 @@ def thresholds(
         list[Path] | None, typer.Option("--judged", help="RUN/judged.npz of a fold: its clips as they are; repeatable.")
     ] = None,
     per_hour: Annotated[float, typer.Option("--false-alarms-per-hour", help="Of all labels together.")] = 0.1,
+    per_label: Annotated[
+        float | None, typer.Option("--false-alarms-per-hour-and-label", help="Of each label by itself.")
+    ] = None,
+    smoothing_ms: Annotated[
+        list[float] | None,
+        typer.Option("--smoothing-ms", help="A smoothing to try for each label, in place of durations; repeatable."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="LABEL", help="Write the rules of this label alone; repeatable."),
+    ] = None,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder to keep scores in.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written.")] = False,
 ) -> None:
@@ -271,22 +188,31 @@ def thresholds(
     if len(judges) != len(scenes):
         raise ConfigError([f"thresholds: {len(judges)} judges and {len(scenes)} folders of scenes; give one for each"])
     opened = bundles.load(str(bundle))
+    if unknown := sorted(set(only or ()) - set(opened.labels)):
+        raise ConfigError(
+            [f"--only: {opened.card.name} has no label {unknown[0]!r}; it has {', '.join(opened.labels)}"]
+        )
     shipped = tuning.choose(
         opened,
         [(bundles.load(str(judge)), folder) for judge, folder in zip(judges, scenes, strict=True)],
         unseen or (),
         judged=judged or (),
         per_hour=per_hour,
+        per_label=per_label,
+        smoothings_ms=smoothing_ms or (),
+        only=only or (),
         cache=cache,
-        say=_Live().say,
+        say=Live().say,
     )
     onset, offset, lags = shipped.lags
     rules = {"thresholds": shipped.thresholds, "min_durations_ms": shipped.min_durations_ms}
+    if shipped.smoothings_ms:
+        rules["smoothings_ms"] = shipped.smoothings_ms
     told = {**rules, "lags": {"all": [onset, offset], **{k: [*v] for k, v in lags.items()}}}
     typer.echo(yaml.safe_dump({**told, "detector": shipped.figures}, sort_keys=False, default_flow_style=None))
     if not dry_run:
-        written = tuning.write(opened, shipped)
-        _Live().say(f"{written.path}/card.yaml: {written.card.name} is now {written.hash}")
+        written = tuning.write(opened, shipped, only or ())
+        Live().say(f"{written.path}/card.yaml: {written.card.name} is now {written.hash}")
 
 
 @app.command()
@@ -295,6 +221,12 @@ def keys() -> None:
     from auricle_build.grammar.table import table
 
     typer.echo(table(), nl=False)
+
+
+app.command("gate-report")(judging.gate_report)
+app.command()(judging.scenes)
+app.command("scene-report")(judging.scene_report)
+app.command()(judging.yamnet)
 
 
 def _version(shown: bool) -> None:

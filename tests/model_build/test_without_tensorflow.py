@@ -70,12 +70,23 @@ def test_scenes_need_none(tmp_path: Path) -> None:
 
 
 def test_what_judges_bundles_needs_none(tmp_path: Path) -> None:
-    """`thresholds` and `gate-report` come as far as the bundle that is not there."""
-    for command in (["thresholds", "none", "--judge", "j", "--scenes", "s"], ["gate-report", "none"]):
+    """`thresholds`, `gate-report` and `scene-report` come as far as the bundle that is not there."""
+    for command in (
+        ["thresholds", "none", "--judge", "j", "--scenes", "s"],
+        ["gate-report", "none"],
+        ["scene-report", "--model", "it=none", "--scenes", "s"],
+    ):
         done = auricle_build(*command, cwd=tmp_path)
         assert done.returncode == EXIT_CONFIG, done.stderr
         assert "model 'none' is not known" in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_writes_a_yardstick_says_what_it_lacks(tmp_path: Path) -> None:
+    """`yamnet`."""
+    done = auricle_build("yamnet", "y.tflite", "home", "--out", "y", cwd=tmp_path)
+    assert done.stderr.startswith("auricle-build: error: yamnet: TensorFlow is not installed")
+    assert done.returncode == EXIT_CONFIG
 
 
 def test_the_keys_are_printed(tmp_path: Path) -> None:

@@ -42,13 +42,17 @@ _MOST_ALARMS = 2000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a label's rule gives on the recordings: false alarms in each stretch, true events, those noticed."""
+    """What a label's rule gives on the recordings: false alarms in each stretch, true events, those noticed.
+
+    ``smoothing_ms`` says how long its scores were averaged, where several lengths were tried.
+    """
 
     rule: Rule
     alarms_in: tuple[int, ...]
     true: int
     noticed: int
     onset_f1: float
+    smoothing_ms: float | None = None
 
     @property
     def alarms(self) -> int:
@@ -196,10 +200,11 @@ def _frontier(options: Sequence[Outcome], now: Rule, limit: int) -> list[tuple[f
         return 1 - o.rule.threshold if o.recall is None else o.recall
 
     def better(o: Outcome) -> tuple[float, ...]:
-        # Of equals: the better onsets, then a rule that something may pass, then the shortest duration, then the higher
-        # threshold.
+        # Of equals: the better onsets, then a rule that something may pass, then the shortest duration and the shortest
+        # smoothing, then the higher threshold.
         onset = 0.0 if math.isnan(o.onset_f1) else round(o.onset_f1, 3)
-        return worth(o), onset, o.rule.threshold < 1, -o.rule.min_duration_samples, o.rule.threshold
+        shortest = -o.rule.min_duration_samples, -(o.smoothing_ms or 0.0)
+        return worth(o), onset, o.rule.threshold < 1, *shortest, o.rule.threshold
 
     allowed = [
         o
@@ -235,14 +240,17 @@ def settle(hearer: Hearer, heard: Sequence[Heard], chosen: Mapping[str, Outcome]
 
 
 def stricter(options: Sequence[Outcome], chosen: Outcome, steps: int) -> Outcome:
-    """The outcome so many thresholds above the chosen one, at its duration; not so far as to silence the label."""
+    """The outcome so many thresholds above the chosen one, at its duration and smoothing; not so far as to silence the
+    label."""
     if not steps:
         return chosen
     ladder = sorted(
         (
             o
             for o in options
-            if o.rule.min_duration_samples == chosen.rule.min_duration_samples and o.rule.threshold < 1
+            if o.rule.min_duration_samples == chosen.rule.min_duration_samples
+            and o.smoothing_ms == chosen.smoothing_ms
+            and o.rule.threshold < 1
         ),
         key=lambda o: o.rule.threshold,
     )
@@ -274,8 +282,8 @@ def expected(
         }
         chosen = choose(part, in_force, float(hours[seen].sum()), per_hour, own)
         for label, options in tried.items():
-            rule = stricter(part[label], chosen[label], margin).rule
-            whole = next(o for o in options if o.rule == rule)
+            mine = stricter(part[label], chosen[label], margin)
+            whole = next(o for o in options if (o.rule, o.smoothing_ms) == (mine.rule, mine.smoothing_ms))
             counts[~seen] += np.asarray(whole.alarms_in)[~seen]
     return [int(count) for count in counts]
 

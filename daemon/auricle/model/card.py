@@ -116,7 +116,8 @@ class Card(msgspec.Struct, frozen=True):
 
     Of decisions ``decision`` speaks for all labels, and ``thresholds``, ``smoothings_ms``, ``hystereses`` and
     ``min_durations_ms`` for single ones. ``includes`` names the labels that a label contains, as an alarm contains
-    sirens. ``measured`` says of single labels, in a line for people, what their figures rest on.
+    sirens. ``measured`` says of single labels, in a line for people, what their figures rest on. ``golden_steps`` is by
+    how many int8 steps another class of machine may differ from the one that made the golden vectors.
     """
 
     format: int
@@ -140,6 +141,7 @@ class Card(msgspec.Struct, frozen=True):
     min_durations_ms: dict[str, float] = {}
     includes: dict[str, list[str]] = {}
     measured: dict[str, str] = {}
+    golden_steps: int = 2
     embedding: Embedding | None = None
     stream: Stream | None = None
 

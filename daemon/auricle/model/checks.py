@@ -50,6 +50,8 @@ def _of_network(card: Card) -> Iterator[str]:
         yield f"padding: {card.padding!r} is not known; use wrap"
     if any(grid.scale <= 0 for grid in grids):
         yield "quantisation: a scale is not positive"
+    if not 0 <= card.golden_steps <= 64:
+        yield f"golden_steps: {card.golden_steps} is no tolerance; use 0 to 64"
     if card.embedding is not None and (card.embedding.scale <= 0 or card.embedding.size < 1):
         yield f"embedding: scale {card.embedding.scale:g} and size {card.embedding.size} are not both above 0"
 

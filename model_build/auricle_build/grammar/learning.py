@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from auricle.config import REQUIRED, Choice, Many, Number, Pair, Table, section, value
 from auricle_build.grammar.words import Layer, Layered, count, share
 
-KINDS = ("streaming", "classic")
+KINDS = ("streaming", "mobilenet_v3", "classic")
 _KIND = "What it is: this decides the other keys of `network`, `batch` and `schedule`."
 
 

@@ -162,6 +162,11 @@ class ClipSet:
         Many(Text("a label of the set")),
         "Only these of its own labels; without any, all.",
     )
+    place: bool = value(
+        False,
+        Flag(),
+        "Whether its recordings are places, minutes long, that may lie under events.",
+    )
     judged: bool = value(
         True,
         Flag(),
@@ -187,6 +192,11 @@ class Variant:
         None,
         Pair(Number(1, 192000, "Hz"), Number(1, 192000, "Hz"), "from and to", rising=True),
         "Only these frequencies, as of a small loudspeaker.",
+    )
+    overdriven_db: float | None = value(
+        None,
+        Number(0, 60, "dB"),
+        "So far into a limiter, as a phone's microphone does it with what is loud and near.",
     )
     gate: bool = value(
         False,

@@ -11,6 +11,7 @@ from auricle_build.grammar import fit
 from auricle_build.grammar.fit import Fault
 from auricle_build.grammar.learning import Classic, Draw, Epochs, Plain, Schedule, Streaming
 from auricle_build.grammar.material import Data, Front, Label
+from auricle_build.grammar.pretrained import FineTuning, MobileNet, Scenery
 from auricle_build.grammar.trunk import Geometry, LayerError, Op, geometry, plan
 from auricle_build.grammar.words import Slug, count
 
@@ -161,5 +162,51 @@ class ClassicRecipe(Recipe):
             yield Fault("data.teacher", "a classic network learns of none; leave it out")
 
 
-RECIPES: dict[str, type[Recipe]] = {"streaming": StreamingRecipe, "classic": ClassicRecipe}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainedRecipe(Recipe):
+    """A recipe of a network that knows AudioSet and learns labels."""
+
+    network: MobileNet = section(
+        MobileNet,
+    )
+    batch: Scenery = section(
+        Scenery,
+    )
+    schedule: FineTuning = section(
+        FineTuning,
+    )
+
+    def window_frames(self) -> int:
+        return self.network.window_frames
+
+    def checks(self) -> list[Check]:
+        return [
+            *Recipe.checks(self),
+            (("labels",), self._check_labels),
+            (("front_end",), self._check_features),
+            (("background", "head"), self._check_head),
+        ]
+
+    def _check_labels(self) -> Iterator[Fault]:
+        for i, label in enumerate(self.labels):
+            if not label.audioset:
+                yield Fault(f"labels[{i}].audioset", f"{label.name!r} rests on no class of AudioSet; name at least one")
+
+    def _check_features(self) -> Iterator[Fault]:
+        kinds = [feature.get("kind") for feature in self.front_end.features]
+        if kinds != ["log_mel"] or not all(self.front_end.features[0].get(key) for key in ("natural", "offset")):
+            yield Fault("front_end.features", "the network hears natural log_mel with an offset, and nothing else")
+
+    def _check_head(self) -> Iterator[Fault]:
+        if self.head != "sigmoid":
+            yield Fault("head", "several of AudioSet's sounds may be there at once; use sigmoid")
+        if self.background is not None:
+            yield Fault("background", "where no label is heard, no score is high; leave it out")
+
+
+RECIPES: dict[str, type[Recipe]] = {
+    "streaming": StreamingRecipe,
+    "mobilenet_v3": PretrainedRecipe,
+    "classic": ClassicRecipe,
+}
 """What each ``network.kind`` may say."""

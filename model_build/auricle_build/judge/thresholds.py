@@ -15,14 +15,16 @@ from auricle import config
 from auricle.config.sections import DEFAULT_THRESHOLD
 from auricle.errors import ConfigError
 from auricle.hearing import pipeline
-from auricle.hearing.decision import Rule
+from auricle.hearing.decision import Rule, Smoother
 from auricle.hearing.hearer import Hearer, Hearing
 from auricle.judge import budget, scoring
 from auricle.judge import evaluate as evaluates
 from auricle.judge.budget import Outcome
 from auricle.judge.evaluate import Heard
+from auricle.judge.truth import Event
 from auricle.model import bundle as bundles
 from auricle.model.bundle import Bundle
+from auricle.model.card import contained
 from auricle_build.judge.alarms import Quiet
 
 LEAST_EVENTS = 5
@@ -82,10 +84,11 @@ def measure_lags(
 
 @dataclasses.dataclass(frozen=True)
 class Shipped:
-    """What is written into the card."""
+    """What is written into the card; ``smoothings_ms`` is empty where but one was tried."""
 
     thresholds: dict[str, float]
     min_durations_ms: dict[str, float]
+    smoothings_ms: dict[str, float]
     lags: tuple[int, int, dict[str, tuple[int, int]]]
     figures: dict[str, Any]
 
@@ -97,6 +100,9 @@ def choose(
     *,
     judged: Sequence[Path] = (),
     per_hour: float,
+    per_label: float | None = None,
+    smoothings_ms: Sequence[float] = (),
+    only: Sequence[str] = (),
     cache: Path | None,
     say: Callable[[str], None],
 ) -> Shipped:
@@ -110,6 +116,10 @@ def choose(
         judged: ``judged.npz`` of cross-validated folds: what they kept aside without any label, clip by clip and as
             loud as it is, where the negatives of scenes follow each other at drawn levels.
         per_hour: false alarms of all labels together, over all that was heard.
+        per_label: a tighter budget for each label by itself.
+        smoothings_ms: lengths of the scores' moving mean that are tried for each label; without any, what is in force.
+            They take the place of minimum durations: what lasts is smoothed for longer.
+        only: the labels that share the budget; rules of the others mean nothing then. All, unless given.
 
     Raises:
         ConfigError: the two models have other labels, or there is nothing to hear.
@@ -118,13 +128,18 @@ def choose(
         if bundle.labels != judge.labels:
             raise ConfigError([f"--judge: {judge.path} has other labels than {bundle.path}"])
     decision, gate = config.Decision(), config.Gate()
-    # The daemon's defaults, without thresholds of an earlier tuning or lags of an earlier measurement.
-    hearer = Hearer(_bare(bundle), decision, gate, cache=cache)
+    hop_ms = pipeline.hop_ms(decision, bundle)
+    # The daemon's defaults, without thresholds of an earlier tuning or lags of an earlier measurement. Where smoothing
+    # is to be chosen, what is heard is not smoothed yet.
+    unsmoothed = hop_ms if smoothings_ms else None
+    hearer = Hearer(_bare(bundle, unsmoothed), decision, gate, cache=cache)
     heard: list[Heard] = []
+    contains = contained(bundle.card.includes)
 
     def gathered(model: Bundle, scenes: Path | None, negatives: Sequence[str]) -> list[Heard]:
-        mine = Hearer(_bare(model), decision, gate, cache=cache)
+        mine = Hearer(_bare(model, unsmoothed), decision, gate, cache=cache)
         found, faults = evaluates.gather(mine, [str(scenes / "*.flac")] if scenes else (), scenes, negatives)
+        found = [dataclasses.replace(item, truth=_with_containing(item.truth, contains)) for item in found]
         heard.extend(found)
         say(f"{model.path}: heard {mine.hours([item.hearing for item in found]):.2f} h")
         for fault in faults:
@@ -139,9 +154,14 @@ def choose(
         say(f"{len(as_they_are)} clips of the folds as they are: {_hours(hearer, as_they_are):.2f} h")
     own = gathered(bundle, None, unseen) if unseen else []
     hours = _hours(hearer, heard)
-    tried = budget.sweep(hearer, heard, durations_ms=DURATIONS_MS)
-    chosen = budget.choose(tried, hearer.rules, hours, per_hour, {})
-    rules = {label: o.rule for label, o in chosen.items()}
+    tried, smoothed = _tried(hearer, heard, smoothings_ms, hop_ms, say)
+    if only:
+        tried = {label: tried[label] for label in only}
+    own_budgets = {} if per_label is None else dict.fromkeys(hearer.labels, per_label)
+    chosen = budget.choose(tried, hearer.rules, hours, per_hour, own_budgets)
+    rules = {**hearer.rules, **{label: o.rule for label, o in chosen.items()}}
+    smoothing = {label: o.smoothing_ms for label, o in chosen.items() if o.smoothing_ms is not None}
+    heard = _mixed(heard, smoothed, smoothing, hearer.bundle.labels) if smoothing else heard
     lags = measure_lags(hearer, heard, rules)
     thresholds = {label: round(rule.threshold, 4) for label, rule in rules.items()}
     durations_ms = {label: 1000 * rule.min_duration_samples / hearer.rate for label, rule in rules.items()}
@@ -152,7 +172,8 @@ def choose(
             "recordings": len(heard),
             **_summary(chosen, hours),
             **_promise(
-                budget.expected(tried, hearer.rules, budget.Stretches(hearer, heard).hours, per_hour, {}, 0), hours
+                budget.expected(tried, hearer.rules, budget.Stretches(hearer, heard).hours, per_hour, own_budgets, 0),
+                hours,
             ),
         },
     }
@@ -163,11 +184,11 @@ def choose(
         if part:
             found = _summary(budget.outcomes(hearer, part, rules), _hours(hearer, part))
             figures[name] = {"judged_by": by, "recordings": len(part), **found}
-    as_shipped = Hearer(with_timing(_bare(bundle, thresholds, durations_ms), *lags), decision, gate)
+    as_shipped = Hearer(with_timing(_bare(bundle, unsmoothed, thresholds, durations_ms), *lags), decision, gate)
     report = evaluates.evaluate(as_shipped, [item for item in heard if not item.negative])
     told = msgspec.to_builtins(report.overall)
     figures["scenes_as_shipped"] = {k: v for k, v in told.items() if k != "false_alarms"}
-    return Shipped(thresholds, durations_ms, lags, figures)
+    return Shipped(thresholds, durations_ms, smoothing, lags, figures)
 
 
 def _hours(hearer: Hearer, heard: Sequence[Heard]) -> float:
@@ -189,14 +210,85 @@ def _kept_aside(path: Path, hearer: Hearer) -> list[Heard]:
     return found
 
 
+def _with_containing(truth: Sequence[Event], contains: Mapping[str, frozenset[str]]) -> tuple[Event, ...]:
+    """The truth, and of every event the labels that contain its own: an alarm is no mistake where a siren is."""
+    above = [
+        dataclasses.replace(event, label=label)
+        for event in truth
+        for label, parts in contains.items()
+        if event.label in parts
+    ]
+    return (*truth, *sorted(above))
+
+
+def _tried(
+    hearer: Hearer,
+    heard: Sequence[Heard],
+    smoothings_ms: Sequence[float],
+    hop_ms: float,
+    say: Callable[[str], None],
+) -> tuple[dict[str, list[Outcome]], dict[float, list[Heard]]]:
+    """What every rule gives, at every smoothing; and what was heard, smoothed so."""
+    if not smoothings_ms:
+        return budget.sweep(hearer, heard, durations_ms=DURATIONS_MS), {}
+    tried: dict[str, list[Outcome]] = {label: [] for label in hearer.labels}
+    smoothed: dict[float, list[Heard]] = {}
+    for ms in smoothings_ms:
+        smoothed[ms] = [_smoothed(item, max(1, round(ms / hop_ms))) for item in heard]
+        for label, options in budget.sweep(hearer, smoothed[ms], durations_ms=()).items():
+            tried[label] += [dataclasses.replace(o, smoothing_ms=ms) for o in options]
+        say(f"tried: a smoothing of {ms:g} ms")
+    return tried, smoothed
+
+
+def _smoothed(item: Heard, length: int) -> Heard:
+    """What was heard, smoothed as the daemon would beside a label that is not smoothed at all."""
+    scores = item.hearing.scores
+    smoother = Smoother([*[length] * scores.shape[1], 1])
+    rows = smoother.process(np.pad(scores, ((0, 0), (0, 1))))[:, :-1]
+    return dataclasses.replace(item, hearing=dataclasses.replace(item.hearing, scores=np.ascontiguousarray(rows)))
+
+
+def _mixed(
+    heard: Sequence[Heard],
+    smoothed: Mapping[float, Sequence[Heard]],
+    smoothing: Mapping[str, float],
+    labels: Sequence[str],
+) -> list[Heard]:
+    """What was heard, every label smoothed as it was chosen; background, which raises no event, as it is.
+
+    Args:
+        labels: all that the model has.
+    """
+    found = []
+    for i, item in enumerate(heard):
+        columns = [
+            (smoothed[smoothing[label]][i] if label in smoothing else item).hearing.scores[:, at]
+            for at, label in enumerate(labels)
+        ]
+        scores = np.ascontiguousarray(np.stack(columns, axis=1))
+        found.append(dataclasses.replace(item, hearing=dataclasses.replace(item.hearing, scores=scores)))
+    return found
+
+
 def _bare(
-    bundle: Bundle, thresholds: Mapping[str, float] | None = None, durations_ms: Mapping[str, float] | None = None
+    bundle: Bundle,
+    smoothing_ms: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    durations_ms: Mapping[str, float] | None = None,
 ) -> Bundle:
-    """The bundle without lags, and with other thresholds and minimum durations."""
+    """The bundle without lags, and with other thresholds, minimum durations and smoothing.
+
+    Args:
+        smoothing_ms: of all labels, in place of the card's; the card's own unless given.
+    """
     given = dict(thresholds or dict.fromkeys(bundle.labels, DEFAULT_THRESHOLD))
     card = msgspec.structs.replace(
         with_timing(bundle, 0, 0).card, thresholds=given, min_durations_ms=dict(durations_ms or {})
     )
+    if smoothing_ms is not None:
+        decision = msgspec.structs.replace(card.decision, smoothing_ms=smoothing_ms)
+        card = msgspec.structs.replace(card, decision=decision, smoothings_ms={})
     return dataclasses.replace(bundle, card=card)
 
 
@@ -225,19 +317,33 @@ def _promise(counts: Sequence[int], hours: float) -> dict[str, Any]:
     }
 
 
-def write(bundle: Bundle, shipped: Shipped) -> Bundle:
+def write(bundle: Bundle, shipped: Shipped, only: Sequence[str] = ()) -> Bundle:
     """Write thresholds, durations, lags and figures into the card, and load the bundle as the daemon does.
 
     The card's text is hashed, so that the bundle's hash changes; the hashes of its files stay.
+
+    Args:
+        only: the labels whose rules are written; the others keep theirs. All, unless given.
     """
     onset, offset, lags = shipped.lags
-    every = {label: lags.get(label, (onset, offset)) for label in shipped.thresholds}
     card: dict[str, Any] = dict(bundle.raw)
-    card["thresholds"] = dict(shipped.thresholds)
-    card["min_durations_ms"] = dict(shipped.min_durations_ms)
+
+    def joined(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
+        return {**(before or {}), **{label: now[label] for label in only if label in now}} if only else dict(now)
+
+    card["thresholds"] = joined(card.get("thresholds"), shipped.thresholds)
+    card["min_durations_ms"] = joined(card.get("min_durations_ms"), shipped.min_durations_ms)
+    if shipped.smoothings_ms:
+        card["smoothings_ms"] = joined(card.get("smoothings_ms"), shipped.smoothings_ms)
     # Those measured at the export, at a threshold of 0.5, stay for whoever sets rules of his own.
-    card["timing"] = {**card["timing"], "lags": {label: list(pair) for label, pair in every.items()}}
-    card["figures"] = {**(card.get("figures") or {}), "detector": shipped.figures}
+    every = {label: list(lags.get(label, (onset, offset))) for label in shipped.thresholds}
+    card["timing"] = {**card["timing"], "lags": joined(card["timing"].get("lags"), every)}
+    figures = dict(card.get("figures") or {})
+    figures["detector_of_some" if only else "detector"] = {
+        **({"labels": list(only)} if only else {}),
+        **shipped.figures,
+    }
+    card["figures"] = figures
     text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
     (bundle.path / "card.yaml").write_text(text, encoding="utf-8")
     return bundles.load(str(bundle.path))

@@ -97,6 +97,10 @@ class Network:
         return [True] * n + [False] * (2 * n) + [True, False] * len(self.heads)
 
     @property
+    def rates(self) -> None:
+        """All are learned alike."""
+
+    @property
     def moments(self) -> list[Any]:
         """Running statistics of the normalisations."""
         return [*self.means, *self.variances]

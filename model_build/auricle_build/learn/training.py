@@ -5,19 +5,19 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from auricle_build.grammar.recipes import StreamingRecipe
-from auricle_build.learn.batches import Batch, Batches
-from auricle_build.learn.network import Network
+from auricle_build.learn import network as streaming
+from auricle_build.learn.batches import Batch
 
 
 def repeatable(seed: int, threads: int) -> None:
@@ -38,12 +38,20 @@ class AdamW:
         variables: what is trained; ``decayed`` says which of them decay.
         also: further variables whose running mean is kept (the normalisations' moments).
         average: how much of the running mean is kept at each step.
+        rates: learning rate of each variable, as a share; 1 for all unless given.
     """
 
     def __init__(
-        self, variables: list[Any], decayed: list[bool], also: list[Any], decay: float, average: float
+        self,
+        variables: list[Any],
+        decayed: list[bool],
+        also: list[Any],
+        decay: float,
+        average: float,
+        rates: Sequence[float] | None = None,
     ) -> None:
         self.variables, self.decayed, self.decay, self.average = variables, decayed, decay, average
+        self.rates = list(rates) if rates is not None else [1.0] * len(variables)
         self.first = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
         self.second = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
         self.tracked = [*variables, *also]
@@ -58,11 +66,14 @@ class AdamW:
         """One update; ``step`` counts from 0, gradients are scaled to a norm of at most 5."""
         gradients, _ = tf.clip_by_global_norm(gradients, 5.0)
         t = tf.cast(step, tf.float32) + 1.0
-        for v, g, m, s, decays in zip(self.variables, gradients, self.first, self.second, self.decayed, strict=True):
+        moments = zip(self.first, self.second, strict=True)
+        terms = zip(self.decayed, self.rates, strict=True)
+        for v, g, (m, s), (decays, share) in zip(self.variables, gradients, moments, terms, strict=True):
             m.assign(0.9 * m + 0.1 * g)
             s.assign(0.999 * s + 0.001 * g * g)
             update = (m / (1.0 - 0.9**t)) / (tf.sqrt(s / (1.0 - 0.999**t)) + 1e-7)
-            v.assign_sub(rate * (update + (self.decay * v if decays else 0.0)))
+            step_by = rate * (update + (self.decay * v if decays else 0.0))
+            v.assign_sub(step_by if share == 1.0 else share * step_by)
         # Early on the mean follows closely, or it would remember the beginning.
         keep = tf.minimum(self.average, t / (t + 10.0))
         for v, mean in zip(self.tracked, self.means, strict=True):
@@ -106,7 +117,88 @@ def losses(
     return loss
 
 
-def prefetched(batches: Batches, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
+class Network(Protocol):
+    """What is trained."""
+
+    @property
+    def trained(self) -> list[Any]:
+        """Variables that gradients change, in a fixed order."""
+
+    @property
+    def decayed(self) -> list[bool]:
+        """Which of them are pulled towards zero."""
+
+    @property
+    def rates(self) -> Sequence[float] | None:
+        """Learning rate of each, as a share; None where that of all is the schedule's."""
+
+    @property
+    def moments(self) -> list[Any]:
+        """Further variables whose running mean is kept."""
+
+
+class Drawn(Protocol):
+    """What the steps draw from: a batch, a dataclass of arrays, as a function of the step alone."""
+
+    mistaken: NDArray[np.int64]
+
+    def __call__(self, step: int) -> Any:
+        """The batch of a step."""
+
+
+class Steps(Protocol):
+    """A recipe's schedule, whatever the network."""
+
+    @property
+    def steps(self) -> int:
+        """How many."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest."""
+
+    @property
+    def warmup(self) -> int:
+        """Steps until it is reached."""
+
+    @property
+    def weight_decay(self) -> float:
+        """How much weights are pulled towards zero."""
+
+    @property
+    def average(self) -> float:
+        """How much of the weights' running mean is kept at a step."""
+
+    @property
+    def check_every(self) -> int:
+        """Steps from one check to the next."""
+
+
+Objective = Callable[[Any, Any], tuple[Any, Any]]
+"""Of a batch, its arrays as tensors, and the step: the loss, and the share of its windows that is right."""
+
+
+def labelled(network: streaming.Network, recipe: StreamingRecipe) -> Objective:
+    """The objective of a network that streams: :func:`losses`, and the highest label."""
+    schedule = recipe.schedule
+
+    def objective(batch: Batch, step: Any) -> tuple[Any, Any]:
+        logits = network.logits(batch.x, seed=tf.stack([recipe.seed, tf.cast(step, tf.int32)]))
+        loss = losses(
+            logits,
+            batch,
+            recipe.head,
+            smoothing=schedule.smoothing,
+            auxiliary=schedule.auxiliary,
+            distil=schedule.distil,
+        )
+        right = tf.equal(tf.argmax(logits[0], 1), tf.argmax(batch.y, 1))
+        return loss, tf.reduce_mean(tf.cast(right, tf.float32))
+
+    return objective
+
+
+def prefetched(batches: Drawn, start: int, stop: int) -> Iterator[tuple[int, Any]]:
     """Batches of steps ``start`` to ``stop``, the next two made while one is used."""
     with ThreadPoolExecutor(1) as pool:
         waiting = [(s, pool.submit(batches, s)) for s in range(start, min(stop, start + 2))]
@@ -137,7 +229,7 @@ class Progress:
     left_s: float
 
 
-def save(path: Path, optimizer: AdamW, step: int, best: tuple[int, float], batches: Batches) -> None:
+def save(path: Path, optimizer: AdamW, step: int, best: tuple[int, float], batches: Drawn) -> None:
     """A checkpoint, complete or not there."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
@@ -146,7 +238,7 @@ def save(path: Path, optimizer: AdamW, step: int, best: tuple[int, float], batch
     os.replace(part, path)
 
 
-def restore(path: Path, optimizer: AdamW, batches: Batches) -> tuple[int, tuple[int, float]]:
+def restore(path: Path, optimizer: AdamW, batches: Drawn) -> tuple[int, tuple[int, float]]:
     """Take up a checkpoint: the next step, and the best check so far."""
     with np.load(path) as stored:
         batches.mistaken = stored["mistaken"]
@@ -157,44 +249,41 @@ def restore(path: Path, optimizer: AdamW, batches: Batches) -> tuple[int, tuple[
 
 def train(
     network: Network,
-    batches: Batches,
-    recipe: StreamingRecipe,
+    batches: Drawn,
+    schedule: Steps,
     folder: Path,
     *,
-    judge: Callable[[Network], Mapping[str, float]] | None = None,
-    mistakes: Callable[[Network], NDArray[np.int64]] | None = None,
+    objective: Objective,
+    patience: int = 0,
+    judge: Callable[[], Mapping[str, float]] | None = None,
+    mistakes: Callable[[], NDArray[np.int64]] | None = None,
     report: Callable[[Progress], None] | None = None,
     stop_at: int | None = None,
 ) -> int:
     """Train, or go on from the checkpoint in ``folder``; the network ends with the running mean of its weights.
 
     Args:
+        objective: what the steps make smaller.
+        patience: checks without a better loss before training stops early; 0: never.
         judge: figures on clips kept aside, ``loss`` among them; asked every ``check_every`` steps.
-        mistakes: what ``Batches.mistaken`` becomes, asked at each check: hard negatives.
+        mistakes: what ``Drawn.mistaken`` becomes, asked at each check: hard negatives.
         report: told after each check.
         stop_at: leave after this step, to be resumed later.
 
     Returns:
         the step that the weights are from: the last, or the best one where training stopped early.
     """
-    schedule = recipe.schedule
-    steps, every, patience = schedule.steps, schedule.check_every, schedule.patience
-    optimizer = AdamW(network.trained, network.decayed, network.moments, schedule.weight_decay, schedule.average)
+    steps, every = schedule.steps, schedule.check_every
+    optimizer = AdamW(
+        network.trained, network.decayed, network.moments, schedule.weight_decay, schedule.average, network.rates
+    )
+    kind = type(batches(0))
 
     def one_step(batch: tuple[Any, ...], step: Any, rate: Any) -> Any:
         with tf.GradientTape() as tape:
-            logits = network.logits(batch[0], seed=tf.stack([recipe.seed, tf.cast(step, tf.int32)]))
-            loss = losses(
-                logits,
-                Batch(*batch),
-                recipe.head,
-                smoothing=schedule.smoothing,
-                auxiliary=schedule.auxiliary,
-                distil=schedule.distil,
-            )
+            loss, accuracy = objective(kind(*batch), step)
         optimizer.apply(tape.gradient(loss, network.trained, unconnected_gradients="zero"), step, rate)
-        right = tf.equal(tf.argmax(logits[0], 1), tf.argmax(batch[1], 1))
-        return tf.stack([loss, tf.reduce_mean(tf.cast(right, tf.float32))])
+        return tf.stack([loss, accuracy])
 
     update = tf.function(one_step)
 
@@ -216,7 +305,7 @@ def train(
         for at, batch in prefetched(batches, step, min(last, *(step + n - step % n for n in (every, SAVED_EVERY)))):
             rise = learning_rate(at, steps=steps, warmup=schedule.warmup, highest=schedule.learning_rate)
             rate = tf.constant(rise, tf.float32)
-            arrays = tuple(tf.constant(a) for a in (batch.x, batch.y, batch.z, batch.taught))
+            arrays = tuple(tf.constant(getattr(batch, part.name)) for part in fields(batch))
             recent.append(update(arrays, tf.constant(at), rate))
             step = at + 1
         loss, accuracy = np.mean([r.numpy() for r in recent], axis=0)
@@ -228,9 +317,9 @@ def train(
             continue
         recent.clear()
         optimizer.swap()
-        judged = dict(judge(network)) if judge else {}
+        judged = dict(judge()) if judge else {}
         if mistakes and step % every == 0:
-            batches.mistaken = mistakes(network)
+            batches.mistaken = mistakes()
         optimizer.swap()
         if judged.get("loss", float("inf")) < best[1]:
             best = (step, judged["loss"])

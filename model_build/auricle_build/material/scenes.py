@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import yaml
 
 from auricle.errors import AudioError, ConfigError
 from auricle.judge import truth
 from auricle.judge.truth import Event
+from auricle_build.grammar import fit
 from auricle_build.grammar.recipes import Recipe
 from auricle_build.material import clips as clipping
+from auricle_build.material import phone as phones
 from auricle_build.material import sound as sounds
 from auricle_build.material.clips import Clip
 from auricle_build.material.sound import Sound
@@ -23,6 +26,8 @@ BRIDGE_S = 1.2
 """Silence inside a sound that is still the sound: a clock ticks once a second."""
 LONGEST_S = 10.0
 FADE_S = 0.01
+ABOUT = "about.yaml"
+"""The file beside scenes that says how they were made."""
 
 
 @dataclass(frozen=True)
@@ -254,19 +259,26 @@ class Material:
     quiet: frozenset[Clip]
 
 
-def material(rec: Recipe, folds: Sequence[int], root: Path, background_set: str = "ambient") -> Material:
+def material(
+    rec: Recipe, folds: Sequence[int], root: Path, labels: Sequence[str] = (), background_set: str = "ambient"
+) -> Material:
     """What a model trained without ``folds`` has never heard: these folds, and what its recipe holds out anyway.
 
     The negatives are of these folds alone where there are any, so that those of several models are different hours.
 
     Args:
-        background_set: the set whose recordings lie under everything; those of a label are left out.
+        labels: the only ones that events are of; what the others are is foreign then. Without any, all of the recipe.
+        background_set: the set whose recordings lie under everything; those of an event's label are left out.
 
     Raises:
-        ConfigError: the material is not there, or there is nothing to lie under the events.
+        ConfigError: the material is not there, there is nothing to lie under the events, or a label is not known or has
+            no recordings.
     """
+    known = rec.events
+    if wrong := [label for label in labels if label not in known]:
+        raise ConfigError([f"--label: {fit.unknown(label, known, 'none of the labels')}" for label in wrong])
     _, kept, _ = clipping.split(clipping.read(rec.data.sets, root), {*folds, *rec.data.held_out})
-    events: dict[str, list[Clip]] = {label: [] for label in rec.events}
+    events: dict[str, list[Clip]] = {label: [] for label in labels or known}
     backgrounds, foreign = [], []
     for clip in kept:
         if clip.label in events:
@@ -279,6 +291,8 @@ def material(rec: Recipe, folds: Sequence[int], root: Path, background_set: str 
             foreign.append(clip)
     if not backgrounds:
         raise ConfigError([f"scenes: no background among the folds {sorted(folds)} of the set {background_set!r}"])
+    if deaf := [label for label in labels if not events[label]]:
+        raise ConfigError([f"--label: no recordings of {', '.join(deaf)} among the folds {sorted(folds)}; give others"])
     quiet = frozenset(clip for clip in (*backgrounds, *foreign) if not folds or clip.fold in folds)
     return Material(events, backgrounds, foreign, quiet)
 
@@ -303,6 +317,7 @@ def write(
     seed: int,
     number: int,
     negatives: bool,
+    phone: bool = False,
     say: Callable[[str], None],
 ) -> list[Path]:
     """Write scenes as FLAC, each with its truth beside it (onset, offset, label), and negatives where wanted.
@@ -310,34 +325,59 @@ def write(
     The negatives are one recording of every foreign sound once (beside it, which is where), and the backgrounds as they
     are, in ``negatives``.
 
+    Args:
+        phone: whether all of it is as a phone would have recorded it: every scene and every background by one of its
+            own, and every foreign sound.
+
     Returns:
         the recordings.
+
+    Raises:
+        ConfigError: for a phone there is no codec.
     """
+    if phone:
+        phones.require()
     rate = plan.sample_rate
+    written: list[Path] = []
+
+    def by_phone(heard: Sequence[Sound], *seeds: int) -> list[Sound]:
+        rng = np.random.default_rng(seeds)
+        return [phones.picked_up(each, rng, rate) if phone else each for each in heard]
+
+    def save(path: Path, sound: Sound) -> None:
+        stored = phones.coded(sound, rate) if phone else sound
+        soundfile.write(path, np.clip(stored, -1.0, 1.0), rate, subtype="PCM_16")
+        written.append(path)
+
     events = {label: _load(clips, rate, say)[0] for label, clips in chosen.events.items()}
     backgrounds, _ = _load(chosen.backgrounds, rate, say)
     foreign, _ = _load(chosen.foreign, rate, say)
     out.mkdir(parents=True, exist_ok=True)
-    written = []
     for i in range(number):
         scene = compose(seed + i, plan, events, backgrounds, foreign)
         path = out / f"scene-{seed + i:03d}.flac"
-        soundfile.write(path, scene.sound, rate, subtype="PCM_16")
+        save(path, *by_phone([scene.sound], seed + i, 1))
         truth.write(path.with_suffix(".txt"), scene.events)
-        written.append(path)
         say(f"{path}: {plan.seconds / 60:.1f} min, {len(scene.events)} events")
     if negatives:
         folder = out / "negatives"
         folder.mkdir(exist_ok=True)
         places, place_names = _load([c for c in chosen.backgrounds if c in chosen.quiet], rate, say)
         others, names = _load([c for c in chosen.foreign if c in chosen.quiet], rate, say)
+        places, others = by_phone(places, seed, 2), by_phone(others, seed, 3)
         mixed, what = medley(seed, others, names, rate, (-40.0, -18.0))
         # So that a false alarm can be traced to its clip, and the clip trained on.
         truth.write(folder / "foreign.txt", what)
         pieces = {"foreign": mixed, **dict(zip((n.split(" ", 1)[1] for n in place_names), places, strict=True))}
         for name, sound in pieces.items():
             if len(sound):
-                soundfile.write(folder / f"{name}.flac", np.clip(sound, -1.0, 1.0), rate, subtype="PCM_16")
-                written.append(folder / f"{name}.flac")
+                save(folder / f"{name}.flac", sound)
         say(f"{folder}: {sum(map(len, pieces.values())) / rate / 60:.1f} min without events")
     return written
+
+
+def state(out: Path, plan: Plan, **more: object) -> None:
+    """Write beside scenes how they were made: so it can be told with what is measured on them."""
+    told = {**more, "minutes": plan.seconds / 60, "snr_db": [*plan.snr_db], "every_s": plan.every_s}
+    told = {name: value for name, value in told.items() if value not in ([], False)}
+    (out / ABOUT).write_text(yaml.safe_dump(told, sort_keys=False, default_flow_style=None), encoding="utf-8")

@@ -95,6 +95,15 @@ def band_limit(sound: Sound, low: float, high: float, sample_rate: int) -> Sound
     return np.fft.irfft(spectrum * slope, len(sound)).astype(np.float32)
 
 
+def overdriven(sound: Sound, drive_db: float) -> Sound:
+    """The sound through a limiter that its peak is ``drive_db`` above: a hyperbolic tangent, the peak as it was."""
+    peak = float(np.abs(sound).max(initial=0.0))
+    if not peak:
+        return sound
+    drive = 10.0 ** (drive_db / 20.0)
+    return np.asarray(np.tanh(sound * (drive / peak)) * (peak / np.tanh(drive)), np.float32)
+
+
 def after_noise(sound: Sound, lead: int, seed: int, below_db: float = 40.0) -> Sound:
     """The sound after ``lead`` samples of white noise that goes on beneath it, ``below_db`` under its loud tenth.
 
@@ -107,11 +116,13 @@ def after_noise(sound: Sound, lead: int, seed: int, below_db: float = 40.0) -> S
 
 
 def vary(sound: Sound, variant: Variant, seed: int, sample_rate: int) -> Sound:
-    """One variant of a recording: another speed, a room and a band, in this order."""
+    """One variant of a recording: another speed, a room, a band and a limiter, in this order."""
     if variant.speed != 1.0:
         sound = change_speed(sound, variant.speed)
     if variant.room:
         sound = in_room(sound, room(seed, sample_rate))
     if variant.band is not None:
         sound = band_limit(sound, *variant.band, sample_rate)
+    if variant.overdriven_db is not None:
+        sound = overdriven(sound, variant.overdriven_db)
     return sound

@@ -12,6 +12,7 @@ from auricle_build.grammar.recipes import StreamingRecipe
 from auricle_build.grammar.trunk import Op
 from auricle_build.judge.evaluate import Judgement
 from auricle_build.reports.fold import Fold, merged
+from auricle_build.reports.markdown import table
 
 
 def operations(ops: Sequence[Op], frames: int, bands: int, columns: int, n_labels: int) -> int:
@@ -23,14 +24,6 @@ def operations(ops: Sequence[Op], frames: int, bands: int, columns: int, n_label
         per_cell = op.kernel[0] * op.kernel[1] * (op.n_out if op.kind == "depthwise" else op.n_in * op.n_out)
         total += frames * bands * per_cell
     return total + columns * ops[-1].n_out + ops[-1].n_out * n_labels
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(header) + " |",
-        "|" + "-|" * len(header),
-        *("| " + " | ".join(row) + " |" for row in rows),
-    ]
 
 
 def confusion_text(judgement: Judgement) -> list[str]:
@@ -81,7 +74,7 @@ def alarms_table(heard: Mapping[str, Any]) -> list[str]:
     for origin, found in sorted(heard.items()):
         which = ", ".join(f"{label} {n}" for label, n in found["labels"].items())
         rows.append([origin, *(f"{found[k]:g}" for k in ("hours", "events", "per_hour")), which or "none"])
-    return _table(["set", "hours", "events", "an hour", "which"], rows)
+    return table(["set", "hours", "events", "an hour", "which"], rows)
 
 
 def write(
@@ -118,7 +111,7 @@ def write(
         + (" (highest score without `background`)" if rec.background else "")
         + ".",
         "",
-        *_table(
+        *table(
             ["fold", "steps", "clips", "float", "int8", "int8, `background` allowed", "int8 behind the gate"],
             [
                 [
@@ -155,7 +148,7 @@ def write(
         "",
         "## By label (int8, `background` allowed)",
         "",
-        *_table(
+        *table(
             ["label", "clips", "precision", "recall", "F1"],
             [
                 [label, f"{v['clips']:.0f}", f"{v['precision']:.3f}", f"{v['recall']:.3f}", f"{v['f1']:.3f}"]

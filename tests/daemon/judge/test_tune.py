@@ -82,6 +82,31 @@ def test_the_choice_is_the_best_of_all() -> None:
         assert sum(o.noticed for o in found.values()) == best
 
 
+def test_one_rule_at_two_smoothings_is_two_outcomes() -> None:
+    """What is made stricter, and what is expected of new recordings, is counted at the smoothing that was chosen; of
+    equals the shorter one is."""
+
+    def tried(threshold: float, alarms: tuple[int, ...], noticed: int, ms: float) -> Outcome:
+        return Outcome(dataclasses.replace(RULE, threshold=threshold), alarms, 20, noticed, 0.5, ms)
+
+    quiet, loud = (0,) * 10, (1,) * 10
+    options = [
+        tried(0.5, loud, 9, 80.0),
+        tried(0.7, loud, 9, 80.0),
+        tried(0.9, loud, 9, 80.0),
+        tried(0.5, quiet, 12, 640.0),
+        tried(0.8, quiet, 10, 640.0),
+        tried(0.5, quiet, 12, 1280.0),
+        tried(1.0, quiet, 0, 80.0),
+    ]
+    rules = {"rain": RULE}
+    (found,) = budget.choose({"rain": options}, rules, 1.0, 0.0, {}).values()
+    assert (found.rule.threshold, found.smoothing_ms) == (0.5, 640.0)
+    other = budget.stricter(options, found, 1)
+    assert (other.rule.threshold, other.smoothing_ms) == (0.8, 640.0)
+    assert budget.expected({"rain": options}, rules, [0.1] * 10, 0.0, {}, 0) == [0] * 10
+
+
 def test_without_truth_a_rule_is_never_opened(hearer: Hearer) -> None:
     """From quiet recordings nobody learns what a lower threshold, or a shorter duration, would mistake: only raised.
 

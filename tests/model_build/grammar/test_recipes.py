@@ -102,7 +102,7 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         ("labels: [dog, cat, background]", "labels: []", "3: labels: is empty; name one"),
         ("name: mine", "name:", "1: name: is empty; use letters, digits, '_' and '-'"),
         ("features:\n    - {kind: log_mel, n_mels: 20}", "features: []", "10: front_end.features: is empty; use features, such as [{kind: log_mel, n_mels: 64}], or a list"),
-        ("{speed: 1.1, band: [120, 5500]}", "{}", "18: data.variants[0]: changes nothing; give speed, room, band, gate or lead_s"),
+        ("{speed: 1.1, band: [120, 5500]}", "{}", "18: data.variants[0]: changes nothing; give speed, room, band, overdriven_db, gate or lead_s"),
         # of a wrong type
         ("seed: 1", "seed: one", "2: seed: 'one' is not a whole number; use 0 to 2147483647"),
         ("labels: [dog, cat, background]", "labels: {dog: 1}", "3: labels: is not a list; begin each label with '- '"),
@@ -142,8 +142,8 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         ("n_mels: 20", "n_mels: 10000000", "11: front_end.features: '10000000' is out of range; use at most 1000000; use features, such as [{kind: log_mel, n_mels: 64}], or a list"),
         # the kind of network
         ("kind: streaming", "kind: streamin", "21: network.kind: 'streamin' is not known; did you mean 'streaming'?"),
-        ("kind: streaming", "kind: transformer", "21: network.kind: 'transformer' is not known; use streaming or classic"),
-        ("kind: streaming", "kind:", "21: network.kind: is empty; use streaming or classic"),
+        ("kind: streaming", "kind: transformer", "21: network.kind: 'transformer' is not known; use streaming, mobilenet_v3 or classic"),
+        ("kind: streaming", "kind:", "21: network.kind: is empty; use streaming, mobilenet_v3 or classic"),
     ],
 )  # fmt: skip
 def test_each_mistake_is_one_line(old: str, new: str, complaint: str, tmp_path: Path) -> None:
@@ -196,14 +196,14 @@ def test_a_wrong_kind_hides_no_other_mistake(tmp_path: Path) -> None:
     )
     assert problems(text, tmp_path) == [
         "2: seed: 'x' is not a whole number; use 0 to 2147483647",
-        "21: network.kind: 'dense' is not known; use streaming or classic",
+        "21: network.kind: 'dense' is not known; use streaming, mobilenet_v3 or classic",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "{}: is empty; name a YAML file, or one of the package: classic, digits or esc10"),
+        ("", "{}: is empty; name a YAML file, or one of the package: classic, digits, esc10 or home"),
         ("[1, 2]\n", "{}:1: holds a list, not keys; begin with a key, such as 'name: mine'"),
         ("name: [\n", "{}:1: not valid YAML: "),
     ],
@@ -349,6 +349,4 @@ def test_every_kind_and_reader_is_there() -> None:
 
 def test_the_docs_hold_the_keys() -> None:
     """docs/models.md holds every key as `auricle-build keys` prints it."""
-    assert table() in (ROOT / "docs" / "models.md").read_text(encoding="utf-8"), (
-        "put: auricle-build keys into docs/models.md"
-    )
+    assert table() in (ROOT / "docs" / "models.md").read_text(encoding="utf-8"), "run: make docs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from auricle import config
 from auricle.errors import ConfigError
+from auricle.hearing import pipeline
 from auricle.hearing.decision import Rule
 from auricle.hearing.hearer import Hearer, Hearing
 from auricle.judge.evaluate import Heard
@@ -67,10 +69,90 @@ def test_lags_are_what_makes_onsets_unbiased(esc10: bundle.Bundle) -> None:
         thresholds.measure_lags(bare, heard[2:], bare.rules)
 
 
+SHORT_MS, LONG_MS = 80.0, 1600.0
+DOG = [Event(20.0 * i, 20.0 * i + 0.6, "dog_bark") for i in range(1, 10)]
+RAIN = [Event(60.0 * i + 5, 60.0 * i + 17, "rain") for i in range(1, 9)]
+SNEEZE = [Event(30.0 * i + 10, 30.0 * i + 11, "sneeze") for i in range(1, 13)]
+
+
+def made_up(hearer: Hearer) -> Heard:
+    """Ten minutes of scores that are not smoothed.
+
+    Barks are over in half a second. Rain is never clear, and clicks are taken for it, clearer but brief. Of twelve
+    sneezes every other one is faint, fainter than what is mistaken for one eight times.
+    """
+    labels, seconds = hearer.bundle.labels, 600.0
+    rows = (round(seconds * hearer.rate) - hearer.span) // hearer.hop + 1
+    at = (hearer.span + np.arange(rows) * hearer.hop) / hearer.rate
+    scores = np.zeros((rows, len(labels)), np.float32)
+
+    def said(label: str, onset_s: float, offset_s: float, score: float) -> None:
+        scores[(at >= onset_s) & (at < offset_s), labels.index(label)] = score
+
+    for event in DOG:
+        said("dog_bark", event.onset_s + 0.1, event.offset_s, 0.9)
+    for event in RAIN:
+        said("rain", event.onset_s + 0.2, event.offset_s, 0.6)
+    for i in range(60):
+        said("rain", 10.0 * i + 1, 10.0 * i + 1.4, 0.97)
+    for i, event in enumerate(SNEEZE):
+        said("sneeze", event.onset_s + 0.1, event.offset_s, 0.95 if i % 2 else 0.5)
+    for i in range(8):
+        said("sneeze", 60.0 * i + 90, 60.0 * i + 91, 0.8)
+    return Heard(Hearing("made", scores, round(seconds * hearer.rate)), sorted([*DOG, *RAIN, *SNEEZE]))
+
+
+def chosen(esc10: bundle.Bundle, monkeypatch: pytest.MonkeyPatch, **told: Any) -> thresholds.Shipped:
+    """What is chosen for the made-up scores."""
+    monkeypatch.setattr(thresholds.evaluates, "gather", lambda hearer, *_: ([made_up(hearer)], []))
+    return thresholds.choose(esc10, [(esc10, Path("none"))], (), cache=None, say=lambda _: None, **told)
+
+
+def test_each_label_gets_the_smoothing_that_is_best_for_it(
+    esc10: bundle.Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bark is lost in a long mean, rain is told from clicks only by one: each gets its own, and the daemon has both.
+
+    With the short one alone, the same budget leaves no rain.
+    """
+    found = chosen(esc10, monkeypatch, per_hour=0.0, smoothings_ms=(SHORT_MS, LONG_MS))
+    assert found.smoothings_ms["dog_bark"] == SHORT_MS
+    assert found.smoothings_ms["rain"] == LONG_MS
+    scenes = found.figures["scenes_and_negatives"]
+    assert (scenes["false_alarms"], scenes["recall"]["dog_bark"], scenes["recall"]["rain"]) == (0, 1.0, 1.0)
+    short = chosen(esc10, monkeypatch, per_hour=0.0, smoothings_ms=(SHORT_MS,))
+    assert short.figures["scenes_and_negatives"]["recall"]["rain"] == 0.0
+    written = thresholds.write(esc10, found)
+    assert written.card.smoothings_ms == found.smoothings_ms
+    stages = pipeline.smoother(written, config.Decision())
+    lengths = dict(zip(written.labels, stages.lengths, strict=True))
+    assert (lengths["dog_bark"], lengths["rain"]) == (1, 20)
+
+
+def test_each_label_keeps_a_budget_of_its_own(esc10: bundle.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all together may raise many false alarms, none may raise more than its own share: for eight faint sneezes
+    more than an hour's budget is not spent."""
+    loose = chosen(esc10, monkeypatch, per_hour=600.0, smoothings_ms=(SHORT_MS,))
+    tight = chosen(esc10, monkeypatch, per_hour=600.0, per_label=12.0, smoothings_ms=(SHORT_MS,))
+    told = [found.figures["scenes_and_negatives"] for found in (loose, tight)]
+    assert told[0]["false_alarms_by_label"]["sneeze"] == 8
+    assert told[0]["recall"]["sneeze"] == 1.0
+    hours = told[1]["hours"]
+    assert all(n <= 12.0 * hours for n in told[1]["false_alarms_by_label"].values())
+    assert told[1]["recall"]["sneeze"] == 0.5
+    assert tight.thresholds["sneeze"] > 0.8 >= loose.thresholds["sneeze"]
+
+
+def test_without_smoothings_none_is_written(esc10: bundle.Bundle) -> None:
+    """A card without `smoothings_ms` stays so where but one was tried."""
+    shipped = thresholds.Shipped({"rain": 0.9}, {}, {}, (20000, 9000, {}), {})
+    assert "smoothings_ms" not in thresholds.write(esc10, shipped).raw
+
+
 def test_the_card_is_written_and_holds(esc10: bundle.Bundle) -> None:
     """Thresholds, lags and figures are in the card that the daemon loads; the network's files are as they were."""
     lags = (20000, 9000, {"rain": (24000, 8000)})
-    shipped = thresholds.Shipped({"rain": 0.9, "dog_bark": 0.85}, {"rain": 1200.0}, lags, {"hours": 1.5})
+    shipped = thresholds.Shipped({"rain": 0.9, "dog_bark": 0.85}, {"rain": 1200.0}, {}, lags, {"hours": 1.5})
     written = thresholds.write(esc10, shipped)
     assert written.card.thresholds == {"rain": 0.9, "dog_bark": 0.85}
     assert written.card.min_durations_ms == {"rain": 1200.0}

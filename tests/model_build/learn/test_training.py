@@ -171,16 +171,19 @@ def weights_after(rec: dict[str, Any], root: Path, folder: Path, stops: list[int
         loaded.train, streaming(rec).batch, window_frames=shape.window_frames, n_labels=4, seed=int(rec["seed"])
     )
 
-    def mistakes(network: Network) -> Any:
-        # Depends on the weights, so that what a checkpoint forgets would show.
-        first = float(network.weights[0].numpy().sum() * 1e6) % 7
-        return np.asarray([[int(batches.background_clips[int(first)]), 3]])
-
     for stop in stops:
         batches.mistaken = batches.mistaken[:0]
         training.repeatable(int(rec["seed"]), 1)
         network = Network(ops, shape.columns, [4, batches.n_original, 1], 0.1, int(rec["seed"]))
-        training.train(network, batches, streaming(rec), folder, mistakes=mistakes, stop_at=stop)
+
+        def mistakes(of: Network = network) -> Any:
+            # Depends on the weights, so that what a checkpoint forgets would show.
+            first = float(of.weights[0].numpy().sum() * 1e6) % 7
+            return np.asarray([[int(batches.background_clips[int(first)]), 3]])
+
+        objective = training.labelled(network, streaming(rec))
+        schedule = streaming(rec).schedule
+        training.train(network, batches, schedule, folder, objective=objective, mistakes=mistakes, stop_at=stop)
     return [v.numpy() for v in (*network.trained, *network.moments)]
 
 
@@ -291,6 +294,28 @@ def test_resumed_training_is_training_that_never_stopped(
             np.testing.assert_array_equal(one, other, strict=True)
 
 
+@pytest.mark.parametrize("decayed", [False, True])
+def test_each_variable_learns_at_its_own_rate(decayed: bool) -> None:
+    """A share of the rate is that share of the step, decay and all, within float rounding; 1 for all is none at all."""
+    tf = pytest.importorskip("tensorflow")
+    start, slope = np.asarray([1.0, -2.0, 3.0], np.float32), np.asarray([0.3, -0.1, 0.02], np.float32)
+
+    def after(rates: list[float] | None) -> list[Any]:
+        variables = [tf.Variable(start), tf.Variable(start)]
+        optimizer = training.AdamW(variables, [decayed] * 2, [], 0.1, 0.9, rates)
+        for step in range(3):
+            optimizer.apply([tf.constant(slope)] * 2, tf.constant(step), tf.constant(0.01 * (step == 0), tf.float32))
+        return [v.numpy() for v in variables]
+
+    full, part = after([1.0, 0.15])
+    assert np.abs(full - start).min() > 0.005
+    np.testing.assert_allclose(part - start, 0.15 * (full - start), rtol=0, atol=2e-6)
+    for one, other in zip(after(None), after([1.0, 1.0]), strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+        np.testing.assert_array_equal(one, full, strict=True)
+    np.testing.assert_array_equal(after([0.0, 1.0])[0], start, strict=True)
+
+
 def test_what_stopped_early_stays_stopped(tiny: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     """Training without a better check ends with the weights of the best; started again, it gives the same."""
     rec, root = tiny
@@ -302,8 +327,10 @@ def test_what_stopped_early_stays_stopped(tiny: tuple[dict[str, Any], Path], tmp
     for _ in "ab":
         losses = iter([0.5, 0.4, 0.6, 0.7, 0.1])
         network = Network(ops, shape.columns, [4, batches.n_original, 1], 0.1, 1)
-        told = {"judge": lambda _: {"loss": next(losses)}}  # noqa: B023
-        step = training.train(network, batches, streaming(rec), tmp_path / "run", **told)
+        told = {"judge": lambda: {"loss": next(losses)}}  # noqa: B023
+        told["objective"] = training.labelled(network, streaming(rec))
+        schedule = streaming(rec).schedule
+        step = training.train(network, batches, schedule, tmp_path / "run", patience=schedule.patience, **told)
         found.append((step, [v.numpy() for v in network.trained]))
     assert found[0][0] == found[1][0] == 8
     for one, other in zip(found[0][1], found[1][1], strict=True):

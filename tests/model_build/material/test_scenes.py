@@ -172,6 +172,27 @@ def test_only_what_the_model_never_saw(recipe: Path) -> None:
         scenes.material(rec, [2], rec.data.folder(None))
 
 
+def test_events_of_chosen_labels_alone(recipe: Path) -> None:
+    """What is of other labels becomes foreign; a label that is not known, or has no recordings, is refused."""
+    from auricle_build.grammar.read import load
+
+    recipe.write_text(recipe.read_text().replace("[beep, background]", "[beep, foreign, hum, background]"))
+    rec = load(recipe)
+    root = rec.data.folder(None)
+    every = scenes.material(rec, [2], root)
+    assert set(every.events) == {"beep", "foreign", "hum"}
+    assert not every.foreign
+    chosen = scenes.material(rec, [2], root, ["beep"])
+    assert chosen.events == {"beep": every.events["beep"]}
+    assert chosen.foreign == every.events["foreign"]
+    assert chosen.backgrounds == every.backgrounds
+    assert chosen.quiet >= set(chosen.foreign)
+    with pytest.raises(ConfigError, match="--label: 'beap' is none of the labels; did you mean 'beep'"):
+        scenes.material(rec, [2], root, ["beap"])
+    with pytest.raises(ConfigError, match="--label: no recordings of hum among the folds"):
+        scenes.material(rec, [2], root, ["hum"])
+
+
 def test_the_command_writes_scenes_with_their_truth(recipe: Path, tmp_path: Path) -> None:
     """FLAC at the front end's rate, beside each its truth as `auricle` reads it; negatives in their own folder."""
     out = tmp_path / "out"
