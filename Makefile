@@ -14,13 +14,14 @@ SERVICE_PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,$(PYTHON))
 systemctl = $(if $(DESTDIR),:,if [ -d /run/systemd/system ]; then systemctl $(1); fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench soak test-tflite clean
+.PHONY: help demo test lint format docs bench soak test-tflite clean
 .PHONY: install install-program install-units install-config uninstall
 
 help:
 	@echo "make demo          hear a synthesised scene through the daemon and a subscriber"
 	@echo "make test          run the tests"
 	@echo "make lint          ruff and mypy --strict"
+	@echo "make docs          write anew what is made from declarations: schema, example, tables of keys and messages"
 	@echo "make bench         measure, side by side, and write BENCHMARKS.md"
 	@echo "make soak          the tests that run for minutes or hours"
 	@echo "make test-tflite   the runtime on tflite-runtime, for boards without LiteRT"
@@ -43,6 +44,9 @@ lint: $(VENV)/.stamp-dev
 format: $(VENV)/.stamp-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(VENV)/.stamp-runtime
+	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.stamp-bench
 	$(BIN)/python tests/bench/bench_features.py
