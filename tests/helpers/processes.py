@@ -37,10 +37,11 @@ def subscriber(endpoint: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def run(folder: Path, recordings: object, *, speed: object = "max") -> list[dict[str, Any]]:
-    """What the subscriber heard of a daemon that plays these recordings."""
+def run(folder: Path, recordings: object, *, speed: object = "max", model: str | None = None) -> list[dict[str, Any]]:
+    """What the subscriber heard of a daemon that plays these recordings, with the default model or another."""
     endpoint = f"ipc://{folder}/events"
     config = {
+        **({"model": model} if model else {}),
         "decision": {"threshold": 0.5, "min_duration_ms": 100},
         "sources": [{"name": "porch", "recording": {"path": recordings, "speed": speed}}],
         "publish": {"endpoint": endpoint, "query": f"ipc://{folder}/query"},

@@ -119,6 +119,7 @@ def daemon(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Daemon]]:
 def configuration(recording: Path, **more: Any) -> dict[str, Any]:
     """One source, at full speed: every turn of the crank is one block."""
     return {
+        "model": "esc10",
         "sources": [{"name": "porch", "recording": {"path": str(recording), "speed": "max"}}],
         "gate": {"enabled": "off"},
         **more,
@@ -130,7 +131,7 @@ def seconds(s: float) -> int:
 
 
 def model_beside(folder: Path, **changes: Any) -> Path:
-    """A copy of the default model, with another card."""
+    """A copy of the model `esc10`, with another card."""
     shutil.copytree(bundle.find("esc10"), folder)
     card = yaml.safe_load((folder / "card.yaml").read_text())
     (folder / "card.yaml").write_text(yaml.safe_dump({**card, **changes}))

@@ -17,10 +17,11 @@ import soundfile
 from auricle.client import Client, Event, Scores, Status
 from auricle.commands import synth, text
 from auricle.commands.synth import Part
+from auricle.config.sections import DEFAULT_MODEL
 from auricle.errors import EXIT_SKIPPED, AuricleError
 from auricle.model import bundle
 
-LABELS = ("baby_cry", "chainsaw", "dog_bark", "fire_crackling")
+LABELS = ("siren", "rain", "whistle", "baby_cry")
 LIMIT_S = 30.0
 SOURCE = "demo"
 
@@ -39,15 +40,12 @@ def demo() -> int:
         AuricleError: the daemon did not run.
     """
     began_s = time.monotonic()
-    sample_rate = bundle.load("esc10").card.front_end.sample_rate
+    sample_rate = bundle.load(DEFAULT_MODEL).card.front_end.sample_rate
     with tempfile.TemporaryDirectory(prefix="auricle-demo-") as folder:
         parts = write_scene(Path(folder, "scene.wav"), sample_rate)
         endpoint = f"ipc://{folder}/events"
         config = {
-            "model": "esc10",
             "sources": [{"name": SOURCE, "recording": {"path": f"{folder}/scene.wav", "speed": 1}}],
-            # What is played is synthesised: the model's own rules are for rooms full of foreign sounds.
-            "decision": {"threshold": 0.4, "min_duration_ms": 100},
             "publish": {"endpoint": endpoint, "query": f"ipc://{folder}/query"},
             "store": {"enabled": False},
         }

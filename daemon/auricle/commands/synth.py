@@ -180,6 +180,21 @@ def baby_cry(n: int, sample_rate: int) -> NDArray[np.float32]:
     return _normal(x)
 
 
+def siren(n: int, sample_rate: int) -> NDArray[np.float32]:
+    """A siren that yelps: a tone that climbs three times a second."""
+    t = np.arange(n) / sample_rate
+    phase = 2 * np.pi * np.cumsum(900 + 500 * (3 * t % 1)) / sample_rate
+    harmonics = np.sin(np.arange(1, 6)[:, None] * phase)
+    return _normal(np.asarray((1.0, 0.6, 0.4, 0.25, 0.15)) @ harmonics)
+
+
+def whistle(n: int, sample_rate: int) -> NDArray[np.float32]:
+    """Somebody whistles: nearly a sine, that bends, with a pause for breath."""
+    t = np.arange(n) / sample_rate
+    phase = 2 * np.pi * np.cumsum(1800 + 150 * np.sin(2 * np.pi * 0.6 * t)) / sample_rate
+    return _normal((np.sin(phase) + 0.05 * np.sin(2 * phase)) * (t % 1.5 < 1.2))
+
+
 @dataclass(frozen=True)
 class Part:
     """What plays when in a scene, in seconds."""
@@ -191,7 +206,10 @@ class Part:
 
 MADE: dict[str, Callable[[int, int], NDArray[np.float32]]] = {
     made.__name__: made
-    for made in (rain, sea_waves, clock_tick, helicopter, chainsaw, fire_crackling, dog_bark, rooster, baby_cry)
+    for made in (
+        *(rain, sea_waves, clock_tick, helicopter, chainsaw, fire_crackling, dog_bark, rooster, baby_cry),
+        *(siren, whistle),
+    )
 }
 
 

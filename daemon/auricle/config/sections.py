@@ -10,7 +10,7 @@ from pathlib import Path
 from auricle.config.keys import key, section
 from auricle.config.kinds import Choice, Endpoint, File, Flag, Name, Number
 
-DEFAULT_MODEL = "esc10"
+DEFAULT_MODEL = "home"
 """The packaged model that is heard with where nobody names one."""
 FORMER_MODELS = ("esc10",)
 """Those that were it before; a configuration of that time may still name one."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from auricle.judge.figures import Point, Report
 
+NAMED = 12
+"""Labels that a legend names at most; the curves of others are grey."""
 MISSING = "matplotlib is missing; pip install 'auricle[plot]'"
 
 
@@ -36,10 +38,14 @@ def _pairs(points: Sequence[Point], x: str, y: str) -> tuple[list[float], list[f
 def curves(report: Report, path: Path) -> None:
     """Precision over recall, and misses over false alarms an hour (DET), by label and over all."""
     plt, figure, (left, right) = _figure(2)
-    for label, points in [*report.curves.items(), ("all", report.curve)]:
+    heard = {label: points for label, points in report.curves.items() if any(p.recall is not None for p in points)}
+    drawn = heard or report.curves
+    for i, (label, points) in enumerate([*drawn.items(), ("all", report.curve)]):
         style: dict[str, Any] = {"label": label, "linewidth": 2.2 if label == "all" else 0.9}
+        if i >= NAMED:
+            style |= {"label": None, "color": "lightgrey"}
         if label == "all":
-            style["color"] = "black"
+            style |= {"label": label, "color": "black"}
         recall, precision = _pairs(points, "recall", "precision")
         left.plot(recall, precision, **style)
         rate, recall = _pairs(points, "false_alarms_per_hour", "recall")
@@ -73,9 +79,9 @@ def tuning(
     """
     plt, figure, (left, right) = _figure(2)
     for i, (label, points) in enumerate(curves_by_label.items()):
-        color = f"C{i % 10}"
+        color, name = (f"C{i % 10}", label) if i < NAMED else ("lightgrey", None)
         thresholds = [t for t, _, _ in points]
-        left.plot(thresholds, [rate for _, rate, _ in points], color=color, label=label, linewidth=1.1)
+        left.plot(thresholds, [rate for _, rate, _ in points], color=color, label=name, linewidth=1.1)
         left.axvline(chosen[label][1], color=color, linewidth=0.6, linestyle=":")
         recall = [(t, r) for t, _, r in points if r is not None]
         if recall:

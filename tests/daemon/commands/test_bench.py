@@ -12,7 +12,7 @@ from auricle.model import bundle
 
 
 def _measured(capsys: pytest.CaptureFixture[str], **overrides: object) -> list[dict[str, object]]:
-    cfg = config.load(None, environ={}, overrides={"gate.enabled": "on", **overrides})
+    cfg = config.load(None, environ={}, overrides={"model": "esc10", "gate.enabled": "on", **overrides})
     assert bench.bench(cfg, bundle.load(cfg.model), seconds=1.0, json=True) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -39,7 +39,7 @@ def test_every_stage_and_every_hop_is_measured(capsys: pytest.CaptureFixture[str
 
 def test_without_json_a_person_can_read_it(capsys: pytest.CaptureFixture[str]) -> None:
     """The table names the model, the gate, every stage and what follows from the figures."""
-    cfg = config.load(None, environ={}, overrides={"gate.enabled": "off"})
+    cfg = config.load(None, environ={}, overrides={"model": "esc10", "gate.enabled": "off"})
     assert bench.bench(cfg, bundle.load(cfg.model), seconds=1.0, json=False) == 0
     out = capsys.readouterr().out
     assert out.startswith("model esc10, without the noise gate, on one core\n")

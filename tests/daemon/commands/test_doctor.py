@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 from auricle.commands import doctor
+from auricle.config.sections import DEFAULT_MODEL
 from helpers.sounds import varied, write
 
 
@@ -53,7 +54,7 @@ def test_what_is_well_is_ok(tmp_path: Path) -> None:
     assert wrong <= {"clock"}
     assert code == bool(wrong)
     assert found["recordings of porch"]["found"] == "1 file(s)"
-    assert "golden vectors hold" in found["model esc10"]["found"]
+    assert "golden vectors hold" in found[f"model {DEFAULT_MODEL}"]["found"]
     assert "times as fast" in found["real-time headroom"]["found"]
     assert not (tmp_path / "events").exists(), "an endpoint that was tried is left as it was"
 
@@ -85,7 +86,7 @@ def test_a_broken_configuration_is_a_finding(tmp_path: Path) -> None:
     found, code = examined(tmp_path, "gate: {sensitivity: high}\n")
     assert code == 1
     assert "gate.sensitivity: 'high' is not a number" in found["configuration"]["found"]
-    assert found["model esc10"]["ok"]
+    assert found[f"model {DEFAULT_MODEL}"]["ok"]
 
 
 def test_a_daemon_that_runs_already_is_well(tmp_path: Path) -> None:

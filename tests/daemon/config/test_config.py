@@ -206,7 +206,7 @@ def test_labels_that_no_model_has_are_refused(tmp_path: Path) -> None:
     """A rule for a misspelt label is told with the label that was meant; one that another source's model has is not."""
     config = written(
         tmp_path,
-        "decision:\n  labels:\n    dog: {threshold: 0.7}\n    siren: {threshold: 0.7}\n"
+        "model: esc10\ndecision:\n  labels:\n    dog: {threshold: 0.7}\n    siren: {threshold: 0.7}\n"
         "sources:\n- {name: a, microphone: {}}\n"
         "- {name: b, microphone: {}, model: other, decision: {labels: {dog_bark: {threshold: 0.8}}}}\n",
     )
@@ -214,8 +214,8 @@ def test_labels_that_no_model_has_are_refused(tmp_path: Path) -> None:
         check_labels(config, {"esc10": ["dog_bark", "rain"], "other": ["siren"]})
     file = tmp_path / "auricle.yaml"
     assert caught.value.lines() == [
-        f"{file}:3: decision.labels: the model has no label 'dog'; did you mean 'dog_bark'?",
-        f"{file}:7: sources[1].decision.labels: the model has no label 'dog_bark'; it has siren",
+        f"{file}:4: decision.labels: the model has no label 'dog'; did you mean 'dog_bark'?",
+        f"{file}:8: sources[1].decision.labels: the model has no label 'dog_bark'; it has siren",
     ]
 
 

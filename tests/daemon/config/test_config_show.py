@@ -65,9 +65,7 @@ def test_the_example_is_the_defaults() -> None:
 
     It sets none of them: whoever installs it goes on following Auricle's defaults and the model's card.
     """
-    assert EXAMPLE.read_text(encoding="utf-8") == config_show.example(), (
-        "run: auricle config example > config/auricle.yaml"
-    )
+    assert EXAMPLE.read_text(encoding="utf-8") == config_show.example(), "run: make docs"
     config = load(EXAMPLE, environ={})
     assert config == load(environ={})
     assert {path for path, origin in config.origins.items() if origin != "default"} == {"sources[0].name"}
@@ -99,7 +97,7 @@ def test_the_other_examples_are_valid(name: str) -> None:
 def test_the_docs_hold_the_table() -> None:
     """docs/configuration.md holds every key as `auricle config keys` prints it."""
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert config_show.table() in text, "put the output of: auricle config keys into docs/configuration.md"
+    assert config_show.table() in text, "run: make docs"
     for path in paths(Config):
         assert f"`{path.replace('sources', 'sources[]').replace('labels', 'labels.LABEL')}`" in text
 

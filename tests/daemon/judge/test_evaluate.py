@@ -14,6 +14,7 @@ from auricle import config
 from auricle.capture.recording import Recordings
 from auricle.commands.cli import app
 from auricle.commands.synth import scene
+from auricle.config.sections import DEFAULT_MODEL
 from auricle.errors import ConfigError, UsageError
 from auricle.hearing.hearer import Hearer, Hearing
 from auricle.hearing.lane import Lane
@@ -158,7 +159,7 @@ def test_negatives_alone(tmp_path: Path) -> None:
     write(tmp_path / "quiet.wav", 0.001 * varied(3.0))
     result = CliRunner().invoke(app, ["evaluate", "--negatives", str(tmp_path), "--json"])
     report = json.loads(result.stdout)
-    hearer = Hearer(bundle.load("esc10"), config.Decision(), config.Gate())
+    hearer = Hearer(bundle.load(DEFAULT_MODEL), config.Decision(), config.Gate())
     decided_s = ((3 * hearer.rate - hearer.span) // hearer.hop + 1) * hearer.hop / hearer.rate
     assert report["hours_without_events"] == report["hours"] == round(decided_s / 3600, 4), "no decision, no hour"
     assert report["overall"]["event_f1"] is None

@@ -176,6 +176,7 @@ def test_a_slow_daemon_drops_the_oldest_and_says_so(tmp_path: Path, flag: Path) 
     """Three times too slow: it goes down the ladder, drops sound as gaps with cause load, answers its sockets all the
     while, and comes back; samples heard and lost add up, and no decision lies in a gap or spans one."""
     cfg = {
+        "model": "esc10",
         "sources": [{"name": "pipe", "stdin": {"rate": RATE}}],
         "capture": {"ring_s": 3},
         "gate": {"enabled": "off"},

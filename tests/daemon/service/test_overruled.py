@@ -79,6 +79,7 @@ def test_an_old_installation_is_told_to_let_go(tmp_path: Path, home: Card, monke
 def test_what_is_meant_is_not_spoken_of(tmp_path: Path, home: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules of single labels, what the card says nothing of, one's own models, and what the command line asks for."""
     plain = bundle.load("esc10").card
+    monkeypatch.setattr(sections, "DEFAULT_MODEL", "esc10")
     assert said(tmp_path, INSTALLED, plain) == [], "as long as esc10 is the default"
     monkeypatch.setattr(sections, "DEFAULT_MODEL", "home")
     assert (

@@ -20,7 +20,7 @@ def test_a_subscriber_in_another_process_hears_the_daemon(tmp_path: Path) -> Non
     """At real time a synthesised sound becomes events with onset and offset, on its own topic, in order."""
     samples, (part,) = scene(["baby_cry"], RATE, sound_s=3.5, pause_s=1.0)
     write(tmp_path / "scene.wav", samples)
-    heard = run(tmp_path, str(tmp_path / "scene.wav"), speed=1)
+    heard = run(tmp_path, str(tmp_path / "scene.wav"), speed=1, model="esc10")
     events = [m for m in heard if m["topic"] == "event.porch.baby_cry."]
     phases = "".join({"onset": "(", "update": "", "offset": ")"}[m["phase"]] for m in events)
     assert phases
