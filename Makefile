@@ -95,6 +95,8 @@ $(VENV)/.stamp-build: pyproject.toml $(VENV)/.stamp-dev
 	@touch $@
 
 install: install-program install-units install-config
+	@"$(DESTDIR)$(PREFIX)"/bin/python -c 'import sounddevice' 2>/dev/null \
+	  || echo "microphones will not be heard: PortAudio is missing; on Debian and Ubuntu: apt-get install libportaudio2" >&2
 	@echo "installed; look at /etc/auricle/auricle.yaml, try $(PREFIX)/bin/auricle doctor, then"
 	@echo "    systemctl enable --now auricle"
 

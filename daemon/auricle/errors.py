@@ -7,6 +7,8 @@ from collections.abc import Iterable
 EXIT_SKIPPED = 1
 EXIT_USAGE = 2
 EXIT_NO_DAEMON = 69
+EXIT_INTERNAL = 70
+EXIT_OUTPUT = 74
 EXIT_CONFIG = 78
 
 

@@ -2,44 +2,104 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 # numpy's BLAS would otherwise start a thread a core; set before anything loads numpy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from auricle.errors import AuricleError
+from auricle.errors import EXIT_INTERNAL, EXIT_OUTPUT, EXIT_USAGE, AuricleError
 from auricle.service import allocator
 
 OPTIONS = {"--config": "config", "-c": "config", "--model": "model"}
 """Of `auricle run`."""
 
 
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Why output, which is no file of ours, cannot be written."""
+
+
 def main() -> None:
     """The entry point: an error is one line, never a traceback."""
     allocator.keep_freed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # there is none where it was closed
+            stream.reconfigure(errors="backslashreplace")  # an ASCII terminal; a file name that is no UTF-8
     try:
-        if (options := _plain(sys.argv[1:])) is not None:
-            from auricle.service import life
-
-            path = options.get("config")
-            sys.exit(life.main(None if path is None else Path(path), options.get("model")))
-        from auricle.commands.cli import app
-
-        app(standalone_mode=True)
+        try:
+            _command()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a failure can be told
     except AuricleError as e:
-        for line in e.lines():
-            print(f"auricle: error: {line}", file=sys.stderr)
-        sys.exit(e.exit_code)
+        _leave(e.exit_code, e.lines())
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has gone: that is how a pipe ends, not an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _leave(0, [])
+    except UnicodeEncodeError as e:
+        _leave(EXIT_USAGE, [f"{e.object[e.start : e.end]!r} is not UTF-8; what is named or published has to be"])
+    except OSError as e:
+        if e.filename is not None or e.errno not in UNWRITABLE:
+            _internal(e)
+        _leave(EXIT_OUTPUT, [f"standard output cannot be written: {e.strerror}; free some space, or write elsewhere"])
+    except Exception as e:
+        _internal(e)
+
+
+def _command() -> None:
+    if (options := _plain(sys.argv[1:])) is not None:
+        from auricle.service import life
+
+        path = options.get("config")
+        sys.exit(life.main(None if path is None else Path(path), options.get("model")))
+    from auricle.commands.cli import app
+
+    stdout = sys.stdout
+    try:
+        app(standalone_mode=True)
+    except SystemExit:
+        if sys.stdout is not stdout:  # Typer met a pipe whose reader has gone, and would call that an error
+            raise BrokenPipeError from None
+        raise
+
+
+def _leave(code: int, lines: Sequence[str]) -> NoReturn:
+    """Print the lines of an error and exit; what waits for standard output and cannot be written is dropped."""
+    from auricle.config import printable
+
+    for line in lines:
+        print(printable(f"auricle: error: {line}"), file=sys.stderr)
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _internal(error: Exception) -> NoReturn:
+    """Keep the traceback of an error that is ours for whoever mends it, in the system's log, and print one line."""
+    import syslog
+    import traceback
+
+    syslog.openlog("auricle", syslog.LOG_PID)
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        syslog.syslog(syslog.LOG_ERR, line)
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(at.filename).name}:{at.lineno}"
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    _leave(
+        EXIT_INTERNAL,
+        [f"internal, at {where}: {said}; a fault of auricle's: journalctl -t auricle has the traceback, report it"],
+    )
 
 
 def _plain(arguments: Sequence[str]) -> dict[str, str] | None:

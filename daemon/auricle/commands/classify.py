@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import msgspec
 
 from auricle import config
 from auricle.capture.recording import find
+from auricle.commands import text
 from auricle.errors import EXIT_SKIPPED, AudioError
 from auricle.hearing.whole import Classifier
 from auricle.model.bundle import Bundle
@@ -32,9 +32,9 @@ def classify(paths: Sequence[str], cfg: config.Config, bundle: Bundle, *, json: 
             print(msgspec.json.encode(verdict).decode(), flush=True)
         else:
             padded = "  (padded)" if verdict.padded else ""
-            print(f"{file}  {verdict.label}  {verdict.score:.2f}  {verdict.duration_s:.2f} s{padded}", flush=True)
+            text.say(f"{file}  {verdict.label}  {verdict.score:.2f}  {verdict.duration_s:.2f} s{padded}")
     return EXIT_SKIPPED if skipped else 0
 
 
 def _complain(reason: str) -> None:
-    print(f"auricle: skipped: {reason}", file=sys.stderr)
+    text.complain(f"auricle: skipped: {reason}")

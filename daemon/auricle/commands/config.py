@@ -19,12 +19,13 @@ ConfigFile = Annotated[
 def show(config: ConfigFile = None) -> None:
     """Print the effective configuration as YAML, each value with where it came from, and the rules that hold."""
     from auricle import config as configs
-    from auricle.commands import rules
+    from auricle.commands import rules, text
     from auricle.config import show as written
 
     loaded = configs.load(config)
     print(written.show(loaded), end="")
-    print("\n".join(rules.in_force(loaded)))
+    for line in rules.in_force(loaded):
+        text.say(line)
 
 
 @app.command()

@@ -16,6 +16,8 @@ from auricle.capture import child
 from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
 from auricle.capture.source import Sound, Status, Terms
+from auricle.commands.text import say
+from auricle.config import printable
 from auricle.errors import DeviceError
 
 LIST_TIMEOUT_S = 10.0
@@ -77,7 +79,7 @@ def print_devices(*, as_json: bool = False) -> int:
         many = device["channels"] > child.MAX_MIXED
         channels = "any channels" if many else f"{device['channels']} channel{'s' * (device['channels'] != 1)}"
         rates = " ".join(f"{rate / 1000:g}" for rate in device["rates"])
-        print(f"{mark} {device['index']:>3}  {device['name']:<{width}}  {channels}, {rates or 'no usual rate'} kHz")
+        say(f"{mark} {device['index']:>3}  {device['name']:<{width}}  {channels}, {rates or 'no usual rate'} kHz")
     print("* is the default. A name, or a part of it, is a microphone's device: in the YAML;")
     print("auricle devices --meter NAME shows its level.")
     return 0
@@ -121,7 +123,7 @@ def meter(device: int | str, *, seconds: float | None = None, as_json: bool = Fa
         for found in levels(device, seconds=seconds):
             if isinstance(found, Status):
                 line = {"state": found.state, "detail": found.detail}
-                text = f"{found.state}: {found.detail}"
+                text = printable(f"{found.state}: {found.detail}")
                 print(json.dumps(line) if as_json else f"\r{text:<{BAR + 24}}" if live else text, flush=True)
                 continue
             heard = True

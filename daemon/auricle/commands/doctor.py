@@ -20,6 +20,7 @@ import zmq
 from auricle import config
 from auricle.capture.recording import Reader, Recordings, find
 from auricle.capture.source import NominalClock, Segment, Sound
+from auricle.commands.text import say
 from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, ConfigError, EndpointError, NoDaemonError
 from auricle.hearing import pipeline
 from auricle.hearing.lane import Lane
@@ -58,7 +59,10 @@ def doctor(load: Callable[[], config.Config], *, as_json: bool) -> int:
     well = True
     for finding in examine(load):
         well &= finding.ok
-        print(json.dumps(asdict(finding)) if as_json else finding, flush=True)
+        if as_json:
+            print(json.dumps(asdict(finding)), flush=True)
+        else:
+            say(str(finding))
     return 0 if well else EXIT_SKIPPED
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from auricle import config
 from auricle.commands.progress import bar
+from auricle.commands.text import complain, say
 from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing.hearer import Hearer
 from auricle.judge.evaluate import evaluate, gather, text, write
@@ -32,11 +33,15 @@ def command(
     with bar("hearing", shown=not json) as progress:
         heard, faults = gather(hearer, paths, truth_path, negatives, progress)
     for fault in faults:
-        print(f"auricle: skipped: {fault}", file=sys.stderr)
+        complain(f"auricle: skipped: {fault}")
     if not heard:
         raise UsageError("evaluate: none of the recordings can be heard")
     found = evaluate(hearer, heard)
-    print(msgspec.json.encode(found).decode() if json else "\n".join(text(found)))
+    if json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        for line in text(found):
+            say(line)
     if report is not None:
         written = write(found, report)
         print(f"wrote {', '.join(map(str, written))}", file=sys.stderr)

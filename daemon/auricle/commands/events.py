@@ -54,7 +54,7 @@ def print_events(
         writer.writerows(_row(message) for message in found)
     else:
         for message in found:
-            print(_line(message))
+            text.say(_line(message))
     return 0
 
 

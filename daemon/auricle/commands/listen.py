@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from auricle import messages
 from auricle.client import Client, Health, Item, Missed, Scores, Snapshot
 from auricle.commands import text
+from auricle.config import printable
 from auricle.messages.topics import topic_of
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def watch(client: Client, endpoint: str, view: View, until: Callable[[], bool] =
 def _line(item: Item) -> str | None:
     match item:
         case Missed():
-            return f"missed {item.n} of {item.topic}"
+            return printable(f"missed {item.n} of {item.topic}")
         case Snapshot():
-            return f"{item.node}  joined: {', '.join(item.sources)}"
+            return printable(f"{item.node}  joined: {', '.join(item.sources)}")
         case _:
             return text.line(item)
 
@@ -147,7 +148,7 @@ class _LiveView:
 
         rows: list[RenderableType] = [Text(f"{self._endpoint}  {self._note}", style="dim")]
         for source, message in sorted(self._scores.items()):
-            rows.append(Text(f"\n{source}  {message.t[11:22]}  ", style="bold"))
+            rows.append(Text(f"\n{printable(source)}  {message.t[11:22]}  ", style="bold"))
             rows.append(Text(f"  {'level':<16} {_bar((message.level_dbfs + 80) / 80)} {message.level_dbfs:6.1f} dBFS"))
             rows.extend(Text(line, style=style) for line, style in scores(message, self._thresholds.get(source, {})))
         if self._last:
@@ -169,7 +170,7 @@ def scores(message: Scores, thresholds: Mapping[str, float]) -> Iterator[tuple[s
         above = label in why or (threshold is not None and score >= threshold)
         said = f"  {_WHY.get(why[label], why[label].replace('in:', 'told as '))}" if label in why else ""
         style = "yellow" if said else "green" if above else ""
-        yield f"  {label:<16} {_bar(score, threshold)} {score:6.2f}{said}", style
+        yield printable(f"  {label:<16} {_bar(score, threshold)} {score:6.2f}{said}"), style
 
 
 def _bar(share: float, mark: float | None = None) -> str:

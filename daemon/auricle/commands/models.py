@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import msgspec
 
 from auricle import config
-from auricle.commands import rules
+from auricle.commands import rules, text
 from auricle.errors import EXIT_SKIPPED, ModelError
 from auricle.hearing import precedence
 from auricle.model import bundle
@@ -22,7 +21,7 @@ def print_models(models_dir: Path | None, *, json: bool) -> int:
         try:
             found = bundle.load(name, models_dir)
         except ModelError as e:
-            print(f"auricle: {e}", file=sys.stderr)
+            text.complain(f"auricle: {e}")
             broken += 1
             continue
         card = found.card
@@ -40,9 +39,9 @@ def print_models(models_dir: Path | None, *, json: bool) -> int:
             }
             print(msgspec.json.encode(entry).decode())
         else:
-            print(f"{_head(name, found)}: {', '.join(card.labels)}")
+            text.say(f"{_head(name, found)}: {', '.join(card.labels)}")
             if card.description:
-                print(f"    {card.description}")
+                text.say(f"    {card.description}")
     return EXIT_SKIPPED if broken else 0
 
 
@@ -61,11 +60,12 @@ def print_model(name: str, models_dir: Path | None, *, json: bool) -> int:
     front = card.front_end
     window_s = ((card.timing.window_frames - 1) * front.hop_length + front.n_fft) / front.sample_rate
     hop_ms = precedence.hop(card, config.Decision()).value
-    print(f"{_head(card.name, found)}, hash {found.hash}")
+    text.say(f"{_head(card.name, found)}, hash {found.hash}")
     if card.description:
-        print(f"    {card.description}")
+        text.say(f"    {card.description}")
     print(f"    a decision every {hop_ms:g} ms, upon the last {window_s:.2f} s of sound\n")
-    print("\n".join(rules.table(card)))
+    for line in rules.table(card):
+        text.say(line)
     print("\nThese are the model's own; what your configuration makes of them: auricle config show")
     return 0
 

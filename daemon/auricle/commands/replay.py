@@ -9,18 +9,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import zmq
 
 from auricle import config, messages
 from auricle.capture.recording import Recordings
 from auricle.commands import text
-from auricle.errors import EXIT_SKIPPED, UsageError
+from auricle.errors import EXIT_SKIPPED, EndpointError, UsageError
 from auricle.hearing import engine, pipeline
 from auricle.hearing.lane import Lane
 from auricle.model.bundle import Bundle
+from auricle.publish.journal import Journal
 from auricle.publish.publisher import Lines, Outlet, Publisher
+from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
+from auricle.service.query import Query
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,13 @@ def parse_start(value: str) -> int:
 
 
 def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Options) -> int:
-    """Replay recordings as a fake stream; the exit code."""
+    """Replay recordings as a fake stream; the exit code.
+
+    Where it publishes it answers as the daemon does, from a history of its own that ends with it.
+
+    Raises:
+        EndpointError: an endpoint is in use.
+    """
     source = Recordings(
         "replay",
         paths,
@@ -82,18 +93,38 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
         attendants: list[engine.Attendant] = []
         if options.publish:
             context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
-            socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group)
+            with _or_alone():
+                socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group)
             stack.callback(socket.close)
-            outlets.append(socket)
-            attendants.append(socket)
+            folder = stack.enter_context(TemporaryDirectory(prefix="auricle-replay-"))
+            store = Store(Path(folder) / "events.db", max_mb=cfg.store.max_mb, max_days=cfg.store.max_days)
+            stack.callback(store.close)
+            journal = Journal()
+            outlets += [store, journal, socket]
         show = stack.enter_context(_progress(source, options))
         if options.json:
             outlets.append(Lines())
         else:
             outlets.append(_Printer(show, seen))
         publisher = Publisher(cfg.node, outlets)
+        lanes: list[Lane] = []
         if options.publish:
-            socket.greet(publisher, None)
+            with _or_alone():
+                query = Query(
+                    context,
+                    cfg.publish.query,
+                    publisher=publisher,
+                    journal=journal,
+                    lanes=lanes,
+                    config_hash=cfg.hash(),
+                    store=store,
+                    group=cfg.publish.ipc_group,
+                )
+            stack.callback(query.close)
+            socket.greet(publisher, query.endpoint)
+            store.report_to(publisher.tell)
+            store.open()
+            attendants += [socket, query, store]
         lane = Lane(
             source,
             bundle,
@@ -103,6 +134,7 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
             publisher=publisher,
             tell_scores=options.publish or options.json,
         )
+        lanes.append(lane)
         stop = engine.Stop()
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())
@@ -114,6 +146,15 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
     if not options.json:
         print(_summary(lane, seen, bundle, took_s))
     return EXIT_SKIPPED if lane.counters.skipped else 0
+
+
+@contextmanager
+def _or_alone() -> Iterator[None]:
+    """Add to an endpoint's error what a replay can do without it."""
+    try:
+        yield
+    except EndpointError as e:
+        raise EndpointError(f"{e}; or give --no-publish") from None
 
 
 def _summary(lane: Lane, seen: Counter[str], bundle: Bundle, took_s: float) -> str:

@@ -20,7 +20,8 @@ def print_status(query: str, *, json: bool) -> int:
     if json:
         print(msgspec.json.encode(report).decode())
     else:
-        print("\n".join(_lines(report)))
+        for line in _lines(report):
+            text.say(line)
     return 0 if report.hearing else EXIT_SKIPPED
 
 

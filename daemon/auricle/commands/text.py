@@ -1,13 +1,26 @@
-"""Messages as lines of text for a person."""
+"""Lines of text for a person, and the way they take to the terminal."""
 
 from __future__ import annotations
+
+import sys
 
 import msgspec
 
 from auricle import messages
+from auricle.config import printable
 from auricle.messages import decode
 
-__all__ = ["also", "decode", "duration", "line"]
+__all__ = ["also", "complain", "decode", "duration", "line", "say"]
+
+
+def say(line: str) -> None:
+    """Print a line on standard output; names and labels in it, which are others' words, steer no terminal."""
+    print(printable(line), flush=True)
+
+
+def complain(line: str) -> None:
+    """Print a line on standard error, as :func:`say` does."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
@@ -23,7 +36,12 @@ def also(event: messages.Event) -> str:
 
 
 def line(message: messages.AnyMessage) -> str | None:
-    """What a person wants to read of a message; ``None`` for scores, updates and health."""
+    """What a person wants to read of a message, on one printable line; ``None`` for scores, updates and health."""
+    found = _line(message)
+    return None if found is None else printable(found)
+
+
+def _line(message: messages.AnyMessage) -> str | None:
     match message:
         case messages.Event(phase="update"):
             return None
@@ -41,15 +59,10 @@ def line(message: messages.AnyMessage) -> str | None:
             lost = f"{'about ' if message.estimated else ''}{message.duration_s:.3f} s not heard ({message.cause})"
             return f"{message.source}  {message.t[11:22]}  gap: {lost}"
         case messages.Status():
-            detail = f": {_printable(message.detail)}" if message.detail else ""
+            detail = f": {message.detail}" if message.detail else ""
             return f"{message.source or 'auricle'}  {message.t[11:22]}  {message.state}{detail}"
         case messages.Mark():
             label = "" if message.label is None else f" {message.label}"
-            return f"{message.source or 'auricle'}  {message.t[11:22]}  mark:{label} {_printable(message.text)}"
+            return f"{message.source or 'auricle'}  {message.t[11:22]}  mark:{label} {message.text}"
         case _:
             return None
-
-
-def _printable(text: str) -> str:
-    """What others wrote, without what would steer a terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -11,6 +11,7 @@ import msgspec
 
 from auricle import config
 from auricle.commands.progress import bar
+from auricle.commands.text import complain
 from auricle.config.layers import SYSTEM_FILE
 from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing.hearer import Hearer
@@ -94,7 +95,7 @@ def command(
     with bar("hearing", shown=not json) as progress:
         heard, faults = gather(hearer, paths if truth_path is not None else (), truth_path, quiet, progress)
     for fault in faults:
-        print(f"auricle: skipped: {fault}", file=sys.stderr)
+        complain(f"auricle: skipped: {fault}")
     if not any(len(item.hearing.scores) for item in heard):
         raise UsageError("tune: none of the recordings can be heard, or all are shorter than the model's window")
     with bar("tuning", shown=not json) as progress:

@@ -133,6 +133,16 @@ class Reader(Walk):
                     f"{shown(endpoint)} can be reached from other machines, unencrypted; "
                     f"use tcp://127.0.0.1:{usual}, or set publish.allow_plaintext: true",
                 )
+        if publish.ipc_group is not None:
+            for at in (f"{path}.{name}" for name in ("endpoint", "query")):
+                endpoint = getattr(publish, at.removeprefix(f"{path}."))
+                if endpoint.startswith("ipc://@"):
+                    self.complain(
+                        self.places[at],
+                        at,
+                        f"{shown(endpoint)} is no file that publish.ipc_group could be given: every user of this "
+                        "machine may connect; use ipc:///PATH",
+                    )
         if publish.endpoint == publish.query and not publish.endpoint.endswith("*"):
             where, at = max((self.places[f"{path}.{name}"], f"{path}.{name}") for name in ("endpoint", "query"))
             self.complain(where, at, f"{shown(publish.query)} serves endpoint and query; give each its own port")

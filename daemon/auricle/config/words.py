@@ -21,8 +21,19 @@ def mask(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text on one line: what cannot be shown becomes a question mark."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    r"""The text on one line, for a terminal or a log: what cannot be printed is escaped, as ``\x1b`` or ``\n``.
+
+    A byte that was no UTF-8 (PEP 383) becomes ``\xff``, so that a file's odd name can be told from others.
+    """
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    if "\udc80" <= letter <= "\udcff":
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode()
 
 
 def shown(value: object, limit: int = 60) -> str:

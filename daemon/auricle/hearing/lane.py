@@ -217,7 +217,8 @@ class Lane:
         """Publish and log a change of the source's state, or other news of it."""
         if state != "clock":  # a source that is lost stays so, whatever the clock does
             self.state = state
-        log.info("%s: %s%s", self.name, state, f": {detail}" if detail else "")
+        level = logging.WARNING if state == "lost" else logging.INFO
+        log.log(level, "%s: %s%s", self.name, state, f": {detail}" if detail else "")
         self.reporter.status(state, detail, self._samples)
 
     def health(self, now_s: float) -> messages.SourceHealth:

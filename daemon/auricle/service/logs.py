@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from auricle import config
 
@@ -15,8 +16,17 @@ _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ER
 
 
 class _Text(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
+    """A line for every record: what others named cannot begin another, nor steer the terminal that shows it."""
+
+    def __init__(self, layout: str = "%(asctime)s %(levelname)s %(message)s") -> None:
+        super().__init__(layout)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return config.printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        # Indented, so that no line of an exception's own text passes for a record.
+        return "\n".join(f"    {config.printable(line)}" for line in super().formatException(ei).splitlines())
 
 
 class _Json(logging.Formatter):
@@ -56,7 +66,7 @@ def formatter(form: str, *, journal: bool) -> logging.Formatter:
     """``text`` for people or ``json`` for collectors; in the journal with priorities and without a clock."""
     if not journal:
         return _Json(timed=True) if form == "json" else _Text()
-    return _Journal(_Json(timed=False) if form == "json" else logging.Formatter())
+    return _Journal(_Json(timed=False) if form == "json" else _Text("%(message)s"))
 
 
 def set_up(wanted: config.Log, *, least: str = "debug") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -152,7 +153,9 @@ def test_a_closed_generator_is_closed() -> None:
     assert closed.wait(10)
 
 
-def test_a_disk_that_hangs_stops_one_recording_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_hangs_stops_one_recording_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """While one file does not answer the others are heard to their ends; it is told as a loss, found again, and then
     heard as if nothing had been: no sample is lost."""
     answer = threading.Event()
@@ -200,6 +203,8 @@ def test_a_disk_that_hangs_stops_one_recording_alone(tmp_path: Path, monkeypatch
     states = [message["state"] for message in told["status 1"]]
     assert states == ["running", "lost", "found", "stopped"]
     assert "disk or share" in told["status 1"][1]["detail"]
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [line for line in warned if line.startswith("1: lost: ")], "what is lost is a warning in the log"
     at_once, _ = heard(None)
     for i in range(3):
         assert lanes[i].counters.heard == 5 * RATE

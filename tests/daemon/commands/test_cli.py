@@ -198,3 +198,112 @@ def test_a_rate_of_the_file_is_kept_in_its_sample_counts(tmp_path: Path) -> None
     assert window_s <= first["sample"] / 48000 < window_s + 0.5, "the window, and what smoothing and resampling take"
     assert first["t"].startswith(f"1970-01-01T00:00:0{first['sample'] // 48000}")
     assert first["t_known"] is False
+
+
+def test_what_others_named_steers_no_terminal(tmp_path: Path) -> None:
+    """A file's name with a line break, an escape and a mark that turns the writing comes out on one printable line."""
+    hostile = "a\nforged line\x1b[2J\u202e.wav"
+    write(tmp_path / hostile, varied(3.0))
+    shown = r"a\nforged line\x1b[2J\u202e.wav"
+    for words in (["classify"], ["replay", "--speed", "max", "--no-publish"]):
+        done = auricle(*words, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert all(line.isprintable() for line in done.stdout.splitlines())
+        assert not [line for line in done.stdout.splitlines() if line.startswith("forged")]
+    assert shown in auricle("classify", tmp_path).stdout
+    (tmp_path / hostile).write_text("no sound")
+    (line,) = auricle("classify", tmp_path).stderr.splitlines()
+    assert shown in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [["models"], ["config", "example"], ["topics"], ["models", "--json"]])
+def test_output_that_cannot_be_written_is_one_line(words: list[str]) -> None:
+    """A full disk below standard output is told, with a code of its own."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "auricle", *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("auricle: error: standard output cannot be written: No space left on device; ")
+    assert done.returncode == 74
+
+
+@pytest.mark.parametrize("words", ["models", "config example", "topics"])
+def test_a_reader_that_goes_away_is_no_error(words: str) -> None:
+    """`auricle ... | head -1` exits with 0 and says nothing."""
+    command = f'"{sys.executable}" -m auricle {words} | head -1 > /dev/null; exit "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_terminals_without_unicode_and_words_without_utf8(tmp_path: Path) -> None:
+    """An ASCII terminal gets escapes; what has to be UTF-8 and is not is refused in one line."""
+    write(tmp_path / "caf\u00e9.wav", varied(3.0))
+    done = auricle("classify", tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert r"caf\xe9.wav" in done.stdout
+    (line,) = auricle("mark", os.fsdecode(b"caf\xe9")).stderr.splitlines()
+    assert line.startswith("auricle: error: ")
+    assert "is not UTF-8" in line
+
+
+def test_a_fault_of_our_own_is_one_line(tmp_path: Path) -> None:
+    """Whatever no one thought of ends in one line, with where it was and where its traceback is; the code is 70."""
+    broken = "import auricle.commands.cli as cli, auricle.start as start\ndef app(**_): raise KeyError('x\\ny')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{broken}cli.app = app\nstart.main()", "models"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("auricle: error: internal, at <string>:2: KeyError: ")
+    assert "journalctl -t auricle" in line
+    assert done.returncode == 70
+
+
+def test_a_replay_answers_as_the_daemon_does(folder: Path) -> None:
+    """`status`, `mark`, `events` and `listen` work against `auricle replay`, which has no microphone."""
+    where = {"AURICLE__PUBLISH__ENDPOINT": f"ipc://{folder}/events", "AURICLE__PUBLISH__QUERY": f"ipc://{folder}/query"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "auricle", "replay", "--loop", folder / "good.wav"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **where},
+    )
+    try:
+        listened = subprocess.Popen(
+            [sys.executable, "-m", "auricle", "listen", "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **where},
+        )
+        assert listened.stdout is not None
+        assert '"source":"replay"' in listened.stdout.readline()
+        listened.terminate()
+        listened.communicate(timeout=10)
+        said = auricle("status", "--json", **where)
+        assert "replay" in json.loads(said.stdout)["sources"]
+        assert auricle("mark", "the dog", **where).returncode == 0
+        marks = [json.loads(line) for line in auricle("events", "--json", **where).stdout.splitlines()]
+        assert "the dog" in [each.get("text") for each in marks]
+    finally:
+        process.terminate()
+        _, complaints = process.communicate(timeout=20)
+    assert complaints == b""
+
+
+def test_a_replay_that_cannot_publish_says_how_to_do_without(folder: Path) -> None:
+    """An endpoint in use, either of the two, ends a replay at once, with the keys and --no-publish."""
+    for name in ("ENDPOINT", "QUERY"):
+        with zmq.Context() as context, context.socket(zmq.PUB) as taken:
+            port = taken.bind_to_random_port("tcp://127.0.0.1")
+            where = {
+                "AURICLE__PUBLISH__ENDPOINT": "tcp://127.0.0.1:*",
+                "AURICLE__PUBLISH__QUERY": "tcp://127.0.0.1:*",
+                f"AURICLE__PUBLISH__{name}": f"tcp://127.0.0.1:{port}",
+            }
+            (line,) = auricle("replay", folder / "good.wav", **where).stderr.splitlines()
+        assert f"publish.{name.lower()}" in line
+        assert line.endswith("; or give --no-publish")

@@ -198,6 +198,7 @@ REFUSED = [
     ("gate:\n  threshold: 1", "2: gate: unknown key 'threshold'; did you mean 'decision.threshold'?"),
     ("clips: {model: x}", "1: clips: unknown key 'model'; 'model' stands at the top, not here"),
     ("clips: {zzz: x}", "1: clips: unknown key 'zzz'; known here: enabled"),
+    ("publish: {ipc_group: audio, query: 'ipc://@house'}", "1: publish.query: 'ipc://@house' is no file that publish.ipc_group could be given: every user of this machine may connect; use ipc:///PATH"),
     ("node: ''", "1: node: is empty; use a name (default the host's name)"),
     ('node: "a\\nb"', "1: node: 'a\\nb' holds a line break or another character that cannot be shown; use a name (default the host's name)"),
     ("sources: []", "1: sources: is empty; name one, or remove the key (default: a microphone)"),
@@ -274,7 +275,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigError) as raised:
             load(path, environ={})
-        assert raised.value.lines() == [f"{path}: {problem}".replace("\n", "?")]
+        assert raised.value.lines() == [f"{path}: {problem}".replace("\n", "\\n")]
     fragments = tmp_path / "conf.d"
     fragments.mkdir()
     (fragments / "a.yml").write_text("model: x", encoding="utf-8")

@@ -187,11 +187,33 @@ def record(level: int, text: str) -> logging.LogRecord:
 def test_the_journal_gets_priorities_and_no_clock() -> None:
     """Every line has its priority in front; text has no time of its own, JSON neither."""
     journal = logs.formatter("text", journal=True)
-    assert journal.format(record(logging.WARNING, "gap\nof two lines")) == "<4>gap\n<4>of two lines"
+    assert journal.format(failed("disk\nfull")).startswith("<3>porch failed\n<3>    Traceback")
+    assert all(line.startswith("<3>") for line in journal.format(failed("disk\nfull")).splitlines())
     assert journal.format(record(logging.INFO, "hearing")) == "<6>hearing"
     assert logs.formatter("json", journal=True).format(record(logging.ERROR, "no")) == (
         '<3>{"level": "error", "message": "no"}'
     )
+
+
+def failed(text: str) -> logging.LogRecord:
+    """A record with a traceback."""
+    try:
+        raise ValueError(text)
+    except ValueError:
+        return logging.LogRecord("auricle", logging.ERROR, __file__, 1, "porch failed", (), sys.exc_info())
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_no_name_forges_a_line_of_the_log(journal: bool) -> None:
+    """What others named is escaped in text: a record is one line, and of a traceback every further line is indented."""
+    form = logs.formatter("text", journal=journal)
+    line = form.format(record(logging.WARNING, "a\n2026-05-01 00:00:00 ERROR b\x1b[2J\udcff\u202e"))
+    assert line.splitlines() == [line]
+    assert line.endswith(r"a\n2026-05-01 00:00:00 ERROR b\x1b[2J\xff\u202e")
+    first, *rest = form.format(failed("x\n2026-05-01 00:00:00 ERROR y\x1b[2J")).splitlines()
+    assert first.endswith("porch failed")
+    assert all(each.removeprefix("<3>").startswith("    ") and each.isprintable() for each in rest)
+    assert any("ERROR y" in each for each in rest)
 
 
 def test_elsewhere_there_is_a_clock() -> None:
