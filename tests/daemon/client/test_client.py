@@ -236,7 +236,7 @@ def test_asyncio_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_a_publisher_without_a_query_socket(tmp_path: Path) -> None:
-    """`auricle replay` answers no questions: the stream comes all the same, and a loss is counted."""
+    """Where nobody answers questions the stream comes all the same, and a loss is counted."""
     with daemon(tmp_path, queue=20) as one, Client(one.endpoint, queue=20) as client:
         one.socket.greet(one.publisher, None)
         items = pump([one], client, lambda got: bool(one.scores() or got))
