@@ -179,7 +179,7 @@ def thresholds(
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder to keep scores in.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written.")] = False,
 ) -> None:
-    """Tune the thresholds and minimum durations that a bundle ships with, measure its lags; write all into its card."""
+    """Tune thresholds, minimum durations and hystereses that a bundle ships with, measure its lags; write its card."""
     import yaml
 
     from auricle.model import bundle as bundles
@@ -206,6 +206,8 @@ def thresholds(
     )
     onset, offset, lags = shipped.lags
     rules = {"thresholds": shipped.thresholds, "min_durations_ms": shipped.min_durations_ms}
+    if shipped.hystereses:
+        rules["hystereses"] = shipped.hystereses
     if shipped.smoothings_ms:
         rules["smoothings_ms"] = shipped.smoothings_ms
     told = {**rules, "lags": {"all": [onset, offset], **{k: [*v] for k, v in lags.items()}}}

@@ -91,6 +91,7 @@ class Shipped:
     smoothings_ms: dict[str, float]
     lags: tuple[int, int, dict[str, tuple[int, int]]]
     figures: dict[str, Any]
+    hystereses: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def choose(
@@ -107,6 +108,9 @@ def choose(
     say: Callable[[str], None],
 ) -> Shipped:
     """Tune on scenes, on negatives, and on what the bundle itself never heard; measure the lags.
+
+    Each label's hysteresis is the one whose onsets are the best: one event for one sound, where less or more would break
+    it up or run two together. None is taken that notices less or raises more false alarms.
 
     Args:
         bundle: gets the thresholds.
@@ -159,12 +163,14 @@ def choose(
         tried = {label: tried[label] for label in only}
     own_budgets = {} if per_label is None else dict.fromkeys(hearer.labels, per_label)
     chosen = budget.choose(tried, hearer.rules, hours, per_hour, own_budgets)
-    rules = {**hearer.rules, **{label: o.rule for label, o in chosen.items()}}
     smoothing = {label: o.smoothing_ms for label, o in chosen.items() if o.smoothing_ms is not None}
     heard = _mixed(heard, smoothed, smoothing, hearer.bundle.labels) if smoothing else heard
+    chosen = {label: o for label, o in budget.settle(hearer, heard, chosen).items() if label in chosen}
+    rules = {**hearer.rules, **{label: o.rule for label, o in chosen.items()}}
     lags = measure_lags(hearer, heard, rules)
     thresholds = {label: round(rule.threshold, 4) for label, rule in rules.items()}
     durations_ms = {label: 1000 * rule.min_duration_samples / hearer.rate for label, rule in rules.items()}
+    hystereses = {label: rule.hysteresis for label, rule in rules.items()}
     figures: dict[str, Any] = {
         "budget_per_hour": per_hour,
         "scenes_and_negatives": {
@@ -184,11 +190,13 @@ def choose(
         if part:
             found = _summary(budget.outcomes(hearer, part, rules), _hours(hearer, part))
             figures[name] = {"judged_by": by, "recordings": len(part), **found}
-    as_shipped = Hearer(with_timing(_bare(bundle, unsmoothed, thresholds, durations_ms), *lags), decision, gate)
+    as_shipped = Hearer(
+        with_timing(_bare(bundle, unsmoothed, thresholds, durations_ms, hystereses), *lags), decision, gate
+    )
     report = evaluates.evaluate(as_shipped, [item for item in heard if not item.negative])
     told = msgspec.to_builtins(report.overall)
     figures["scenes_as_shipped"] = {k: v for k, v in told.items() if k != "false_alarms"}
-    return Shipped(thresholds, durations_ms, smoothing, lags, figures)
+    return Shipped(thresholds, durations_ms, smoothing, lags, figures, hystereses)
 
 
 def _hours(hearer: Hearer, heard: Sequence[Heard]) -> float:
@@ -276,15 +284,19 @@ def _bare(
     smoothing_ms: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     durations_ms: Mapping[str, float] | None = None,
+    hystereses: Mapping[str, float] | None = None,
 ) -> Bundle:
-    """The bundle without lags, and with other thresholds, minimum durations and smoothing.
+    """The bundle without lags, and with other thresholds, minimum durations, hystereses and smoothing.
 
     Args:
         smoothing_ms: of all labels, in place of the card's; the card's own unless given.
     """
     given = dict(thresholds or dict.fromkeys(bundle.labels, DEFAULT_THRESHOLD))
     card = msgspec.structs.replace(
-        with_timing(bundle, 0, 0).card, thresholds=given, min_durations_ms=dict(durations_ms or {})
+        with_timing(bundle, 0, 0).card,
+        thresholds=given,
+        min_durations_ms=dict(durations_ms or {}),
+        hystereses=dict(hystereses or {}),
     )
     if smoothing_ms is not None:
         decision = msgspec.structs.replace(card.decision, smoothing_ms=smoothing_ms)
@@ -318,7 +330,7 @@ def _promise(counts: Sequence[int], hours: float) -> dict[str, Any]:
 
 
 def write(bundle: Bundle, shipped: Shipped, only: Sequence[str] = ()) -> Bundle:
-    """Write thresholds, durations, lags and figures into the card, and load the bundle as the daemon does.
+    """Write thresholds, durations, hystereses, lags and figures into the card, and load the bundle as the daemon does.
 
     The card's text is hashed, so that the bundle's hash changes; the hashes of its files stay.
 
@@ -333,6 +345,8 @@ def write(bundle: Bundle, shipped: Shipped, only: Sequence[str] = ()) -> Bundle:
 
     card["thresholds"] = joined(card.get("thresholds"), shipped.thresholds)
     card["min_durations_ms"] = joined(card.get("min_durations_ms"), shipped.min_durations_ms)
+    if shipped.hystereses:
+        card["hystereses"] = joined(card.get("hystereses"), shipped.hystereses)
     if shipped.smoothings_ms:
         card["smoothings_ms"] = joined(card.get("smoothings_ms"), shipped.smoothings_ms)
     # Those measured at the export, at a threshold of 0.5, stay for whoever sets rules of his own.

@@ -143,6 +143,44 @@ def test_each_label_keeps_a_budget_of_its_own(esc10: bundle.Bundle, monkeypatch:
     assert tight.thresholds["sneeze"] > 0.8 >= loose.thresholds["sneeze"]
 
 
+def test_each_label_gets_the_hysteresis_that_keeps_one_sound_one_event(
+    esc10: bundle.Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A saw whose score falters is told once, not at every recovery; a clear one keeps what is usual.
+    It is written into the card, and the daemon decides by it."""
+
+    def heard(hearer: Hearer) -> Heard:
+        labels, seconds = hearer.bundle.labels, 600.0
+        rows = (round(seconds * hearer.rate) - hearer.span) // hearer.hop + 1
+        at = (hearer.span + np.arange(rows) * hearer.hop) / hearer.rate
+        scores = np.zeros((rows, len(labels)), np.float32)
+        saws = [Event(60.0 * i, 60.0 * i + 20.0, "chainsaw") for i in range(1, 9)]
+        for event in saws:
+            over = (at >= event.onset_s + 0.1) & (at < event.offset_s)
+            faltering = over & ((at - event.onset_s) % 8 > 4)
+            scores[over, labels.index("chainsaw")] = 0.9
+            scores[faltering, labels.index("chainsaw")] = 0.62
+            mistaken = (at >= event.onset_s + 30) & (at < event.onset_s + 33)
+            scores[mistaken, labels.index("chainsaw")] = 0.7
+        for event in RAIN:
+            over = (at >= event.onset_s + 0.2) & (at < event.offset_s)
+            scores[over, labels.index("rain")] = 0.9
+        return Heard(Hearing("made", scores, round(seconds * hearer.rate)), sorted([*saws, *RAIN]))
+
+    monkeypatch.setattr(thresholds.evaluates, "gather", lambda hearer, *_: ([heard(hearer)], []))
+    found = thresholds.choose(
+        esc10, [(esc10, Path("none"))], (), per_hour=0.0, smoothings_ms=(SHORT_MS,), cache=None, say=lambda _: None
+    )
+    assert found.thresholds["chainsaw"] > 0.7
+    assert found.hystereses["chainsaw"] == 0.3
+    assert found.hystereses["rain"] == 0.1
+    written = thresholds.write(esc10, found)
+    assert written.card.hystereses == found.hystereses
+    hearer = Hearer(written, config.Decision(), config.Gate())
+    reported = hearer.decide(heard(hearer).hearing)
+    assert [event.label for event in reported].count("chainsaw") == 8
+
+
 def test_without_smoothings_none_is_written(esc10: bundle.Bundle) -> None:
     """A card without `smoothings_ms` stays so where but one was tried."""
     shipped = thresholds.Shipped({"rain": 0.9}, {}, {}, (20000, 9000, {}), {})
