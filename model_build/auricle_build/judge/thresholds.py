@@ -109,8 +109,8 @@ def choose(
 ) -> Shipped:
     """Tune on scenes, on negatives, and on what the bundle itself never heard; measure the lags.
 
-    Each label's hysteresis is the one whose onsets are the best: one event for one sound, where less or more would break
-    it up or run two together. None is taken that notices less or raises more false alarms.
+    Each label's hysteresis is the one whose onsets are the best: one event for one sound, where another would break it
+    up or run two together. None is taken that notices less or raises more false alarms.
 
     Args:
         bundle: gets the thresholds.
