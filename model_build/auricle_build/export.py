@@ -22,7 +22,6 @@ from auricle_build.grammar.recipes import StreamingRecipe
 from auricle_build.grammar.trunk import geometry
 from auricle_build.int8 import golden, graph
 from auricle_build.int8.convert import SCORES
-from auricle_build.int8.quantise import Affine as Grid
 from auricle_build.int8.quantise import Quantised
 from auricle_build.judge.evaluate import Judgement
 from auricle_build.material.clips import Clip
@@ -136,7 +135,7 @@ def write(
 
 
 def golden_vectors(
-    content: bytes, source: Grid, params: Mapping[str, Any], window_frames: int, *, winner: bool = True
+    content: bytes, source: Affine, params: Mapping[str, Any], window_frames: int, *, winner: bool = True
 ) -> tuple[Any, Any, int]:
     """Windows of our own sounds, end to end, and the network's answers to them.
 
@@ -156,7 +155,7 @@ def golden_vectors(
     """
     hop = window_frames // 5
     rows = golden.rows(params, window_frames + 40 * hop)
-    q = quantise(rows, Affine(source.scale, source.zero_point))
+    q = quantise(rows, source)
     fast, plain = _Whole(content, delegate=True), _Whole(content, delegate=False)
     heard = []
     for j in range(41):

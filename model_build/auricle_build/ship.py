@@ -13,11 +13,11 @@ import yaml
 from auricle.config import values
 from auricle.errors import ModelError
 from auricle.model import bundle as bundles
+from auricle.model.card import Affine
 from auricle_build import export
 from auricle_build.finetune import Trained
 from auricle_build.grammar.recipes import PretrainedRecipe
 from auricle_build.int8 import convert
-from auricle_build.int8.quantise import Affine
 from auricle_build.judge import calibration
 from auricle_build.judge.calibration import Windows
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from auricle.commands import progress
 from auricle.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,13 +45,8 @@ class Live:
     """Progress on a terminal as a bar, elsewhere as lines."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
-
-        self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bars = Bars(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.bars = progress.bars(counted=True)
+        self.console = self.bars.console
         self._reading: Any = None
         self._training: Any = None
 

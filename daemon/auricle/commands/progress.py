@@ -1,25 +1,46 @@
-"""A progress bar for commands that take their time."""
+"""Progress bars for commands that take their time."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from auricle.hearing.hearer import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+
+def bars(*, counted: bool = False, shown: bool = True) -> Bars:
+    """Bars on standard error, each with its task and the time left; none where that is no terminal.
+
+    Args:
+        counted: steps done and to do, in place of the per cent.
+        shown: whether there shall be any.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    how_far = MofNCompleteColumn() if counted else TextColumn("{task.percentage:>3.0f} %")
+    columns = (TextColumn("{task.description}"), BarColumn(), how_far, TimeRemainingColumn())
+    return Bars(
+        *columns,
+        console=console,
+        disable=not (shown and console.is_terminal),
+        redirect_stdout=sys.stdout.isatty(),  # lines go above the bars, but into a file or a pipe as they are
+    )
 
 
 @contextmanager
 def bar(what: str, *, shown: bool = True) -> Iterator[Progress]:
-    """A progress bar with the time left, on a terminal; nothing elsewhere."""
-    if not shown or not sys.stderr.isatty():
+    """A bar for one task, whose progress is a share of 1."""
+    if not shown or not sys.stderr.isatty():  # without a terminal nothing of rich is loaded
         yield lambda share: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
-        task = bars.add_task(what, total=1.0)
-        yield lambda share: bars.update(task, completed=share)
+    with bars() as drawn:
+        task = drawn.add_task(what, total=1.0)
+        yield lambda share: drawn.update(task, completed=share)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import zmq
 from auricle import config, messages
 from auricle.capture.recording import Recordings
 from auricle.commands import text
+from auricle.commands.progress import bar
 from auricle.errors import EXIT_SKIPPED, EndpointError, UsageError
 from auricle.hearing import engine, pipeline
 from auricle.hearing.lane import Lane
@@ -101,11 +101,11 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
             stack.callback(store.close)
             journal = Journal()
             outlets += [store, journal, socket]
-        show = stack.enter_context(_progress(source, options))
+        moved = stack.enter_context(bar("replay", shown=not (options.json or options.loop)))
         if options.json:
             outlets.append(Lines())
         else:
-            outlets.append(_Printer(show, seen))
+            outlets.append(_Printer(seen))
         publisher = Publisher(cfg.node, outlets)
         lanes: list[Lane] = []
         if options.publish:
@@ -141,7 +141,7 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
         source.open()
         stack.callback(source.close)
         began_s = time.monotonic()
-        engine.run([lane], publisher, stop, progress=show.update, attendants=attendants)
+        engine.run([lane], publisher, stop, progress=lambda: moved(source.progress), attendants=attendants)
         took_s = max(time.monotonic() - began_s, 1e-9)
     if not options.json:
         print(_summary(lane, seen, bundle, took_s))
@@ -165,50 +165,10 @@ def _summary(lane: Lane, seen: Counter[str], bundle: Bundle, took_s: float) -> s
     return f"heard {text.duration(heard_s)} in {took_s:.2f} s ({heard_s / took_s:.0f} x real time): {events}{unjudged}"
 
 
-class _Progress:
-    """Where lines are printed when there is no bar."""
-
-    def print(self, line: str) -> None:
-        """Print a line above the bar."""
-        print(line, flush=True)
-
-    def update(self) -> None:
-        """Move the bar."""
-
-
-class _Bar(_Progress):
-    def __init__(self, source: Recordings) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._source = source
-        self.bar = Progress(
-            BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), console=Console(stderr=True)
-        )
-        self._task = self.bar.add_task("replay", total=1.0)
-
-    def print(self, line: str) -> None:
-        self.bar.print(line, markup=False, highlight=False)
-
-    def update(self) -> None:
-        self.bar.update(self._task, completed=self._source.progress)
-
-
-@contextmanager
-def _progress(source: Recordings, options: Options) -> Iterator[_Progress]:
-    if options.json or options.loop or not sys.stderr.isatty():
-        yield _Progress()
-        return
-    show = _Bar(source)
-    with show.bar:
-        yield show
-
-
 class _Printer:
     """An outlet that prints what a person wants to read."""
 
-    def __init__(self, show: _Progress, seen: Counter[str]) -> None:
-        self._show = show
+    def __init__(self, seen: Counter[str]) -> None:
         self._seen = seen
 
     def __call__(self, topic: str, payload: bytes) -> None:
@@ -218,4 +178,4 @@ class _Printer:
         if isinstance(message, messages.Event) and message.phase == "onset":
             self._seen[message.label] += 1
         if (line := text.line(message)) is not None:
-            self._show.print(line)
+            text.say(line)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from auricle_build.int8.quantise import Affine
+from auricle.model.card import Affine
 
 SCORES, EMBEDDING = "scores", "embedding"
 """Names of the outputs in the graph's signature."""

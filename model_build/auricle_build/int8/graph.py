@@ -14,8 +14,9 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from auricle.model.card import Affine
 from auricle_build.grammar.trunk import Op, geometry
-from auricle_build.int8.quantise import Affine, Quantised, weight_scale
+from auricle_build.int8.quantise import Quantised, over, weight_scale
 
 Code = schema.BuiltinOperator
 # The oldest versions of each op that know int8, so that old runtimes take the graphs too.
@@ -259,8 +260,8 @@ def of_shape(ops: Sequence[Op], columns: int, n_labels: int) -> Quantised:
     rng = np.random.default_rng(0)
     shapes = [(op.shape, op.n_out) for op in ops] + [((1, 1, ops[-1].n_out, n_labels), n_labels)]
     weights = [(rng.standard_normal(s).astype(np.float32), np.zeros(n, np.float32)) for s, n in shapes]
-    grid = Affine.of(0.0, 6.0)
-    before = [Affine.of(-6.0, 6.0) if op.skip is not None else None for op in ops]
+    grid = over(0.0, 6.0)
+    before = [over(-6.0, 6.0) if op.skip is not None else None for op in ops]
     return Quantised(
-        tuple(ops), columns, "softmax", weights, Affine.of(-98.0, 29.5), before, [grid] * len(ops), Affine.of(-8.0, 8.0)
+        tuple(ops), columns, "softmax", weights, over(-98.0, 29.5), before, [grid] * len(ops), over(-8.0, 8.0)
     )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from auricle.model.card import Affine
 from auricle_build.grammar.recipes import StreamingRecipe
 from auricle_build.grammar.trunk import Op
 from auricle_build.learn.batches import Batch, Batches
@@ -21,20 +22,12 @@ from auricle_build.learn.network import Array, Network, convolve, crop
 from auricle_build.learn.training import AdamW, learning_rate, losses, prefetched
 
 
-@dataclass(frozen=True)
-class Affine:
-    """``value = (q - zero_point) * scale`` for q from -128 to 127."""
-
-    scale: float
-    zero_point: int
-
-    @classmethod
-    def of(cls, low: float, high: float) -> Affine:
-        """The int8 grid over a range; zero is always on it."""
-        low, high = min(low, 0.0), max(high, 1e-6)
-        # A single-precision scale, as the file holds it: both graphs and the training see the same number.
-        scale = float(np.float32((high - low) / 255.0))
-        return cls(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
+def over(low: float, high: float) -> Affine:
+    """The int8 grid over a range; zero is always on it."""
+    low, high = min(low, 0.0), max(high, 1e-6)
+    # A single-precision scale, as the file holds it: both graphs and the training see the same number.
+    scale = float(np.float32((high - low) / 255.0))
+    return Affine(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
 
 
 @dataclass
@@ -149,14 +142,14 @@ def calibrate(
 
     def grid(place: str, i: int) -> Affine:
         low, high = np.mean(seen[place, i], axis=0)
-        return Affine.of(float(low), float(high))
+        return over(float(low), float(high))
 
     return Quantised(
         ops=network.ops,
         columns=network.columns,
         head=head,
         weights=weights,
-        source=Affine.of(*input_db),
+        source=over(*input_db),
         before=[grid("before", i) if op.skip is not None else None for i, op in enumerate(network.ops)],
         after=[grid("after", i) for i in range(len(network.ops))],
         logits=grid("logits", 0),

@@ -20,10 +20,10 @@ from ai_edge_litert import schema_py_generated as schema
 from auricle.errors import ConfigError
 from auricle.model import bundle as bundles
 from auricle.model.bundle import Bundle
+from auricle.model.card import Affine
 from auricle_build import export
 from auricle_build.grammar import fit
 from auricle_build.grammar.recipes import Recipe
-from auricle_build.int8.quantise import Affine
 
 Code = schema.BuiltinOperator
 

@@ -307,3 +307,10 @@ def test_a_replay_that_cannot_publish_says_how_to_do_without(folder: Path) -> No
             (line,) = auricle("replay", folder / "good.wav", **where).stderr.splitlines()
         assert f"publish.{name.lower()}" in line
         assert line.endswith("; or give --no-publish")
+
+
+def test_lines_of_a_replay_go_into_a_file_beside_its_bar(folder: Path) -> None:
+    """On a terminal there is a bar, but standard output is where it was sent: no line is drawn above the bar instead."""
+    replay = f'"{sys.executable}" -m auricle replay --speed max --no-publish "{folder}/good.wav" > "{folder}/said"'
+    subprocess.run(["script", "-qec", replay, "/dev/null"], capture_output=True, timeout=60, check=True)
+    assert (folder / "said").read_text().startswith("heard 0:03.00 ")
