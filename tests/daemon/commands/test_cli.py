@@ -310,7 +310,7 @@ def test_a_replay_that_cannot_publish_says_how_to_do_without(folder: Path) -> No
 
 
 def test_lines_of_a_replay_go_into_a_file_beside_its_bar(folder: Path) -> None:
-    """On a terminal there is a bar, but standard output is where it was sent: no line is drawn above the bar instead."""
+    """On a terminal there is a bar, but standard output stays where it was sent."""
     replay = f'"{sys.executable}" -m auricle replay --speed max --no-publish "{folder}/good.wav" > "{folder}/said"'
     subprocess.run(["script", "-qec", replay, "/dev/null"], capture_output=True, timeout=60, check=True)
     assert (folder / "said").read_text().startswith("heard 0:03.00 ")

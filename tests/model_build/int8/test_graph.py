@@ -53,7 +53,7 @@ def model() -> quantise.Quantised:
 
     x = tf.constant(rng.normal(-40, 20, (8, trunk.geometry(ops, 6).window_frames, N_FEATURES)).astype(np.float32))
     quantise.forward(ops, weights, x, watch, fake=False)
-    grid = quantise.Affine.of
+    grid = quantise.over
     return quantise.Quantised(
         tuple(ops),
         6,
