@@ -120,6 +120,14 @@ def crossval(
         str | None,
         typer.Option("--thresholds-of", help="A bundle: tell the false alarms at the thresholds it ships with too."),
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--beside",
+            metavar="NAME=BUNDLE",
+            help="A yardstick of the same labels that names the clips too; repeatable.",
+        ),
+    ] = None,
     runs: Runs = Path("runs"),
     threads: Threads = 2,
 ) -> None:
@@ -130,8 +138,10 @@ def crossval(
     tensorflow("crossval")
     from auricle.model import bundle
     from auricle_build.reports import crossval as crossvalidation
-    from auricle_build.reports import pretrained
+    from auricle_build.reports import pretrained, scene_report
 
+    if beside and not isinstance(rec, PretrainedRecipe):
+        raise ConfigError([f"--beside: {rec.name} is no pretrained network; leave it out"])
     if isinstance(rec, PretrainedRecipe) and thresholds_of is not None:
         raise ConfigError(["--thresholds-of: here scene-report tells the false alarms; leave it out"])
     live = Live()
@@ -139,7 +149,7 @@ def crossval(
     given |= {"say": live.say, "report": live.training, "reading": live.reading}
     with live.bars:
         if isinstance(rec, PretrainedRecipe):
-            page = pretrained.run(rec, folds, steps, **given)
+            page = pretrained.run(rec, folds, steps, **given, beside=scene_report.named(beside or (), "--beside"))
         else:
             shipped = bundle.load(thresholds_of) if thresholds_of else None
             page = crossvalidation.run(rec, folds, steps, **given, shipped=shipped)

@@ -33,6 +33,7 @@ def write(
     sets: Sequence[str],
     scores: tuple[Sequence[Bin], Sequence[Bin]] | None,
     out: Path,
+    beside: Mapping[str, Verdicts] | None = None,
 ) -> Path:
     """Write ``models-NAME.md`` and its picture below ``out``.
 
@@ -41,6 +42,7 @@ def write(
         known: folds that could have been judged; those missing are said to be missing.
         sets: that the clips are of.
         scores: the reliability of windows before calibration and after it; None where there is no other fold.
+        beside: what yardsticks said of the same clips, by their names.
     """
     page = out / f"models-{name}.md"
     (out / "images").mkdir(parents=True, exist_ok=True)
@@ -61,6 +63,8 @@ def write(
     ]
     if missing := sorted(set(known) - found.keys()):
         lines += [f"Not measured: fold {', '.join(map(str, missing))}.", ""]
+    if beside:
+        lines += _beside(name, every, beside, sets)
     lines += [f"`model.tflite` has {len(some.whole) / 1000:.0f} KB.", "", "## By label", ""]
     lines += [
         "Recall: share of a label's clips that are named right. Average precision: over all clips, ranked by the "
@@ -109,6 +113,26 @@ def _folds(found: Mapping[int, Judged], every: Verdicts, sets: Sequence[str]) ->
             _share(said.accuracy_of_all(some.card.includes)),
         ]
         for name, steps, said in [*lots, ("all", "", every)]
+    ]
+
+
+def _beside(name: str, every: Verdicts, beside: Mapping[str, Verdicts], sets: Sequence[str]) -> list[str]:
+    """The same clips, named by others, whose labels may stand in another order and be more."""
+    lots = {f"`{name}`": every, **beside}
+    rows = [
+        [
+            who,
+            str(len(said.truth)),
+            *(_share(said.of(group).accuracy()) for group in _groups(sets)),
+            f"{np.mean([said.average_precision(i) for i in said.held]):.3f}",
+        ]
+        for who, said in lots.items()
+    ]
+    return [
+        "The same clips by others, which learned of none of them: how they are made docs/models.md says.",
+        "",
+        *table(["model", "clips", *_columns(every, sets), "mean average precision"], rows),
+        "",
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from auricle.model.bundle import Bundle
 from auricle_build import build, finetune, ship
 from auricle_build.grammar.recipes import PretrainedRecipe
 from auricle_build.judge import calibration, verdicts
+from auricle_build.judge.alarms import Quiet
 from auricle_build.learn import training
 from auricle_build.material import clips as clipping
 from auricle_build.material.clips import Clip
@@ -36,11 +37,15 @@ def run(
     say: Callable[[str], None],
     report: Callable[[training.Progress], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> Path:
     """Train, ship and judge the folds asked for, then report on every fold of the recipe that was judged in ``runs``.
 
     All are trained before the first is shipped, since each is calibrated by what the others said of their own folds.
     What was done before is not done again, as long as it would be the same.
+
+    Args:
+        beside: other bundles by name, which name the same clips: yardsticks that learned of none of them.
 
     Returns:
         the report's path.
@@ -48,6 +53,7 @@ def run(
     Raises:
         ConfigError: a fold has no clips, or its folder holds a run of another recipe.
     """
+    others = {name: _beside(name, path, rec) for name, path in (beside or {}).items()}
     everything = clipping.read(rec.data.sets, root)
     sets = verdicts.judged_sets(rec, everything)
     known = [fold for fold in folds_of(rec, everything, sets) if fold not in rec.data.held_out]
@@ -91,9 +97,37 @@ def run(
         say(f"fold {fold}: judging")
         _, aside = finetune.split(rec, [fold], root)
         named = [clip for clip in aside if clip.origin in sets and clip.label in rec.events]
-        others = [clip for clip in aside if clip.fold == fold and clip.label not in rec.events]
-        verdicts.save(kept, bundle, verdicts.judge(bundle, named, say), verdicts.quiet(bundle, others, say))
-    return write(rec, known, sets, runs, out)
+        silent = [clip for clip in aside if clip.fold == fold and clip.label not in rec.events]
+        verdicts.save(kept, bundle, verdicts.judge(bundle, named, say), verdicts.quiet(bundle, silent, say))
+    judged = [clip for clip in everything if clip.origin in sets and clip.label in rec.events and clip.fold in known]
+    said = {name: _said_beside(name, bundle, judged, runs, say) for name, bundle in others.items()}
+    return write(rec, known, sets, runs, out, said)
+
+
+def _beside(name: str, path: str, rec: PretrainedRecipe) -> Bundle:
+    """A yardstick, which must know the recipe's labels."""
+    found = bundles.load(path)
+    if missing := [label for label in rec.events if label not in found.labels]:
+        raise ConfigError(
+            [f"--beside: {name!r} lacks {missing[0]!r} ({len(missing)} labels of {rec.name}); give one that has them"]
+        )
+    return found
+
+
+def _said_beside(
+    name: str, bundle: Bundle, clips: Sequence[Clip], runs: Path, say: Callable[[str], None]
+) -> verdicts.Verdicts:
+    """What a yardstick says of the clips, now or before."""
+    kept = runs / f"beside-{name}.npz"
+    if kept.exists():
+        judged_by, said = verdicts.load(kept)
+        if judged_by == bundle.hash and len(said.truth) == len(clips):
+            say(f"{name}: judged before, in {kept}")
+            return said
+    say(f"{name}: judging")
+    said = verdicts.judge(bundle, clips, say)
+    verdicts.save(kept, bundle, said, Quiet([], []))
+    return said
 
 
 def _shipped(folder: Path, others: Sequence[Path]) -> Bundle | None:
@@ -105,8 +139,15 @@ def _shipped(folder: Path, others: Sequence[Path]) -> Bundle | None:
     return found if by == [path.parent.name for path in others] else None
 
 
-def write(rec: PretrainedRecipe, known: Sequence[int], sets: Sequence[str], runs: Path, out: Path) -> Path:
-    """The page about what was judged in ``runs``, by this very recipe or with other steps."""
+def write(
+    rec: PretrainedRecipe,
+    known: Sequence[int],
+    sets: Sequence[str],
+    runs: Path,
+    out: Path,
+    beside: Mapping[str, verdicts.Verdicts] | None = None,
+) -> Path:
+    """The page about what was judged in ``runs``, by this very recipe or with other steps, and what yardsticks said."""
     folders = {fold: runs / f"{rec.name}-without-{fold}" for fold in known}
     mine = {
         fold: folder
@@ -119,4 +160,4 @@ def write(rec: PretrainedRecipe, known: Sequence[int], sets: Sequence[str], runs
     }
     asides = [folder / "aside.npz" for folder in mine.values()]
     kept = [calibration.Windows.load(path) for path in asides if path.exists()]
-    return page.write(rec.name, found, known, sets, calibration.crossed(kept) if len(kept) > 1 else None, out)
+    return page.write(rec.name, found, known, sets, calibration.crossed(kept) if len(kept) > 1 else None, out, beside)

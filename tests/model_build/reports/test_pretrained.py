@@ -170,3 +170,25 @@ def test_a_fold_without_clips_is_refused(recipe: PretrainedRecipe, tmp_path: Pat
     with pytest.raises(ConfigError, match="--fold: 5 has no clips to judge by; use 1, 2"):
         run(recipe, tmp_path, [5])
     assert done == []
+
+
+def test_yardsticks_stand_beside_it(recipe: PretrainedRecipe, tmp_path: Path, done: list[str]) -> None:
+    """Another bundle names the same clips, in whatever order its labels are; one that lacks a label is refused."""
+    others = dict(reversed(TONES.items()))
+    made_up(tmp_path / "other", {**others, "more": [3500.0]})
+    told: list[str] = []
+
+    def again(bundle: Path) -> str:
+        given: dict[str, Any] = {"root": Path(recipe.data.root or ""), "runs": tmp_path / "runs", "out": tmp_path}
+        beside = {"Other": str(bundle)}
+        return pretrained.run(recipe, None, None, **given, threads=1, say=told.append, beside=beside).read_text()
+
+    page = again(tmp_path / "other")
+    (row,) = (line for line in page.splitlines() if line.startswith("| Other |"))
+    assert row.startswith("| Other | 8 | 100.0 % | 50.0 % | 75.0 % | ")
+    assert "Other: judging" in told
+    assert again(tmp_path / "other") == page
+    assert any(line.startswith("Other: judged before") for line in told)
+    made_up(tmp_path / "poor", {"low": [440.0]})
+    with pytest.raises(ConfigError, match="--beside: 'Other' lacks 'high'"):
+        again(tmp_path / "poor")
