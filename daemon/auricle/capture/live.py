@@ -11,7 +11,7 @@ from auricle.capture.clock import CaptureClock
 from auricle.capture.poller import Feed, Poller
 from auricle.capture.retry import Retry
 from auricle.capture.ring import Ring
-from auricle.capture.source import Counters, Piece, Status, Terms
+from auricle.capture.source import AT_ONCE_S, Counters, Piece, Status, Terms
 from auricle.capture.track import Track, lose
 
 log = logging.getLogger("auricle")
@@ -45,6 +45,7 @@ class Live:
         self._polled_s = self._lenient_until_s = 0.0
         self._feed: Feed | None = None
         self._before: Feed | None = None  # the feed before this one
+        self._left = False
         self._drop = 0  # samples of what waits in the feed's ring
         self._reason = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -90,7 +91,10 @@ class Live:
         self._retry.due_s = time.monotonic()
 
     def due_s(self, now_s: float) -> float:
-        """One block after the last poll, less what rounding may add: on a beat of that pace none is missed."""
+        """One block after the last poll, less what rounding may add: on a beat of that pace none is missed. At once
+        where the last poll has left sound that had waited for it."""
+        if self._left:
+            return self._polled_s
         return self._polled_s + self.stretch * self.terms.block_s - 1e-6
 
     def poll(self, now_s: float) -> Iterator[Piece]:
@@ -98,6 +102,7 @@ class Live:
         if now_s - self._polled_s > max(LATE_S, 2 * self.stretch * self.terms.block_s):
             self._lenient_until_s = now_s + LATE_S
         self._polled_s = now_s
+        self._left = self.waiting_s > AT_ONCE_S
         self._bury()
         if self._fault is not None:
             yield from self._failed(now_s, *self._fault)
@@ -136,6 +141,12 @@ class Live:
         """Sound in the ring that waits for the consumer."""
         feed = self._feed
         return feed.ring.waiting / feed.rate if feed is not None and feed.ring is not None else 0.0
+
+    def late_s(self, now_s: float) -> float:
+        """What of it should have been heard by now; 0 before the next poll is due."""
+        if now_s < self.due_s(now_s):
+            return 0.0
+        return max(0.0, self.waiting_s - self.stretch * self.terms.block_s)
 
     def skip(self, keep_s: float) -> None:
         """Drop the oldest sound that waits, all but ``keep_s``: a gap by ``load`` at the next poll."""

@@ -10,6 +10,7 @@ be `Status` and `Skipped` pieces. The consumer resets its stages at `Segment` an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -22,6 +23,11 @@ LossCause: TypeAlias = Literal["overrun", "overflow", "lost", "load"]
 asked to `skip` some."""
 News: TypeAlias = Literal["running", "lost", "found", "silent", "clock"]
 """What a source says of itself: its new state, or that the system's clock has stepped."""
+
+
+AT_ONCE_S = 1.0
+"""Sound that a live source gives at a poll, at the most: a consumer that cannot keep up comes back to itself between
+two polls."""
 
 
 class Clock(Protocol):
@@ -159,7 +165,7 @@ class Terms:
         ring_s: sound kept waiting for a busy consumer.
         stall_s: without a block for this long the source is lost.
         silence_alarm_s: exact zeros for this long are suspicious; 0 never.
-        block_s: how often the consumer should ask.
+        block_s: how often the consumer should ask; at most what `asked_every` allows.
     """
 
     model_rate: int
@@ -167,6 +173,17 @@ class Terms:
     stall_s: float = 2.0
     silence_alarm_s: float = 30.0
     block_s: float = 0.04
+
+    @property
+    def most_stretch(self) -> float:
+        """How many times less often the consumer may ask, so that neither ring nor `AT_ONCE_S` is outgrown."""
+        return max(1.0, min(0.8 * AT_ONCE_S, self.ring_s / 4) / self.block_s)
+
+
+def asked_every(hop_s: float, ring_s: float) -> float:
+    """How often to ask a live source whose sound is decided upon every ``hop_s``: once a hop, or more often by a whole
+    number where so much sound would be too much for the ring or for one poll."""
+    return hop_s / math.ceil(hop_s / min(AT_ONCE_S / 2, ring_s / 8))
 
 
 class LiveControl(Protocol):
@@ -180,6 +197,9 @@ class LiveControl(Protocol):
     @property
     def waiting_s(self) -> float:
         """Sound that waits to be heard."""
+
+    def late_s(self, now_s: float) -> float:
+        """What of it should have been heard by now (monotonic clock); 0 before the next poll is due."""
 
     def skip(self, keep_s: float) -> None:
         """Drop the oldest sound that waits, all but ``keep_s``: a gap by ``load`` at the next poll."""

@@ -9,10 +9,7 @@ from auricle.capture.clock import CaptureClock
 from auricle.capture.conditioning import Resampler, clean
 from auricle.capture.poller import Feed
 from auricle.capture.ring import Lost, Ring, Run
-from auricle.capture.source import Counters, End, Gap, LossCause, Piece, Segment, Sound, Status
-
-MOST_S = 1.0
-"""Sound given at a poll, at the most: a consumer that cannot keep up comes back to itself between two polls."""
+from auricle.capture.source import AT_ONCE_S, Counters, End, Gap, LossCause, Piece, Segment, Sound, Status
 
 
 def lose(counters: Counters, clock: CaptureClock, samples: int, cause: LossCause, *, estimated: bool) -> Gap:
@@ -59,14 +56,14 @@ class Track:
         return self._clock.monotonic_ns(self._counters.next)
 
     def hear(self, silence_alarm_s: float) -> Iterator[Piece]:
-        """What waits, `MOST_S` of it at the most; of a feed that has ended, all of it.
+        """What waits, `AT_ONCE_S` of it at the most; of a feed that has ended, all of it.
 
         Args:
             silence_alarm_s: exact zeros for this long are suspicious; 0 never.
         """
         feed, ring = self._feed, self._ring
         # What comes while this is heard waits for the next poll.
-        left = ring.waiting if feed.ended else min(ring.waiting, round(MOST_S * self._clock.rate))
+        left = ring.waiting if feed.ended else min(ring.waiting, round(AT_ONCE_S * self._clock.rate))
         while (left > 0 or feed.ended) and (item := ring.read(limit=max(left, 1))) is not None:
             if isinstance(item, Lost):
                 yield from self._pass_over(item)

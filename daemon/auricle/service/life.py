@@ -122,13 +122,14 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         ladder = Load(roster.lanes)
 
         def between() -> None:
+            # First: what a reload holds up is not late by the machine's weakness.
+            ladder.tick(time.monotonic())
             if reload.asked:
                 notifier.reloading()
                 refused = reload.now()
                 watchdog.trouble = f"changed configuration refused: {refused[0]}" if refused else ""
                 watchdog.ready = False
             now_s = time.monotonic()
-            ladder.tick(now_s)
             roster.tick(now_s)
             watchdog.tick(now_s)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -16,11 +17,11 @@ SCORE_S = 1.0
 KEEP_S = 1.0
 """Step 3: of the sound that waits all but the newest is dropped, as a gap with cause ``load``."""
 UP_S = (0.5, 1.5)
-"""Sound that waits after a round, from which on steps 1 and 2 are taken; step 3 from half of the ring on."""
-PATIENCE = 2
-"""Rounds in a row before the first step: a reload, or a disk, may hold up one of them."""
+"""Late sound after a round, from which on steps 1 and 2 are taken; step 3 from half of the ring on."""
+PATIENCE, PATIENCE_S = 2, 0.19
+"""Rounds in a row, and time, before any step: a disk may hold up one round, a burst comes in several short ones."""
 CALM_S, CALM_FOR_S = 0.25, 5.0
-"""With less than this waiting for so long, one step back. Far below `UP_S`, so that the ladder does not swing."""
+"""With less than this late for so long, one step back. Far below `UP_S`, so that the ladder does not swing."""
 MEANS = ("", "larger blocks", "and a score a second at most", "and the oldest sound is dropped")
 
 
@@ -28,6 +29,10 @@ class Paced(Protocol):
     """What the ladder asks of a lane, and tells it."""
 
     score_interval_s: float
+
+    @property
+    def name(self) -> str:
+        """Its source's name."""
 
     @property
     def live(self) -> LiveControl | None:
@@ -46,9 +51,11 @@ class Paced(Protocol):
 
 
 class Load:
-    """Watches how much sound waits, and takes the steps; each is a ``status`` of every live source, and counted.
+    """Watches how late sound is, and takes the steps; each is a ``status`` of every live source, and counted.
 
-    Recordings wait for the daemon and are left alone.
+    Sound is late that waits although its time to be heard has come (`LiveControl.late_s`). A source falls behind when
+    that is much and does not become less: a burst, or what a hold-up has left, becomes less round by round, and a
+    machine that can work it off is not overloaded. Recordings wait for the daemon and are left alone.
 
     Args:
         lanes: of all sources; may change.
@@ -58,19 +65,31 @@ class Load:
         self._lanes = lanes
         self.step = 0
         """0: everything; 1 to 3: see `MEANS`."""
-        self._late_rounds = 0
+        self._late_s: dict[str, float] = {}
+        """How late each source was after the round before."""
+        self._rounds = 0
+        self._well_s = -math.inf
         self._calm_since_s: float | None = None
 
     def tick(self, now_s: float) -> None:
-        """Look at what waits after a round, on the monotonic clock."""
+        """Look at what is late after a round, on the monotonic clock."""
         lanes = [(lane, live) for lane in self._lanes if (live := lane.live) is not None]
-        waiting_s = max((live.waiting_s for _, live in lanes), default=0.0)
-        full = any(live.waiting_s > live.terms.ring_s / 2 for _, live in lanes)
-        self._late_rounds = self._late_rounds + 1 if waiting_s > UP_S[0] else 0
-        wanted = 3 if full else sum(waiting_s > up_s for up_s in UP_S)
-        if wanted > self.step and (self._late_rounds >= PATIENCE or full):
-            self._go(wanted, f"{waiting_s:.1f} s of sound wait: {', '.join(MEANS[1 : wanted + 1])}")
-        elif self.step and waiting_s < CALM_S:
+        before, self._late_s = self._late_s, {lane.name: live.late_s(now_s) for lane, live in lanes}
+        behind = [
+            (live, late_s)
+            for lane, live in lanes
+            if (late_s := self._late_s[lane.name]) > UP_S[0] and late_s >= before.get(lane.name, 0.0)
+        ]
+        self._rounds = self._rounds + 1 if behind else 0
+        if not behind:
+            self._well_s = now_s
+        patient = self._rounds < PATIENCE or now_s - self._well_s < PATIENCE_S
+        worst_s = max((late_s for _, late_s in behind), default=0.0)
+        full = any(late_s > live.terms.ring_s / 2 for live, late_s in behind)
+        wanted = 3 if full else sum(worst_s > up_s for up_s in UP_S)
+        if wanted > self.step and not patient:
+            self._go(wanted, f"{worst_s:.1f} s of sound wait: {', '.join(MEANS[1 : wanted + 1])}")
+        elif self.step and max(self._late_s.values(), default=0.0) < CALM_S:
             if self._calm_since_s is None:
                 self._calm_since_s = now_s
             elif now_s - self._calm_since_s >= CALM_FOR_S:
@@ -79,10 +98,12 @@ class Load:
             self._calm_since_s = None
         for lane, live in lanes:
             # Again after every round: a reload may have brought sources that know nothing of the step.
-            live.stretch = STRETCH if self.step >= 1 else 1.0
+            live.stretch = min(STRETCH, live.terms.most_stretch) if self.step >= 1 else 1.0
             lane.score_interval_s = SCORE_S if self.step >= 2 else 0.0
-            if self.step == 3 and live.waiting_s > max(KEEP_S, live.terms.ring_s / 2):
-                live.skip(KEEP_S)
+        if self.step == 3 and not patient:
+            for live, late_s in behind:
+                if late_s > max(KEEP_S, live.terms.ring_s / 2):
+                    live.skip(KEEP_S)
 
     def _go(self, step: int, detail: str) -> None:
         state: SourceState = "overloaded" if step > self.step else "relieved"

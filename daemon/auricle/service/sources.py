@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auricle import config
 from auricle.capture.poller import Poller
-from auricle.capture.source import Source, Terms
+from auricle.capture.source import Source, Terms, asked_every
 from auricle.hearing import pipeline
 from auricle.model.bundle import Bundle
 
@@ -69,5 +69,5 @@ def _terms(wanted: config.Source, capture: config.Capture, model: Bundle) -> Ter
         ring_s=capture.ring_s,
         stall_s=capture.stall_s if wanted.ffmpeg is None else wanted.ffmpeg.stall_s,
         silence_alarm_s=capture.silence_alarm_s,
-        block_s=pipeline.hop_ms(wanted.decision, model) / 1000,
+        block_s=asked_every(pipeline.hop_ms(wanted.decision, model) / 1000, capture.ring_s),
     )

@@ -17,6 +17,8 @@ _FLOOR = 10.0 ** (FLOOR_DBFS / 10)
 class Level:
     """Root mean square of the last ``hop`` samples at each decision, in dBFS (a full-scale sine is -3 dBFS).
 
+    Where the hop is longer than the span, the sound between two windows is heard by nobody, nor here.
+
     Args:
         span, hop: those of the pipeline beside which it runs, so that both give as many rows.
 
@@ -27,8 +29,10 @@ class Level:
     def __init__(self, span: int, hop: int) -> None:
         self.span, self.hop = span, hop
         self.lead = span - hop
-        self._skip = span - hop
-        self._rest: Block = np.empty(0, np.float32)
+        self._heard = min(span, hop)
+        self._skip: int
+        self._rest: Block
+        self.reset()
 
     def process(self, block: Block) -> Block:
         """Give the level at every decision that the block completes."""
@@ -37,7 +41,7 @@ class Level:
         samples = np.concatenate((self._rest, block[passed:]))
         n = len(samples) // self.hop
         self._rest = samples[n * self.hop :].copy()
-        return _levels(samples[: n * self.hop].reshape(n, self.hop))
+        return _levels(samples[: n * self.hop].reshape(n, self.hop)[:, self.hop - self._heard :])
 
     @staticmethod
     def together(stages: Sequence[Level], blocks: Block) -> Block | None:
@@ -50,12 +54,13 @@ class Level:
         n = samples.shape[1] // first.hop
         for stage, rest in zip(stages, samples[:, n * first.hop :].copy(), strict=True):
             stage._rest = rest
-        return _levels(samples[:, : n * first.hop].reshape(len(stages), n, first.hop))
+        return _levels(samples[:, : n * first.hop].reshape(len(stages), n, first.hop)[:, :, first.hop - first._heard :])
 
     def reset(self) -> None:
         """Forget the samples heard so far."""
-        self._skip = self.span - self.hop
-        self._rest = np.empty(0, np.float32)
+        self._skip = max(0, self.span - self.hop)
+        # Before the first of windows with pauses between them is as much silence, of which nothing is counted.
+        self._rest = np.zeros(max(0, self.hop - self.span), np.float32)
 
 
 def _levels(rows: Block) -> Block:

@@ -54,6 +54,9 @@ class Waiting:
     waiting_s: float = 0.0
     skipped: list[float] = field(default_factory=list)
 
+    def late_s(self, now_s: float) -> float:
+        return self.waiting_s
+
     def skip(self, keep_s: float) -> None:
         self.skipped.append(keep_s)
 

@@ -62,6 +62,14 @@ def test_every_label_has_a_mean_of_its_own() -> None:
 def test_level_obeys_the_laws(sizes: list[int]) -> None:
     """The level beside a pipeline gives a row at each of its decisions."""
     laws.hold(lambda: Level(span=32_352, hop=1280), SOUND, sizes)
+    laws.hold(lambda: Level(span=1000, hop=1700), SOUND, sizes)
+
+
+def test_the_level_between_windows_with_pauses_counts_nothing_of_the_pauses() -> None:
+    """Where a hop is longer than the window, the level is that of the window alone, from the first one on."""
+    sound = np.concatenate([np.full(10, 0.5), np.ones(20), np.full(10, 0.5), np.ones(20)]).astype(np.float32)
+    levels = Level(span=10, hop=30).process(sound)
+    np.testing.assert_allclose(levels, [20 * np.log10(0.5)] * 2, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
