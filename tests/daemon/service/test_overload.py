@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -246,3 +247,52 @@ def test_a_slow_daemon_drops_the_oldest_and_says_so(tmp_path: Path, flag: Path) 
     assert lost == source["lost_samples"]
     last = [m for m in heard if m["topic"] == "status.pipe." and m["state"] == "stopped"][-1]
     assert last["sample"] == fed[0], "every sample that was given was heard or is in a gap"
+
+
+def test_a_burst_and_a_long_hop_cost_an_idle_machine_nothing(tmp_path: Path) -> None:
+    """Four seconds at once and then real time, heard every 2.4 s, longer than the window: nothing is declared, and
+    every sample is heard."""
+    cfg = {
+        "model": "esc10",
+        "sources": [{"name": "pipe", "stdin": {"rate": RATE}}],
+        "decision": {"hop_ms": 2400},
+        "publish": {"endpoint": f"ipc://{tmp_path}/events", "query": f"ipc://{tmp_path}/query"},
+        "store": {"enabled": False},
+    }
+    (tmp_path / "auricle.yaml").write_text(json.dumps(cfg))
+    done = threading.Event()
+    fed: list[int] = []
+    with (
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as socket,
+        subprocess.Popen(
+            [sys.executable, "-m", "auricle", "run", "-c", tmp_path / "auricle.yaml"],
+            stdin=subprocess.PIPE,
+            env={**os.environ, "STATE_DIRECTORY": str(tmp_path)},
+        ) as daemon,
+    ):
+        socket.linger = 0
+        socket.subscribe("")
+        socket.connect(f"ipc://{tmp_path}/events")
+        assert daemon.stdin is not None
+        burst = bytes(2 * 4 * RATE)
+        daemon.stdin.write(burst)
+        feeder = threading.Thread(target=feed, args=(daemon.stdin, done, fed))
+        feeder.start()
+        heard = []
+        try:
+            for message in messages(socket, 30.0):
+                heard.append(message)
+                if sum(m["topic"] == "score.pipe." for m in heard) == 3:
+                    done.set()
+                if message["topic"] == "status.pipe." and message["state"] == "stopped":
+                    break
+        finally:
+            done.set()
+            feeder.join(5)
+            daemon.terminate()
+    assert "overloaded" not in [m["state"] for m in heard if m["topic"] == "status.pipe."]
+    assert not [m for m in heard if m["topic"] == "gap.pipe."]
+    samples = [m["sample"] for m in heard if m["topic"] == "score.pipe."]
+    assert {later - sooner for sooner, later in itertools.pairwise(samples)} == {2400 * RATE // 1000}
+    assert heard[-1]["sample"] == fed[0] + len(burst) // 2
