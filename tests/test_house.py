@@ -24,7 +24,7 @@ FLOORS = {
         hearing
         features connectors
         capture client config gate model publish
-        messages stages
+        messages stages stored
         errors
         """,
     "auricle_build": """
@@ -47,7 +47,7 @@ FLOORS = {
 """From the top down; rooms in one line are neighbours."""
 ONLY = {"capture": {"errors"}, "client": {"messages", "errors"}, "connectors": {"client", "messages", "errors"}}
 """Rooms of `auricle` that use these alone of what is below: each is to be had without the rest."""
-LENT = {"judge", "hearing", "features", "capture", "config", "gate", "model", "messages", "stages", "errors"}
+LENT = {"judge", "hearing", "features", "capture", "config", "gate", "model", "messages", "stages", "stored", "errors"}
 """The rooms of `auricle` that `auricle_build` uses; how the daemon lives and publishes is no affair of a model."""
 FACES = {"client", "config", "features", "gate", "messages"}
 """Rooms of `auricle` whose `__init__` hands names on."""

@@ -36,6 +36,10 @@ class DeviceError(AuricleError):
     """A microphone, or the sound system below it, that is not there."""
 
 
+class StoredError(AuricleError):
+    """A stored file that is not what it should be; whoever reads it says in its own error what that means."""
+
+
 class ModelError(AuricleError):
     """A bundle that does not hold: it is refused before the first sample."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,6 +57,8 @@ def main() -> None:
 
 def _command() -> None:
     if (options := _plain(sys.argv[1:])) is not None:
+        # A reload that is asked for while the program is still being loaded waits until there is something to.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         from auricle.service import life
 
         path = options.get("config")

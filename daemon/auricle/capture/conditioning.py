@@ -6,6 +6,10 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+LOUDEST = 8.0
+"""The largest amplitude that a sound may have, 18 dB over full scale: decoders and resamplers overshoot a little, and
+what is beyond is a damaged sample or a wrong scale."""
+
 
 def mono(block: NDArray[np.float32], channel: int | None = None) -> NDArray[np.float32]:
     """Mix ``(n, channels)`` float32 down to ``(n,)``: the mean, or one channel."""
@@ -15,17 +19,18 @@ def mono(block: NDArray[np.float32], channel: int | None = None) -> NDArray[np.f
         return np.ascontiguousarray(block[:, 0])
     # One shifted sum after the other: the same bits for every block length and every machine word.
     total = block[:, 0].copy()
-    for column in range(1, block.shape[1]):
-        total += block[:, column]
+    with np.errstate(over="ignore", invalid="ignore"):  # `clean` sees to what is no sound
+        for column in range(1, block.shape[1]):
+            total += block[:, column]
     return np.asarray(total / np.float32(block.shape[1]))
 
 
 def clean(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """Replace non-finite samples by 0 and say how many there were."""
-    finite = np.isfinite(block)
-    if finite.all():
+    """Replace samples that are not finite by 0, let none be beyond `LOUDEST`, and say how many were changed."""
+    if not len(block) or (block.max() <= LOUDEST and block.min() >= -LOUDEST):  # false with a NaN among them
         return block, 0
-    return np.where(finite, block, np.float32(0)), int(block.size - np.count_nonzero(finite))
+    kept = np.clip(np.where(np.isfinite(block), block, np.float32(0)), np.float32(-LOUDEST), np.float32(LOUDEST))
+    return kept, int(np.count_nonzero(kept != block))
 
 
 class Resampler:

@@ -48,6 +48,7 @@ class Track:
         self._delivered_s = 0.0
         self._zeros = 0
         self._silent = False
+        self._impossible = False
         clock.begin(self._base, feed.first_ns)
 
     @property
@@ -110,6 +111,11 @@ class Track:
         self._delivered_s = run.delivered_ns / 1e9
         self._clock.hear(self._counters.next, run.delivered_ns)
         samples, bad = clean(run.samples)
+        if bad and not self._impossible:
+            self._impossible = True
+            yield Status(
+                "running", f"{bad} samples that no sound can have were bounded, and are from now on; see cleaned"
+            )
         self._counters.cleaned += bad
         if samples.any():
             self._zeros = 0

@@ -107,6 +107,8 @@ class NoiseGate:
         self._smoother = MaskSmoother(self.geometry.n_bins, n_freq=n_freq, n_past=n_time, n_ahead=lookahead_frames)
         self._start_up_frames = math.ceil(start_up_s / self._hop_s / _GROUP) * _GROUP
         self._floor = Floor(self.geometry)
+        # No sound within full scale has more power in a frame: what has teaches nothing of the room.
+        self._loudest = float(self.geometry.power(0.0))
         self.sensitivity = sensitivity
         self.reduction = reduction
         self.adaptation_s = adaptation_s
@@ -258,7 +260,7 @@ class NoiseGate:
             return np.asarray(np.greater(power, threshold))
         mask = np.empty(power.shape, np.bool_)
         total = power.sum(axis=-1)
-        useful = np.flatnonzero(np.isfinite(total) & (total > 0))
+        useful = np.flatnonzero((total > 0) & (total <= self._loudest))
         begin = 0
         while begin < len(power):
             room = _GROUP - self._filled

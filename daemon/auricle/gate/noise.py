@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +12,27 @@ import numpy as np
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
-from auricle.errors import AudioError
+from auricle.errors import AudioError, StoredError
 from auricle.stages.filters import TAPERS
 from auricle.stages.pre_emphasis import PreEmphasis, check
 from auricle.stages.spectrum import taper, without_mean
+from auricle.stored import arrays, plain
+from auricle.stored.arrays import Member
 
 _EPS = np.float64(np.finfo(np.float64).eps)
 _TOP_DB = 80.0
+_LOUDEST = 16.0
+"""The amplitude beyond which nothing in a profile is sound: what recorded it lets at most half of that pass."""
+_DEAFENING_DB = -6.0
+"""Where half of the bins reach this with one deviation above their mean, no sound is left that could be louder: even
+noise at full scale spreads over all bins, and is far below it in each."""
+PROFILE = {"noise": Member("f", 1), "sample_rate": Member("iu", 0)}
+LEARNED = {
+    "mean_db": Member("f", 1),
+    "std_db": Member("f", 1),
+    "frames": Member("fiu", 0),
+    "geometry": Member("fiu", 1),
+}
 
 
 @dataclass(frozen=True)
@@ -122,27 +135,32 @@ class Floor:
         }
 
     @learned.setter
-    def learned(self, arrays: Mapping[str, ArrayLike]) -> None:
-        if not arrays:
+    def learned(self, known: Mapping[str, ArrayLike]) -> None:
+        if not known:
             self.forget()
             return
-        missing = {"mean_db", "std_db", "frames", "geometry"} - set(arrays)
+        missing = set(LEARNED) - set(known)
         if missing:
             raise ValueError(f"learned noise: {', '.join(sorted(missing))} missing; learn it anew")
         g = self.geometry
-        found = tuple(int(x) if float(x).is_integer() else float(x) for x in np.ravel(arrays["geometry"]))
+        found = tuple(int(x) if float(x).is_integer() else float(x) for x in np.ravel(known["geometry"]))
         if found != g.numbers:
             raise ValueError(
                 f"learned noise: of sample_rate, n_fft, win_length (pre_emphasis, taper, remove_dc) {found}, "
                 f"not {g.numbers}; learn it anew for this model"
             )
-        mean, std = (np.array(arrays[name], np.float64) for name in ("mean_db", "std_db"))
-        frames = float(np.asarray(arrays["frames"]))
+        mean, std = (np.array(known[name], np.float64) for name in ("mean_db", "std_db"))
+        frames = float(np.asarray(known["frames"]))
         for name, values in (("mean_db", mean), ("std_db", std)):
             if values.shape != (g.n_bins,) or not np.isfinite(values).all():
                 raise ValueError(f"learned noise: {name} is not {g.n_bins} finite numbers; learn it anew")
-        if not frames >= 1 or (std < 0).any():
+        if not 1 <= frames < 2**53 or (std < 0).any():
             raise ValueError("learned noise: no frame, or a negative deviation; learn it anew")
+        if mean.max() > 1.0 or np.median(mean + std) > _DEAFENING_DB:
+            raise ValueError(
+                f"learned noise: {np.median(mean):.4g} dB that deviate by {np.median(std):.4g} dB are no room's; "
+                "learn it anew"
+            )
         self.mean_db, self._variance, self.frames = mean, std**2, int(frames)
 
 
@@ -190,15 +208,17 @@ def load_profile(path: str | Path, sample_rate: int) -> NDArray[np.float32]:
         AudioError: there is no such file, or it is no noise profile.
     """
     remedy = "make one with `auricle noise --out FILE`"
+    if not Path(path).exists():
+        raise AudioError(f"{path}: no such noise profile; {remedy}")
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            noise, rate = np.asarray(file["noise"], np.float32), int(file["sample_rate"])
-    except FileNotFoundError:
-        raise AudioError(f"{path}: no such noise profile; {remedy}") from None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
+        members = arrays.read(path, plain.read(path, arrays.MOST_BYTES), PROFILE)
+    except StoredError:
         raise AudioError(f"{path}: not a noise profile; {remedy}") from None
-    if noise.ndim != 1 or not len(noise) or rate < 1:
+    noise, rate = np.asarray(members["noise"], np.float32), int(members["sample_rate"])
+    if not len(noise) or not 1_000 <= rate <= 1_000_000:
         raise AudioError(f"{path}: a noise profile of shape {noise.shape} at {rate} Hz; {remedy}")
+    if not np.isfinite(noise).all() or np.abs(noise).max() > _LOUDEST:
+        raise AudioError(f"{path}: a noise profile with samples that no sound can have; {remedy}")
     if rate == sample_rate:
         return noise
     return np.asarray(soxr.resample(noise, rate, sample_rate), np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,22 @@ from numpy.typing import NDArray
 
 from auricle import config
 from auricle.capture.recording import Reader, find
-from auricle.errors import AudioError
+from auricle.errors import AudioError, StoredError
 from auricle.hearing import pipeline
 from auricle.hearing.decision import Change, Rule
 from auricle.model.bundle import Bundle
 from auricle.model.card import contained
 from auricle.stages.stage import Pipeline
+from auricle.stored import arrays, plain
+from auricle.stored.arrays import Member
+
+log = logging.getLogger("auricle")
 
 Progress = Callable[[float], None]
 """Told the share of all sound that has been heard, 0 to 1."""
 
+_KEPT = {"scores": Member("f", 2), "samples": Member("iu", 0)}
+_KEPT_BYTES = 2**30
 _DECIDED_AT_ONCE = 64
 """Rows given to the rules at once: where nothing is near a threshold they pass over all of them together."""
 
@@ -111,7 +118,11 @@ class Hearer:
             content.update(self._settings.encode())
             stored = self._cache / f"{content.hexdigest()[:32]}.npz"
             if stored.exists():
-                with np.load(stored) as kept:
+                try:
+                    kept = arrays.read(stored, plain.read(stored, _KEPT_BYTES), _KEPT, _KEPT_BYTES)
+                except StoredError as e:
+                    log.warning("%s; the recording is heard anew", e)
+                else:
                     return Hearing(path, kept["scores"], int(kept["samples"]))
         reader = Reader(path, self.rate)
         length = max(1, reader.frames * self.rate // reader.rate)

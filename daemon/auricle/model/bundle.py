@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +15,18 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from auricle.errors import ModelError
+from auricle.errors import AuricleError, ModelError, StoredError
 from auricle.model.card import Card
 from auricle.model.checks import check
 from auricle.model.network import Network, quantise
 from auricle.model.streaming import StreamNetwork
+from auricle.stored import arrays, plain
+from auricle.stored.arrays import Member
 
 PACKAGED = Path(__file__).parent / "packaged"
+_CARD_BYTES = 2**20
+_FILE_BYTES = 256 * 2**20
+_GOLDEN = {"frames": Member("f", 2), "hop_frames": Member("iu", 0), "scores": Member("i", 2)}
 
 
 @dataclass(frozen=True)
@@ -92,18 +98,49 @@ def card_of(model: str, models_dir: Path | None = None) -> Card:
     Raises:
         ModelError: it is not there, or its card does not hold.
     """
-    return _card(find(model, models_dir))[0]
+    path = find(model, models_dir)
+    with _ours(path):
+        return _card(path)[0]
 
 
-def load(model: str, models_dir: Path | None = None) -> Bundle:
+def load(model: str, models_dir: Path | None = None, *, first: Callable[[Bundle], None] | None = None) -> Bundle:
     """Open a bundle by name or folder, and check everything that it says.
+
+    Args:
+        model, models_dir: as of `find`.
+        first: called with what was read and not yet run; may refuse it by a `ModelError`.
 
     Raises:
         ModelError: a file is missing or changed, the card and the network disagree, or the golden vectors do not hold.
     """
     path = find(model, models_dir)
+    with _ours(path):
+        bundle, golden = _read_all(path)
+        if first is not None:
+            first(bundle)
+        _check_golden(bundle, golden)
+        return bundle
+
+
+@contextmanager
+def _ours(where: Path) -> Iterator[None]:
+    """Whatever the parsers of YAML and graphs raise over what they cannot read is said in our own error."""
+    try:
+        yield
+    except AuricleError:
+        raise
+    except Exception as e:  # they have no common base
+        said = " ".join(str(e).split())[:300]
+        raise ModelError(f"{where}: cannot be read ({type(e).__name__}: {said})") from e
+
+
+def _read_all(path: Path) -> tuple[Bundle, bytes]:
+    """A bundle whose files are those of its card, and its golden vectors as they are written; nothing was run."""
     card, raw, text = _card(path)
-    files = {name: _read(path / name) for name in card.files}
+    for name in card.files:
+        if Path(name).name != name or (path / name).resolve().parent != path.resolve():
+            raise ModelError(f"{path}/card.yaml: files: {name!r} is no file in the bundle's own folder; put it there")
+    files = {name: _read(path / name, _FILE_BYTES) for name in card.files}
     for name, content in files.items():
         if (is_hash := hashlib.sha256(content).hexdigest()) != card.files[name]:
             raise ModelError(f"{path}/{name}: its SHA-256 {is_hash[:12]}… is not the card's {card.files[name][:12]}…")
@@ -121,13 +158,14 @@ def load(model: str, models_dir: Path | None = None) -> Bundle:
         stream=files.get("stream.tflite") if card.streaming else None,
         raw=raw,
     )
-    _check_golden(bundle, files["golden.npz"])
-    return bundle
+    return bundle, files["golden.npz"]
 
 
 def _card(path: Path) -> tuple[Card, dict[str, Any], bytes]:
     """A bundle's card, checked; all that stands in it, and as it is written."""
-    text = _read(path / "card.yaml")
+    text = _read(path / "card.yaml", _CARD_BYTES)
+    if b"<<" in text:  # each may double what it names
+        raise ModelError(f"{path}/card.yaml: merges (<<) are not read; write the keys out")
     try:
         raw = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         card = msgspec.convert(raw, Card)
@@ -135,27 +173,32 @@ def _card(path: Path) -> tuple[Card, dict[str, Any], bytes]:
         raise ModelError(f"{path}/card.yaml: not YAML ({str(e).splitlines()[0]})") from None
     except msgspec.ValidationError as e:
         raise ModelError(f"{path}/card.yaml: {e}") from None
+    except (ValueError, ArithmeticError, AttributeError, LookupError, TypeError, RecursionError) as e:
+        # A date that is none, a number of thousands of digits, a tag of YAML's own with the wrong value.
+        raise ModelError(f"{path}/card.yaml: a value cannot be read ({' '.join(str(e).split())[:200]})") from None
     if card.format != 1:
         raise ModelError(f"{path}/card.yaml: format {card.format} is not known; this version reads format 1")
     check(card, f"{path}/card.yaml")
     return card, raw, text
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as e:
-        raise ModelError(f"{path}: {e.strerror}") from None
+        return plain.read(path, most)
+    except StoredError as e:
+        raise ModelError(str(e)) from None
 
 
 def _check_golden(bundle: Bundle, content: bytes) -> None:
     where = f"{bundle.path}/golden.npz"
     card = bundle.card
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as golden:
-            frames, hop, scores = golden["frames"], int(golden["hop_frames"]), golden["scores"]
-    except (ValueError, KeyError, OSError) as e:
-        raise ModelError(f"{where}: not golden vectors ({e})") from None
+        golden = arrays.read(where, content, _GOLDEN)
+    except StoredError as e:
+        raise ModelError(f"{e}; not golden vectors") from None
+    frames, hop, scores = golden["frames"], int(golden["hop_frames"]), golden["scores"]
+    if hop < 1 or not np.isfinite(frames).all():
+        raise ModelError(f"{where}: hop_frames {hop}, or frames that are not finite; not golden vectors")
     network = Network(card, bundle.whole, f"{bundle.path}/model.tflite")
     rows = quantise(frames, card.quantisation.input)
     span = card.timing.window_frames
@@ -163,8 +206,9 @@ def _check_golden(bundle: Bundle, content: bytes) -> None:
         frames.shape[1:] != tuple(card.input.shape[1:])
         or len(frames) < span + (len(scores) - 1) * hop
         or not len(scores)
+        or scores.shape[1] != len(card.labels)
     ):
-        raise ModelError(f"{where}: {len(scores)} answers do not fit {frames.shape[0]} frames of {frames.shape[1:]}")
+        raise ModelError(f"{where}: {scores.shape} answers do not fit {frames.shape[0]} frames of {frames.shape[1:]}")
     answers = [network(rows[j * hop : j * hop + span]) for j in range(len(scores))]
     for j, (given, wanted) in enumerate(zip(answers, scores, strict=True)):
         off = int(np.abs(given.astype(int) - wanted.astype(int)).max())

@@ -10,6 +10,8 @@ from auricle.model.card import BY_LABEL, Card, contained
 from auricle.stages.filters import TAPERS
 from auricle.stages.spectrum import ALIGNS
 
+_LARGEST = 1e6
+"""Of a feature's numbers: counts of bands, frequencies, and what else the kinds know."""
 _BOUNDS = {"smoothing_ms": 10_000.0, "threshold": 1.0, "hysteresis": 1.0, "min_duration_ms": 60_000.0}
 """The most that each may be; the least is 0."""
 
@@ -20,9 +22,45 @@ def check(card: Card, where: str) -> None:
     Raises:
         ModelError: they do not; ``where`` names the card.
     """
-    for problems in (_of_network, _of_front_end, _of_rules, _of_labels):
+    for problems in (_of_sizes, _of_network, _of_front_end, _of_rules, _of_labels):
         for problem in problems(card):
             raise ModelError(f"{where}: {problem}")
+
+
+def _of_sizes(card: Card) -> Iterator[str]:
+    """What is larger than any model or front end is, and would take memory before anything else says so."""
+    front, timing = card.front_end, card.timing
+    sizes = {
+        "front_end.sample_rate": (front.sample_rate, 1_000, 1_000_000),
+        "front_end.n_fft": (front.n_fft, 2, 65_536),
+        "front_end.hop_length": (front.hop_length, 1, 65_536),
+        "front_end.win_length": (front.win_length or 1, 1, 65_536),
+        "input.shape": (max(card.input.shape) if min(card.input.shape) > 0 else 0, 1, 100_000),
+        "timing.window_frames": (timing.window_frames, 1, 100_000),
+        "timing.stride_frames": (timing.stride_frames, 1, 100_000),
+        "timing.receptive_frames": (timing.receptive_frames, 0, 1_000_000),
+        "timing.columns": (timing.columns, 0, 100_000),
+    }
+    for key, (value, least, most) in sizes.items():
+        if not least <= value <= most:
+            yield f"{key}: {value:.9g} cannot be; use {least} to {most}"
+    for kind in front.features:
+        for key, value in kind.items():
+            if isinstance(value, int | float) and not abs(value) <= _LARGEST:
+                yield f"front_end.features: {key}: {value:.9g} cannot be; use at most {_LARGEST:g}"
+    for key, number in (
+        ("input.scale", card.quantisation.input.scale),
+        ("output.scale", card.quantisation.output.scale),
+    ):
+        if not 1e-12 <= number <= 1e12:
+            yield f"quantisation.{key}: {number:g} is not positive, or no step that values have"
+    lags = [
+        timing.onset_lag_samples,
+        timing.offset_lag_samples,
+        *(lag for pair in timing.lags.values() for lag in pair),
+    ]
+    if any(abs(lag) > 2**31 for lag in lags):
+        yield "timing: a lag of more than 2147483648 samples"
 
 
 def _of_network(card: Card) -> Iterator[str]:
@@ -50,6 +88,8 @@ def _of_network(card: Card) -> Iterator[str]:
         yield f"padding: {card.padding!r} is not known; use wrap"
     if any(grid.scale <= 0 for grid in grids):
         yield "quantisation: a scale is not positive"
+    if any(not -128 <= grid.zero_point <= 127 for grid in grids):
+        yield "quantisation: a zero point is no int8; use -128 to 127"
     if not 0 <= card.golden_steps <= 64:
         yield f"golden_steps: {card.golden_steps} is no tolerance; use 0 to 64"
     if card.embedding is not None and (card.embedding.scale <= 0 or card.embedding.size < 1):

@@ -18,6 +18,7 @@ import msgspec
 from auricle import messages
 from auricle.messages import DaemonNews, Event, Mark
 from auricle.messages.questions import HistoryReport
+from auricle.messages.topics import part
 
 log = logging.getLogger("auricle")
 
@@ -55,6 +56,13 @@ ON CONFLICT (id) DO UPDATE SET going_on = excluded.going_on, told_us = excluded.
 """
 
 
+_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class _Foreign(sqlite3.DatabaseError):
+    """A database that is whole, but does not hold our table."""
+
+
 class Store:
     """The history, as an outlet.
 
@@ -81,6 +89,7 @@ class Store:
         self._retry_s = 0.0
         self._page_bytes = 4096
         self._decoder: msgspec.json.Decoder[Event | Mark] = msgspec.json.Decoder(Event | Mark)
+        self._unread = False
         self._closing = threading.Event()
         self._syncing = threading.Thread(target=self._sync, name="history", daemon=True)
 
@@ -89,12 +98,23 @@ class Store:
         left: list[tuple[str, Event]] = []
 
         def find() -> None:
-            rows = self._connect().execute(
-                "SELECT topic, coalesce(last, first) FROM events WHERE going_on ORDER BY n"
+            left.clear()
+            db, unread = self._connect(), []
+            rows = db.execute(
+                "SELECT n, id, topic, coalesce(last, first) FROM events WHERE going_on ORDER BY n"
             ).fetchall()  # fmt: skip
-            left.extend(
-                (topic, event) for topic, payload in rows for event in self._read(payload) if isinstance(event, Event)
-            )
+            for n, id, topic, payload in rows:
+                event = next(self._read(payload), None)
+                if isinstance(event, Event) and event.id == id and topic == _topic(event) and _closes(event):
+                    left.append((topic, event))
+                else:
+                    unread.append((n,))
+            if unread:
+                # They stay where they are for whoever can read them, and are not met again at the next start.
+                db.executemany("UPDATE events SET going_on = 0 WHERE n = ?", unread)
+                self._say(
+                    f"{self.path}: {len(unread)} events that went on cannot be read; left as they are, not closed"
+                )
 
         if not self._attempt(find) and self._retry_s == 0.0:
             self._attempt(find)
@@ -142,7 +162,7 @@ class Store:
             raise sqlite3.OperationalError(self.trouble or "closed")
         rows = self._db.execute(
             "SELECT told_us, n, source, label, first, last FROM events WHERE (told_us, n) > (?, ?) "
-            "ORDER BY told_us, n LIMIT ?",
+            "AND typeof(told_us) = 'integer' ORDER BY told_us, n LIMIT ?",
             (*(after or (since_us - 1, 1 << 62)), PAGE),
         ).fetchall()
         found = [
@@ -197,7 +217,7 @@ class Store:
         self._retry_s = time.monotonic() + RETRY_S
         if code not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
             self._disconnect()  # else what is there can still be read
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if isinstance(error, _Foreign) or code in _BROKEN:
             self._say(f"{self.trouble}; moved to {self._set_aside()}, a new one begins")
             self._retry_s = 0.0
         elif before is None:
@@ -207,15 +227,24 @@ class Store:
         log.warning("history: %s", news)
         self._news.append(news)
 
-    def _read(self, payload: bytes | None) -> Iterator[Event | Mark]:
-        """The message, unless there is none or what lies there is none of ours (any more)."""
-        if payload is not None:
-            try:
-                message = self._decoder.decode(payload)
-            except (msgspec.DecodeError, UnicodeDecodeError) as e:
-                log.debug("history: a row cannot be read: %s", e)
-            else:
-                yield message
+    def _read(self, payload: object) -> Iterator[Event | Mark]:
+        """The message, unless there is none or what lies there is none of ours (any more): that is told once."""
+        if payload is None:
+            return
+        try:
+            if not isinstance(payload, bytes):
+                raise TypeError(f"a message is kept as {type(payload).__name__}")
+            message = self._decoder.decode(payload)
+            for time_of_day in (message.t, *((message.onset, message.offset) if isinstance(message, Event) else ())):
+                if time_of_day is not None:
+                    messages.microseconds(time_of_day)
+        except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as e:
+            log.debug("history: a row cannot be read: %s", e)
+            if not self._unread:
+                self._unread = True
+                self._say(f"{self.path}: holds rows that cannot be read; they are left as they are, and out of answers")
+        else:
+            yield message
 
     def _connect(self) -> sqlite3.Connection:
         if self._db is not None:
@@ -226,6 +255,8 @@ class Store:
         # What was heard at home is not for every user of the machine; SQLite's other files take over the mode.
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
         db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+        # Text that is none any more is a row's own trouble, not the file's.
+        db.text_factory = _text
         try:
             (found,) = db.execute("PRAGMA user_version").fetchone()
             if found > FORMAT:
@@ -235,6 +266,7 @@ class Store:
             db.execute("PRAGMA wal_autocheckpoint=0")  # it syncs, so it is done by the thread
             if found == 0:
                 db.executescript(f"BEGIN; {_TABLE} PRAGMA user_version={FORMAT}; COMMIT;")
+            self._check(db)
             db.execute("SELECT count(*) FROM events WHERE going_on").fetchone()
             (self._page_bytes,) = db.execute("PRAGMA page_size").fetchone()
         except BaseException:
@@ -242,6 +274,16 @@ class Store:
             raise
         self._db = db
         return db
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        """Refuse a database that is whole but not ours: one that cannot be written would be of no use for ever."""
+        try:
+            db.execute(f"EXPLAIN {_WRITE}", (None,) * 7)
+            db.execute("EXPLAIN SELECT n, id, topic, source, label, going_on, told_us, first, last FROM events")
+        except sqlite3.OperationalError as e:
+            if e.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR:
+                raise
+            raise _Foreign(f"no history of ours: {e}") from e
 
     def _take_lock(self) -> int:
         """Two daemons on one history would close each other's events. The kernel lets go of it with the process."""
@@ -312,6 +354,24 @@ class Store:
                 except sqlite3.Error as e:
                     # Whoever writes next meets the same trouble and tells it.
                     log.debug("history: cannot be synced: %s", e)
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
+
+
+def _topic(event: Event) -> str | None:
+    """The topic on which an event is told; ``None`` if it is of no source."""
+    return None if event.source is None else f"event.{part(event.source)}.{part(event.label)}."
+
+
+def _closes(event: Event) -> bool:
+    """Whether the message with which it would be closed is one that can be sent and read."""
+    try:
+        messages.decode(messages.encode(closed(event, event.instance)))
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError):
+        return False
+    return True
 
 
 def closed(event: Event, instance: str) -> Event:

@@ -28,6 +28,7 @@ from auricle.service.query import Query
 from auricle.service.reload import Reload, load_models
 from auricle.service.roster import Roster
 from auricle.service.state import Learned, state_dir
+from auricle.service.trial import Trials
 from auricle.service.watchdog import Watchdog
 
 log = logging.getLogger("auricle")
@@ -63,14 +64,17 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         ConfigError, ModelError, EndpointError: something cannot be as configured; nothing was heard.
     """
     with ExitStack() as stack:
-        # Until there is something to reload the configuration has just been read.
-        stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        # Until there is something to reload, a wish to do so waits with the kernel.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
+        stack.callback(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         stack.callback(faulthandler.unregister, signal.SIGUSR1)
         notifier = Notifier()
         stack.callback(notifier.close)
         notifier.tell(STATUS="loading the model")
-        models = load_models(cfg)
+        trials = Trials(state_dir() / "models")
+        models = load_models(cfg, trials)
         overruled = Overruled()
         overruled.tell(cfg, {name: model.card for name, model in models.items()})
         stop = engine.Stop()
@@ -116,8 +120,11 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             if store is not None:
                 store.max_mb, store.max_days = new.store.max_mb, new.store.max_days
 
-        reload = Reload(cfg, load, roster, publisher, wake=stop.wake, overruled=overruled, also=[take_over])
+        reload = Reload(
+            cfg, load, roster, publisher, wake=stop.wake, overruled=overruled, first=trials, also=[take_over]
+        )
         signal.signal(signal.SIGHUP, reload.ask)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         watchdog = Watchdog(roster.lanes, notifier, time.monotonic())
         ladder = Load(roster.lanes)
 

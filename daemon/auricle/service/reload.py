@@ -28,13 +28,18 @@ log = logging.getLogger("auricle")
 S = TypeVar("S")
 
 
-def load_models(cfg: config.Config) -> dict[str, Bundle]:
+def load_models(cfg: config.Config, first: Callable[[Bundle], None] | None = None) -> dict[str, Bundle]:
     """Every model in use, by what the configuration calls it; checked, and checked against the rules for its labels.
+
+    Args:
+        cfg: names them.
+        first: called with each before it is run, as of `auricle.model.bundle.load`.
 
     Raises:
         ConfigError, ModelError: one does not hold.
     """
-    models = {name: bundle.load(name, cfg.models_dir) for name in sorted({source.model for source in cfg.sources})}
+    wanted = sorted({source.model for source in cfg.sources})
+    models = {name: bundle.load(name, cfg.models_dir, first=first) for name in wanted}
     check_labels(cfg, {name: model.labels for name, model in models.items()})
     precedence.check_all(cfg, {name: model.card for name, model in models.items()})
     return models
@@ -50,6 +55,7 @@ class Reload:
         publisher: told of what came of it.
         wake: the engine, which may be asleep.
         overruled: says where the configuration holds on to something.
+        first: called with each model before it is run.
         also: others that take over what is theirs, once all is known to be well.
     """
 
@@ -62,6 +68,7 @@ class Reload:
         *,
         wake: Callable[[], None] = lambda: None,
         overruled: Overruled | None = None,
+        first: Callable[[Bundle], None] | None = None,
         also: Sequence[Callable[[config.Config], None]] = (),
     ) -> None:
         self.cfg = cfg
@@ -72,6 +79,7 @@ class Reload:
         self._publisher = publisher
         self._wake = wake
         self._overruled = overruled or Overruled()
+        self._first = first
         self._also = also
 
     def ask(self, *_: object) -> None:
@@ -85,16 +93,17 @@ class Reload:
         began_s = time.monotonic()
         try:
             wanted = self._load()
-            models = load_models(wanted)
+            models = load_models(wanted, self._first)
             new = in_force(self.cfg, wanted)
             changes = diff(self.cfg, wanted)
             # Lanes and ears that cannot be are refused here, before any of those that can has changed anything.
             lanes, ears = self._prepare(new, models)
         except AuricleError as e:
-            for line in e.lines():
-                log.error("not reloaded: %s", line)
-            self._publisher.tell("reload_refused", "; ".join(e.lines()))
-            return e.lines()
+            return self._refuse(e.lines())
+        except Exception as e:
+            # Nothing has changed yet: whatever it is, hearing goes on as it was.
+            log.error("not reloaded: a fault of our own, which should be reported", exc_info=e)
+            return self._refuse([f"{type(e).__name__}: {' '.join(str(e).split())[:300]}"])
         self._apply(new, models, lanes, ears)
         self._overruled.tell(new, {name: model.card for name, model in models.items()})
         waiting = [path for path, effect in changes.items() if effect == "restart"]
@@ -106,6 +115,12 @@ class Reload:
         log.info("reloaded in %.0f ms: %s", 1000 * (time.monotonic() - began_s), detail)
         self._publisher.tell("reloaded", detail)
         return []
+
+    def _refuse(self, problems: list[str]) -> list[str]:
+        for line in problems:
+            log.error("not reloaded: %s", line)
+        self._publisher.tell("reload_refused", "; ".join(problems))
+        return problems
 
     def _prepare(self, new: config.Config, models: Mapping[str, Bundle]) -> tuple[dict[str, Lane], dict[str, Ear]]:
         """The lanes of new sources, and the ears that others need anew, by the name of the source."""

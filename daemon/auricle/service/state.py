@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import threading
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,12 @@ import numpy as np
 
 from auricle import config
 from auricle.config.keys import values
+from auricle.errors import StoredError
 from auricle.gate import NoiseGate
+from auricle.gate.noise import LEARNED
 from auricle.messages.topics import part
 from auricle.model.bundle import Bundle
+from auricle.stored import arrays, plain
 
 log = logging.getLogger("auricle")
 
@@ -82,12 +84,13 @@ class Learned:
     def restore(self, name: str, gate: NoiseGate) -> None:
         """Give the gate what it had learned in this room, unless it knows already (from a noise profile)."""
         path = self._path(name)
-        if gate.learned or not path.exists():
+        if gate.learned:
             return
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                gate.learned = {key: arrays[key] for key in arrays.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
+            if not path.exists():
+                return
+            gate.learned = arrays.read(path, plain.read(path, arrays.MOST_BYTES), LEARNED)
+        except (StoredError, OSError, ValueError, OverflowError) as e:
             log.warning("%s: the noise learned before cannot be used, it is learned anew: %s", path, e)
             return
         log.info("%s: the noise learned before is back", name.rpartition("-")[0])
@@ -111,11 +114,11 @@ class Learned:
             self._writer.join()
         self._write(name, dict(gate.learned))
 
-    def _write(self, name: str, arrays: dict[str, Any]) -> None:
-        if not arrays:
+    def _write(self, name: str, known: dict[str, Any]) -> None:
+        if not known:
             return
         content = io.BytesIO()
-        np.savez(content, **arrays)
+        np.savez(content, **known)
         try:
             write_atomically(self._path(name), content.getvalue())
         except OSError as e:
