@@ -6,9 +6,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-LOUDEST = 8.0
-"""The largest amplitude that a sound may have, 18 dB over full scale: decoders and resamplers overshoot a little, and
-what is beyond is a damaged sample or a wrong scale."""
+LOUDEST = 2.0**23
+"""The largest amplitude that is let pass: of 24-bit integers that were never scaled. Beyond is a damaged sample, which
+would drown all that comes after it in whatever averages; every stage's powers stay finite below."""
 
 
 def mono(block: NDArray[np.float32], channel: int | None = None) -> NDArray[np.float32]:

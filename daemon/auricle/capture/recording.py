@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from auricle.capture import dates
 from auricle.capture.ahead import Ahead
 from auricle.capture.conditioning import Resampler, clean, mono
 from auricle.capture.source import End, NominalClock, Piece, Segment, Skipped, Sound, Status
@@ -194,7 +195,8 @@ def _date_in(text: str) -> int | None:
         when = datetime(*(int(part or 0) for part in match.groups()), tzinfo=UTC)  # type: ignore[misc, arg-type]
     except ValueError:
         return None
-    return int(when.timestamp()) * 1_000_000
+    us = int(when.timestamp()) * 1_000_000
+    return us if dates.possible(us) else None
 
 
 class Recordings:

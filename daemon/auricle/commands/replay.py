@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import zmq
 
 from auricle import config, messages
+from auricle.capture import dates
 from auricle.capture.recording import Recordings
 from auricle.commands import text
 from auricle.commands.progress import bar
@@ -63,8 +64,11 @@ def parse_start(value: str) -> int:
         UsageError: it is no time.
     """
     try:
-        return round(datetime.fromisoformat(value).astimezone().timestamp() * 1_000_000)
-    except ValueError:
+        start_us = round(datetime.fromisoformat(value).astimezone().timestamp() * 1_000_000)
+        if not dates.possible(start_us):
+            raise UsageError(f"--start-time: {value!r} is no recording's; use the years 1900 to 2199")
+        return start_us
+    except (ValueError, OverflowError):
         raise UsageError(f"--start-time: {value!r} is no time; use one such as 2026-03-01T06:30:00Z") from None
 
 

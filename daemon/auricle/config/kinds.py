@@ -265,6 +265,8 @@ class Moment:
             raise Refused("is not a date and time") from None
         if moment.tzinfo is None:
             raise Refused("has no time zone; add Z for UTC, or an offset such as +01:00", near=True)
+        if not 1900 < moment.year < 2199:  # any zone's
+            raise Refused("cannot be published; use a year from 1901 to 2198", near=True)
         return moment
 
     def wants(self) -> str:

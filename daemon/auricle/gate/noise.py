@@ -22,7 +22,7 @@ from auricle.stored.arrays import Member
 _EPS = np.float64(np.finfo(np.float64).eps)
 _TOP_DB = 80.0
 _LOUDEST = 16.0
-"""The amplitude beyond which nothing in a profile is sound: what recorded it lets at most half of that pass."""
+"""The amplitude, 24 dB over full scale, beyond which nothing in a profile is the noise of a room."""
 _DEAFENING_DB = -6.0
 """Where half of the bins reach this with one deviation above their mean, no sound is left that could be louder: even
 noise at full scale spreads over all bins, and is far below it in each."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import zmq
 from numpy.typing import NDArray
 
 from auricle import config, messages
@@ -44,8 +45,12 @@ class Counters:
     overloads: int = 0
 
 
+SHARED = (OSError, zmq.ZMQError)
+"""What fails so at telling is the outlet itself, which is everybody's; whatever else fails is one source's."""
+
+
 class _StageError(Exception):
-    """A source's stages have failed: that source's affair, where what fails at telling is everybody's."""
+    """A source's stages have failed."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -111,8 +116,10 @@ class Lane:
             try:
                 if self.offer(piece):
                     return True
-            except _StageError as error:
-                self.fail(error.error)
+            except SHARED:
+                raise
+            except Exception as error:
+                self.fail(error.error if isinstance(error, _StageError) else error)
                 return False
 
     def offer(self, piece: Piece) -> bool:
@@ -204,7 +211,13 @@ class Lane:
         at = None
         if self._hearing:
             at = self.reporter.sample(self._samples)
-            self._end("gap")
+            try:
+                self._end("gap")
+            except SHARED:
+                raise
+            except Exception as again:
+                log.error("%s: its events could not be ended: %s", self.name, again)
+                self._hearing = False
         self.source.fail(reason, at)
 
     def close(self, cause: messages.OffsetCause = "stop") -> None:

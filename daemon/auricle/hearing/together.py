@@ -9,7 +9,7 @@ import numpy as np
 
 from auricle.capture.source import Sound
 from auricle.hearing.ear import Ear
-from auricle.hearing.lane import Lane
+from auricle.hearing.lane import SHARED, Lane
 from auricle.stages import batch
 from auricle.stages.stage import Block
 
@@ -63,9 +63,16 @@ class Together:
             for lane, _ in members:
                 lane.fail(error)
             return [lane for lane, _ in members]
+        failed = []
         for (lane, _), rows, row_levels in zip(members, scores, levels, strict=True):
-            lane.heard(rows, row_levels)
-        return []
+            try:
+                lane.heard(rows, row_levels)
+            except SHARED:
+                raise
+            except Exception as error:  # what fails at telling is the source's whose message it is
+                lane.fail(error)
+                failed.append(lane)
+        return failed
 
     def _compute(self, members: Sequence[tuple[Lane, Sound]]) -> tuple[Sequence[Block], Sequence[Block]]:
         """Scores and levels of every member's sound."""
