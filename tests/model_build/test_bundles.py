@@ -10,9 +10,12 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from auricle import config
 from auricle.features import front_end
+from auricle.hearing.whole import Classifier
 from auricle.model import bundle as bundles
 from auricle.model.network import Network
+from auricle_build.grammar import read
 
 LIMITS_KB = {"esc10": 250, "digits": 200}
 LEAST = {"esc10": 0.8, "digits": 0.75}
@@ -124,3 +127,35 @@ def test_silence_and_noise_are_background(name: str) -> None:
         rows = pipeline.process((level * rng.standard_normal(5 * card.sample_rate)).astype(np.float32))
         scores = scores_of_windows(opened, bundles.quantise(rows, opened.card.quantisation.input), 8)
         assert opened.labels[int(scores.astype(float).mean(axis=0).argmax())] == "background", level
+
+
+def test_all_of_them_are_small() -> None:
+    """What a user installs for the sake of models is 5 MB at most."""
+    assert sum(file.stat().st_size for file in bundles.PACKAGED.rglob("*") if file.is_file()) <= 5_000_000
+
+
+def test_audioset_is_as_its_recipe_says() -> None:
+    """All 527 classes in order, each said to be unmeasured; pretrained weights and int8's loss are in the card."""
+    opened = bundles.load("audioset")
+    recipe = read.load(Path("audioset"))
+    assert list(opened.labels) == recipe.names
+    assert set(opened.card.measured) == set(opened.labels)
+    assert opened.card.front_end.remove_dc
+    assert opened.raw["trained_on"][0]["name"] == "AudioSet"
+    assert opened.raw["figures"]["int8_against_float"]["sure_labels_lost"] <= 0.03
+
+
+def test_audioset_knows_what_it_was_pretrained_on(data: Path) -> None:
+    """Of five recordings each of barks, rain and helicopters, a class of it is among the five highest in four."""
+    classifier = Classifier(bundles.load("audioset"), config.Decision(), config.Gate())
+    wanted = {
+        "dog_bark": {"bark", "dog", "bow_wow", "yip"},
+        "rain": {"rain", "rain_on_surface", "raindrop"},
+        "helicopter": {"helicopter"},
+    }
+    for label, classes in wanted.items():
+        found = []
+        for file in sorted((data / "esc10" / label).glob("*.ogg"))[:5]:
+            scores = classifier.verdict(str(file)).scores
+            found.append(bool(classes & set(sorted(scores, key=scores.__getitem__)[-5:])))
+        assert sum(found) >= 4, label

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from auricle_build import finetune, ship
 from auricle_build.grammar import read
 from auricle_build.grammar.recipes import PretrainedRecipe
 from auricle_build.judge import calibration
+from auricle_build.learn import mobilenet
 from helpers import pretrained
 from helpers.bundles import tone
 from helpers.sounds import RATE, varied, write
@@ -267,3 +269,15 @@ def test_the_recipe_of_the_package_is_one_of_these() -> None:
     assert isinstance(rec, PretrainedRecipe)
     assert len(yaml.safe_load((read.PACKAGED / "home.yaml").read_text(encoding="utf-8"))["labels"]) == len(rec.labels)
     assert all(label.audioset for label in rec.labels)
+
+
+def test_the_recipe_of_all_classes_names_each_by_its_display_name() -> None:
+    """`audioset` has a label for each of the 527 classes, resting on it alone, and takes no step."""
+    rec = read.load(Path("audioset"))
+    assert isinstance(rec, PretrainedRecipe)
+    assert len(rec.labels) == mobilenet.N_AUDIOSET
+    for label in rec.labels:
+        (display_name,) = label.audioset
+        assert label.name == re.sub("[^a-z0-9]+", "_", display_name.lower()).strip("_")
+    assert rec.schedule.steps == 0
+    assert not {each.label for each in rec.data.sets} & {None, *rec.names}, "what is recorded teaches nothing"

@@ -88,7 +88,7 @@ def test_a_model_prints_every_label_with_its_rule(house: Path) -> None:
 def test_a_model_that_is_not_there_is_named(house: Path) -> None:
     """With those that are."""
     done = CliRunner().invoke(app, ["models", "hose", "-c", str(configured(house.parent, {}))])
-    assert "model 'hose' is not known; use digits, esc10, home, house" in str(done.exception)
+    assert "model 'hose' is not known; use audioset, digits, esc10, home, house" in str(done.exception)
 
 
 def test_the_configuration_shows_the_rules_that_hold(house: Path) -> None:
@@ -131,7 +131,7 @@ def test_the_configuration_shows_the_rules_that_hold(house: Path) -> None:
         *common,
         f"# alarm: {{threshold: 0.7, hysteresis: 0.1}} # threshold: {place}; hysteresis: default",
         "# The rules that hold for d, with model hose:",
-        "# are not known: model 'hose' is not known; use digits, esc10, home, house, or a bundle's folder",
+        "# are not known: model 'hose' is not known; use audioset, digits, esc10, home, house, or a bundle's folder",
     ]
 
 
