@@ -8,9 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, StoredError
+from auricle.stored import plain
 
 _RAVEN_LABELS = ("Annotation", "Species", "Label", "Class")
+_MOST_BYTES = 64 * 2**20
 SUFFIXES = (".txt", ".tsv", ".csv")
 
 
@@ -34,10 +36,11 @@ def read(path: Path) -> list[Event]:
         ConfigError: a line is none of these.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text; save it as UTF-8"
-        raise ConfigError([f"{path}: {reason}"]) from None
+        text = plain.read(path, _MOST_BYTES).decode("utf-8-sig")
+    except StoredError as error:
+        raise ConfigError([str(error)]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: is not UTF-8 text; save it as UTF-8"]) from None
     first = text.splitlines()[0] if text.strip() else ""
     events = _raven(path, text) if "Begin Time (s)" in first else _tabbed(path, text)
     return sorted(events)
@@ -83,7 +86,10 @@ def _tabbed(path: Path, text: str) -> list[Event]:
 
 
 def _raven(path: Path, text: str) -> list[Event]:
-    rows = list(csv.DictReader(text.splitlines(), delimiter="\t"))
+    try:
+        rows = list(csv.DictReader(text.splitlines(), delimiter="\t"))
+    except csv.Error as error:
+        raise ConfigError([f"{path}: is no table that can be read ({error}); export it from Raven anew"]) from None
     column = next((name for name in _RAVEN_LABELS if rows and name in rows[0]), None)
     if rows and column is None:
         raise ConfigError([f"{path}:1: no column {', '.join(_RAVEN_LABELS[:-1])} or {_RAVEN_LABELS[-1]}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,20 @@ def test_every_recording_finds_its_own(tmp_path: Path) -> None:
 def test_labels_that_the_model_lacks() -> None:
     """They are named once, in order, and no others."""
     assert truth.unknown_labels([OWL, FOX, OWL], ["fox"]) == ["owl"]
+
+
+@pytest.mark.parametrize("content", [b"x" * 200_000, b'"' + b"x" * 200_000, b"1\t2\n\0\t3", b"\xff\xfe"])
+@pytest.mark.parametrize("head", [b"", b"Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\n"])
+def test_no_content_is_more_than_a_line(tmp_path: Path, head: bytes, content: bytes) -> None:
+    """A field of 200 kB, an open quote, a NUL, no UTF-8: one line that names the file."""
+    path = tmp_path / "night.txt"
+    path.write_bytes(head + content)
+    with pytest.raises(ConfigError, match=r"night\.txt"):
+        truth.read(path)
+
+
+def test_a_truth_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe that nobody writes to is refused at once."""
+    os.mkfifo(tmp_path / "night.txt")
+    with pytest.raises(ConfigError, match=r"night\.txt: no plain file"):
+        truth.read(tmp_path / "night.txt")
