@@ -30,16 +30,12 @@ def show(config: ConfigFile = None) -> None:
 
 @app.command()
 def check(config: ConfigFile = None) -> None:
-    """Print every problem, also with the models that are named, or ok; exit 78 when there is one."""
+    """Print every problem that a start or a reload would refuse, also with the models, or ok; exit 78 with one."""
     from auricle import config as configs
-    from auricle.config.read import check_labels
-    from auricle.hearing import precedence
-    from auricle.model import bundle
+    from auricle.service.reload import load_models
 
     loaded = configs.load(config)
-    cards = {name: bundle.card_of(name, loaded.models_dir) for name in sorted({s.model for s in loaded.sources})}
-    check_labels(loaded, {name: card.labels for name, card in cards.items()})
-    precedence.check_all(loaded, cards)
+    load_models(loaded)
     print(f"ok: {len(loaded.sources)} source(s), model {loaded.model}, configuration {loaded.hash()}")
 
 

@@ -174,6 +174,20 @@ class Address(Text):
 
 
 @dataclass(frozen=True, slots=True)
+class Option(Text):
+    """An option of ffmpeg, or its value: each an item of its own."""
+
+    what: str = "an option of ffmpeg"
+
+    def read(self, node: Node) -> str:
+        text = Text.read(self, node)
+        if text.startswith("-") and len(words := text.split()) > 1:
+            # The value may be a secret, and so is not repeated.
+            raise Refused(f"holds an option and its value; write two items, [{words[0]}, ...]", near=True)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class Name:
     """A word that serves in topics and file names: letters, digits, ``_`` and ``-``."""
 

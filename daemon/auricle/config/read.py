@@ -10,7 +10,7 @@ from typing import Any
 from auricle.config.keys import keys_of
 from auricle.config.kinds import loopback, plain
 from auricle.config.layers import layered
-from auricle.config.schema import SOURCE_KINDS, Config, Decision, LabelRule, Publish, Source
+from auricle.config.schema import SOURCE_KINDS, Clips, Config, Decision, LabelRule, Publish, Source
 from auricle.config.tree import DEFAULT, Node, Problems, Where
 from auricle.config.walk import Walk
 from auricle.config.words import listed, nearest, shown
@@ -81,6 +81,9 @@ class Reader(Walk):
             self._check_decision(section, path)
         elif isinstance(section, Publish):
             self._check_publish(section, path)
+        elif isinstance(section, Clips) and section.enabled:
+            at = f"{path}.enabled"
+            self.complain(self.places[at], at, "clips are not there yet, no sound would be kept; remove the key")
         elif isinstance(section, Source) and where is not None:
             self._check_source(section, path, where)
 

@@ -318,7 +318,7 @@ class Clips:
         False,
         Flag(),
         "restart",
-        "Keep the sound of events. Off: no sound is ever written.",
+        "Keep the sound of events; not there yet, so that true is refused. No sound is ever written.",
     )
 
 

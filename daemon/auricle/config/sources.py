@@ -7,7 +7,7 @@ from datetime import datetime
 
 from auricle.config.compounds import Many, OneOf
 from auricle.config.keys import REQUIRED, key, section
-from auricle.config.kinds import Address, Choice, Flag, Model, Moment, Name, Number, Pattern, Text
+from auricle.config.kinds import Address, Choice, Flag, Model, Moment, Name, Number, Option, Pattern, Text
 from auricle.config.sections import DEFAULT_MODEL, Decision, Gate
 
 SOURCE_KINDS = ("microphone", "recording", "ffmpeg", "stdin")
@@ -86,7 +86,7 @@ class Ffmpeg:
     )
     options: tuple[str, ...] = key(
         (),
-        Many(Text("an option of ffmpeg")),
+        Many(Option()),
         "segment",
         "Options for ffmpeg, put before its -i, such as [-rtsp_transport, tcp].",
         secret=True,

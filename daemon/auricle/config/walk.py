@@ -89,7 +89,7 @@ class Walk:
         known = tuple(keys_of(of))
         for name in node.entries:
             if name not in known:
-                self.complain(node.keys[name], path, f"unknown key {shown(name)}; {self._meant(name, known)}")
+                self.complain(node.keys[name], path, self._unknown(of, name, node.entries[name]))
         return {name: child for name, child in node.entries.items() if name in known}
 
     def _key(self, of: type, name: str, node: Node | None, path: str, where: Where | None) -> Any:
@@ -132,7 +132,9 @@ class Walk:
     def _refuse(self, about: Key, refusal: Refused, node: Node, path: str) -> None:
         at = refusal.item or node
         complaint = str(refusal)
-        if isinstance(at, Leaf) and at.text.strip() and not at.null:
+        if about.secret:
+            complaint = f"the value {complaint}"
+        elif isinstance(at, Leaf) and at.text.strip() and not at.null:
             complaint = f"{shown(at.text)} {complaint}"
         if not complaint.endswith("?"):
             complaint += f"; use {_wanted(about)}"
@@ -197,6 +199,24 @@ class Walk:
                     self.places[at], at, f"{shown(newest.name)} is the name of {path}[{j}] too; choose another"
                 )
                 return
+
+    def _unknown(self, of: type, name: str, value: Node) -> str:
+        """What is wrong with a key that is not known.
+
+        A comma outside quotes cuts a value: its rest stands here as a key without a value, and beside an address that
+        may be a part of a password.
+        """
+        about = keys_of(of)
+        near, cut = nearest(name, tuple(about)), _null(value)
+        hidden = any(key.secret for key in about.values()) and (cut or not near)
+        what = (
+            "an unknown key, which is not shown: it may belong to a password"
+            if hidden
+            else f"unknown key {shown(name)}"
+        )
+        if cut and (hidden or not near):
+            return f"{what}; if a comma has cut a value, put the whole value in quotes"
+        return f"{what}; {self._meant(name, tuple(about))}"
 
     def _meant(self, name: str, known: tuple[str, ...]) -> str:
         """The remedy for an unknown key: a key that is spelled alike, or stands elsewhere under this name."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 _USERINFO = re.compile(r"(//[^:@/?#\s]*):(?:[^/?#\s]*|(?![0-9]+(?:[/?#]|$))\S*)@")
+_CUT_USERINFO = re.compile(r"(//[^:@/?#\s]+):(?![0-9]+(?:[/?#\s'\"]|$))[^@/?#\s]+$")
 _LONE_USER = re.compile(r"(//)[^:@/?#\s]+@")
 _SECRET_PARAMETER = re.compile(
     r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|(?:api_?)?key|sig(?:nature)?|auth)=)[^&\s'\"]+"
@@ -16,7 +17,7 @@ _SECRET_HEADER = re.compile(r"(?i)((?:authorization|cookie|x-api-key)\s*:\s*)[^\
 
 def mask(text: str) -> str:
     """The text with passwords and tokens as ``***``: for errors, logs and ``config show``."""
-    text = _USERINFO.sub(r"\1:***@", _LONE_USER.sub(r"\1***@", text))
+    text = _CUT_USERINFO.sub(r"\1:***", _USERINFO.sub(r"\1:***@", _LONE_USER.sub(r"\1***@", text)))
     return _SECRET_HEADER.sub(r"\1***", _SECRET_PARAMETER.sub(r"\1***", text))
 
 

@@ -134,14 +134,14 @@ def check_all(cfg: config.Config, cards: Mapping[str, Card]) -> None:
     problems: dict[str, None] = {}
     for i, source in enumerate(cfg.sources):
         for key, what in faults(cards[source.model], source.decision):
-            problems[_placed(cfg, i, key, what)] = None
+            problems[placed(cfg, i, f"decision.{key}", what)] = None
     if problems:
         raise ConfigError(problems)
 
 
-def _placed(cfg: config.Config, source: int, key: str, what: str) -> str:
+def placed(cfg: config.Config, source: int, key: str, what: str) -> str:
     """A fault where it is written: at the top, or in the source that has a word of its own."""
-    top, own = f"decision.{key}", f"sources[{source}].decision.{key}"
-    path = top if cfg.origins.get(own, "default") == cfg.origins.get(top, "default") else own
+    own = f"sources[{source}].{key}"
+    path = key if cfg.origins.get(own, "default") == cfg.origins.get(key, "default") else own
     place = cfg.origins.get(path, "default")
     return f"{path}: {what}" if place == "default" else f"{place}: {path}: {what}"

@@ -12,8 +12,8 @@ from auricle import config
 from auricle.config.diff import diff, effects
 from auricle.config.keys import keys_of
 from auricle.config.read import check_labels
-from auricle.errors import AuricleError
-from auricle.hearing import precedence
+from auricle.errors import AuricleError, ConfigError, ModelError
+from auricle.hearing import pipeline, precedence
 from auricle.hearing.ear import Ear
 from auricle.hearing.lane import Lane
 from auricle.model import bundle
@@ -38,11 +38,34 @@ def load_models(cfg: config.Config, first: Callable[[Bundle], None] | None = Non
     Raises:
         ConfigError, ModelError: one does not hold.
     """
-    wanted = sorted({source.model for source in cfg.sources})
-    models = {name: bundle.load(name, cfg.models_dir, first=first) for name in wanted}
+    models: dict[str, Bundle] = {}
+    for i, source in enumerate(cfg.sources):
+        if source.model not in models:
+            try:
+                models[source.model] = bundle.load(source.model, cfg.models_dir, first=first)
+            except ModelError as e:
+                raise ModelError(precedence.placed(cfg, i, "model", str(e))) from None
     check_labels(cfg, {name: model.labels for name, model in models.items()})
     precedence.check_all(cfg, {name: model.card for name, model in models.items()})
+    check_gates(cfg, models)
     return models
+
+
+def check_gates(cfg: config.Config, models: Mapping[str, Bundle]) -> None:
+    """Refuse what the configuration says of the gate where it cannot be, such as a profile that is not there.
+
+    Raises:
+        ConfigError: every such source, with the place where the profile is written.
+    """
+    problems: dict[str, None] = {}
+    for i, source in enumerate(cfg.sources):
+        try:
+            pipeline.front_end_of(models[source.model], source.gate)
+        except ConfigError as e:
+            key = "gate" if source.gate.noise_profile is None else "gate.noise_profile"
+            problems |= dict.fromkeys(precedence.placed(cfg, i, key, line) for line in e.lines())
+    if problems:
+        raise ConfigError(problems)
 
 
 class Reload:

@@ -154,11 +154,11 @@ def test_overrides_of_the_command_line_keep_their_types(tmp_path: Path) -> None:
     """A text from the command line is a text and a number a number, whatever YAML would make of them."""
     began = datetime(2026, 1, 1, tzinfo=UTC)
     sources = [{"name": "r", "recording": {"path": ["1.wav"], "speed": "2", "start_time": began}}]
-    config = load(environ={}, overrides={"sources": sources, "node": "yes", "clips.enabled": True})
+    config = load(environ={}, overrides={"sources": sources, "node": "yes", "store.enabled": False})
     recording = config.sources[0].recording
     assert recording is not None
     assert (recording.speed, recording.start_time) == (2.0, began)
-    assert (config.node, config.clips.enabled) == ("yes", True)
+    assert (config.node, config.store.enabled) == ("yes", False)
 
 
 def test_hash_follows_the_values_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from pathlib import Path
@@ -171,7 +172,9 @@ KIND = st.one_of(
                 optional={
                     "speed": number(0.01, 1000) | st.just("max"),
                     "loop": st.booleans(),
-                    "start_time": st.datetimes(timezones=st.timezones()),
+                    "start_time": st.datetimes(
+                        dt.datetime(1901, 1, 1), dt.datetime(2198, 1, 1), timezones=st.timezones()
+                    ),
                 },
             )
         }
@@ -192,7 +195,7 @@ VALID = st.fixed_dictionaries(
         ),
         "gate": GATE,
         "decision": DECISION,
-        "clips": st.fixed_dictionaries({"enabled": st.booleans()}),
+        "store": st.fixed_dictionaries({"enabled": st.booleans()}),
     },
 )
 
@@ -260,7 +263,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     )
     wrong = tmp_path / "wrong.yaml"
     for text, said in (
-        ("model: esc11", "model 'esc11' is not known; use "),
+        ("model: esc11", f"{wrong}:1: model: model 'esc11' is not known; use "),
         ("model: esc10\ndecision: {hop_ms: 90}", f"{wrong}:2: decision.hop_ms: 90 is no multiple of 40"),
         ("model: esc10\ndecision: {hysteresis: 0.3}", f"{wrong}:2: decision.hysteresis: a hysteresis of 0.3 is not"),
         ("model: esc10\ndecision: {labels: {dog: {}}}", "decision.labels: the model has no label 'dog'; did you mean"),

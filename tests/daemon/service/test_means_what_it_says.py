@@ -1,0 +1,185 @@
+"""The configuration means what it says: no key without an effect, no check that promises too much, no secret shown."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from auricle import config
+from auricle.capture.poller import Poller
+from auricle.commands.cli import app
+from auricle.config.keys import keys_of
+from auricle.errors import AuricleError
+from auricle.model import bundle
+from auricle.publish.publisher import Publisher
+from auricle.service import life
+from auricle.service.reload import Reload, load_models
+from auricle.service.roster import Roster
+from auricle.service.sources import source_of
+from auricle.service.state import Learned
+from helpers.sounds import RATE, varied, write
+
+KINDS: dict[str, dict[str, Any]] = {
+    "microphone": {},
+    "ffmpeg": {"url": "rtsp://cam/stream"},
+    "stdin": {"rate": RATE},
+}
+NOT_THERE_YET = {"clips.enabled"}
+"""Keys that have no effect, and are refused for it."""
+
+WHERE_IT_IS_READ = {"publish.allow_plaintext", "model"}
+"""Keys whose effect is on others, where the configuration is read: endpoints that are let through, sources' models."""
+
+
+def declared(of: type = config.Config, path: str = "") -> Iterator[tuple[type, str, str]]:
+    """Every key that holds a value: the section's class, its field, and its path for people."""
+    for name, about in keys_of(of).items():
+        if about.section is None:
+            yield of, name, f"{path}{name}"
+        elif about.section is not of:
+            yield from declared(about.section, f"{path}{name}.")
+
+
+def test_every_key_changes_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever can be configured is read by what runs, not only by what reads and shows the configuration."""
+    read: set[tuple[type, str]] = set()
+    inside = str(Path(config.__file__).parent)
+
+    def watch(section: type) -> None:
+        look = object.__getattribute__
+
+        def asked(self: object, name: str) -> Any:
+            caller = sys._getframe(1).f_code.co_filename
+            if not caller.startswith(inside) and caller.endswith(".py") and "/auricle/" in caller:
+                read.add((section, name))
+            return look(self, name)
+
+        monkeypatch.setattr(section, "__getattribute__", asked, raising=False)
+
+    for section in {of for of, _, _ in declared()}:
+        watch(section)
+    write(tmp_path / "a.wav", varied(4.0))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    (tmp_path / "auricle.yaml").write_text(
+        json.dumps({
+            "model": "esc10",
+            "sources": [{"name": "porch", "recording": {"path": "a.wav", "speed": "max"}}],
+            "gate": {"enabled": "on"},
+            "decision": {"labels": {"rain": {"threshold": 0.6}}},
+            "publish": {"endpoint": f"ipc://{tmp_path}/events", "query": f"ipc://{tmp_path}/query"},
+        })
+    )  # fmt: skip
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    assert life.main(tmp_path / "auricle.yaml", None) == 0
+    assert {number: signal.getsignal(number) for number in before} == before
+    with Poller() as poller:
+        for kind, given in KINDS.items():
+            cfg = config.load(None, environ={}, overrides={"sources": [{"name": "it", kind: given}], "model": "esc10"})
+            source_of(cfg.sources[0], cfg.capture, bundle.load("esc10"), poller)
+    silent = {path for of, name, path in declared() if (of, name) not in read}
+    assert silent == NOT_THERE_YET | WHERE_IT_IS_READ
+
+
+def test_what_is_not_there_yet_is_refused() -> None:
+    """Whoever wants clips is told that there are none."""
+    with pytest.raises(AuricleError, match=r"clips\.enabled: clips are not there yet"):
+        config.load(None, environ={}, overrides={"clips.enabled": True})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with noise profiles: one that is none."""
+    (tmp_path / "broken.npz").write_bytes(b"no zip")
+    np.savez(tmp_path / "other.npz", what=np.zeros(3))
+    return tmp_path
+
+
+WRONG = {
+    "profile missing": ({"gate": {"enabled": "on", "noise_profile": "none.npz"}}, "gate.noise_profile: "),
+    "profile broken": ({"gate": {"enabled": "on", "noise_profile": "broken.npz"}}, "gate.noise_profile: "),
+    "profile of another sort": ({"gate": {"enabled": "on", "noise_profile": "other.npz"}}, "gate.noise_profile: "),
+    "model": ({"sources": [{"name": "a", "model": "esc11", "microphone": {}}]}, "sources[0].model: "),
+    "hop of a source": (
+        {"sources": [{"name": "a", "microphone": {}}, {"name": "b", "microphone": {}, "decision": {"hop_ms": 50}}]},
+        "sources[1].decision.hop_ms: ",
+    ),
+    "label": ({"decision": {"labels": {"rian": {"threshold": 0.5}}}}, "decision.labels: the model has no label 'rian'"),
+    "time": (
+        {"sources": [{"name": "a", "recording": {"path": "x.wav", "start_time": "9999-12-31T23:59:59Z"}}]},
+        "sources[0].recording.start_time: ",
+    ),
+    "options in one": (
+        {"sources": [{"name": "a", "ffmpeg": {"url": "rtsp://cam/", "options": ["-rtsp_transport udp"]}}]},
+        "sources[0].ffmpeg.options: ",
+    ),
+    "endpoint": ({"publish": {"endpoint": "tcp://127.0.0.1"}}, "publish.endpoint: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_check_start_and_reload_say_the_same(folder: Path, wrong: str) -> None:
+    """What is refused is refused by all three, in the same words, with its file, line and key."""
+    given, where = WRONG[wrong]
+    path = folder / "auricle.yaml"
+    path.write_text(json.dumps({"model": "esc10", **given}, indent=1))
+    checked = CliRunner().invoke(app, ["config", "check", "-c", str(path)])
+    assert isinstance(checked.exception, AuricleError)
+    with pytest.raises(AuricleError) as started:
+        life.run(config.load(path, environ={}), lambda: config.load(path, environ={}))
+    publisher = Publisher("node", [])
+    cfg = config.load(None, environ={}, overrides={"model": "esc10"})
+    with Poller() as poller, Roster(publisher, poller, Learned(folder / "noise")) as roster:
+        reloaded = Reload(cfg, lambda: config.load(path, environ={}), roster, publisher).now()
+    assert checked.exception.lines() == started.value.lines() == reloaded
+    assert all(re.match(rf"{re.escape(str(path))}:[0-9]+: {re.escape(where)}", line) for line in reloaded)
+    assert checked.exception.exit_code == started.value.exit_code == 78
+
+
+def test_what_passes_the_check_loads(tmp_path: Path) -> None:
+    """The models that were checked are those that a start loads."""
+    path = tmp_path / "auricle.yaml"
+    path.write_text("model: esc10\ndecision: {hop_ms: 9600}\n")
+    assert CliRunner().invoke(app, ["config", "check", "-c", str(path)]).exit_code == 0
+    assert set(load_models(config.load(path, environ={}))) == {"esc10"}
+
+
+CUT = [
+    "{url: rtsp://admin:abc,s3cr3t@cam}",
+    "{url: rtsp://admin:abc,s3cr3t,t0p@cam}",
+    "{url: rtsp://admin:s3cr3t, options: [-x s3cr3t]}",
+    "{url: rtsp://admin:abc, option: s3cr3t, s3cr3t: t0p@cam}",
+    "{url: -s3cr3t}",
+    "{url: 'rtsp://a:s3cr3t@cam', options: ['-headers X: s3cr3t', 't0p\x1b']}",
+    "{url: {rtsp: s3cr3t}}",
+]
+
+
+@pytest.mark.parametrize("ffmpeg", CUT)
+def test_what_may_be_a_secret_is_never_shown(tmp_path: Path, ffmpeg: str) -> None:
+    """An address that YAML has cut, or that is refused, leaves nothing of itself in an error."""
+    path = tmp_path / "auricle.yaml"
+    path.write_text(f"sources:\n  - name: cam\n    ffmpeg: {ffmpeg}\n")
+    with pytest.raises(AuricleError) as refused:
+        config.load(path, environ={})
+    said = "\n".join(refused.value.lines())
+    assert "s3cr3t" not in said
+    assert "t0p" not in said
+
+
+def test_a_device_that_yaml_has_cut_gets_the_hint(tmp_path: Path) -> None:
+    """``hw:1,0`` without quotes is two keys in braces."""
+    path = tmp_path / "auricle.yaml"
+    path.write_text("sources: [{name: mic, microphone: {device: hw:1,0}}]\n")
+    with pytest.raises(
+        AuricleError, match="unknown key '0'; if a comma has cut a value, put the whole value in quotes"
+    ):
+        config.load(path, environ={})
