@@ -5,10 +5,8 @@ from __future__ import annotations
 import glob
 import logging
 import os
-import re
 import time
 from collections.abc import Generator, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
 
@@ -16,9 +14,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from auricle.capture import dates
 from auricle.capture.ahead import Ahead
 from auricle.capture.conditioning import Resampler, clean, mono
+from auricle.capture.dates import moment_in
 from auricle.capture.decoder import CutShort, open_parts
 from auricle.capture.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
 from auricle.errors import AudioError
@@ -126,7 +124,7 @@ class Reader:
     def start_us(self) -> int | None:
         """When it was made, microseconds since 1970 UTC, from its name or its header; ``None`` if neither tells."""
         stated = [os.path.basename(self.path), self._file.copy_metadata().get("date", "")]
-        return next((us for us in map(_date_in, stated) if us is not None), None)
+        return next((us for us in map(moment_in, stated) if us is not None), None)
 
     def blocks(self, samples: int) -> Iterator[NDArray[np.float32]]:
         """Blocks of about ``samples`` samples at ``rate_out``, then the resampler's tail; may be read once.
@@ -164,21 +162,6 @@ class Reader:
         """Close the file; harmless after `blocks` has ended."""
         for part in self._parts:
             part.close()
-
-
-_DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)[T_ -](\d\d)[:h-]?(\d\d)(?:[:m-]?(\d\d))?(?!\d)")
-
-
-def _date_in(text: str) -> int | None:
-    match = _DATE.search(text)
-    if match is None:
-        return None
-    try:
-        when = datetime(*(int(part or 0) for part in match.groups()), tzinfo=UTC)  # type: ignore[misc, arg-type]
-    except ValueError:
-        return None
-    us = int(when.timestamp()) * 1_000_000
-    return us if dates.possible(us) else None
 
 
 class Recordings:
