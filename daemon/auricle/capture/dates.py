@@ -25,7 +25,8 @@ def possible(us: float) -> bool:
 def moment_in(text: str) -> int | None:
     """The date and time in a text, microseconds since 1970 UTC; ``None`` where there is none that can be.
 
-    Without a zone (``Z``, ``UTC``, ``+1000``, ``-03:30``) it is read as UTC.
+    Without a zone (``Z``, ``UTC``, ``+1000``, ``-03:30``) it is read as UTC. A minus
+    before what no zone is (``-0001``) parts a counter from the date.
     """
     match = _DATE.search(text)
     if match is None:
@@ -34,10 +35,11 @@ def moment_in(text: str) -> int | None:
     try:
         zone: timezone = UTC
         if sign is not None:
-            if int(minutes) > 59:
-                return None
             offset = timedelta(hours=int(hours), minutes=int(minutes))
-            zone = timezone(-offset if sign == "-" else offset)
+            if int(minutes) % 15 == 0 and int(minutes) < 60 and int(hours) <= 14:
+                zone = timezone(-offset if sign == "-" else offset)
+            elif sign == "+":
+                return None
         year, month, day, hour, minute, second = (int(part or 0) for part in parts)
         when = datetime(year, month, day, hour, minute, second, tzinfo=zone)
     except ValueError:
