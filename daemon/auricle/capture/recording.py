@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
-import re
-import struct
 import time
 from collections.abc import Generator, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
 
@@ -16,11 +14,14 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from auricle.capture import dates
 from auricle.capture.ahead import Ahead
 from auricle.capture.conditioning import Resampler, clean, mono
-from auricle.capture.source import End, NominalClock, Piece, Segment, Skipped, Sound, Status
+from auricle.capture.dates import moment_in
+from auricle.capture.decoder import CutShort, open_parts
+from auricle.capture.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
 from auricle.errors import AudioError
+
+log = logging.getLogger(__name__)
 
 EXTENSIONS = frozenset(
     (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".w64", ".wav", ".wave")
@@ -67,22 +68,18 @@ def find(paths: Sequence[str]) -> tuple[list[str], list[str]]:
     return found, faults
 
 
-class _Forward(soundfile.SoundFile):  # type: ignore[misc]
-    """A file that is only read onwards: soundfile seeks after every read, which garbles MP3 and costs time."""
-
-    def seekable(self) -> bool:
-        return False
-
-
 class Reader:
     """One recording, read as blocks of mono float32 at a wanted rate; never the whole file in memory.
+
+    What its header says of its length is held against what it holds: a length left open means the file's end, sound
+    behind a stated length is heard too, and streams that follow each other in an Ogg or MP3 are one recording.
 
     Args:
         path: WAV, FLAC, OGG, MP3 and whatever else libsndfile reads, of any rate, depth and number of channels.
         rate_out: in Hz; the file's own unless told.
 
     Raises:
-        AudioError: the file is missing, empty, cut short, or not sound.
+        AudioError: the file is missing, empty, or not sound.
     """
 
     def __init__(self, path: str, rate_out: int | None = None) -> None:
@@ -91,112 +88,80 @@ class Reader:
         try:
             if os.path.getsize(path) == 0:
                 raise AudioError(f"{path}: the file is empty")
-            self._file = _Forward(path)
+            self._parts = open_parts(path)
         except OSError as e:
             raise AudioError(f"{path}: {e.strerror or e}") from None
         except soundfile.LibsndfileError as e:
             raise AudioError(f"{path}: not a recording that can be read ({e.error_string.rstrip('.')})") from None
+        self._file = self._parts[0].file
         self.rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
-        self.frames = int(self._file.frames)
+        self.frames = sum(part.frames or 0 for part in self._parts)
+        """Samples that are there, as far as is known; once it has been read, those that were."""
         try:
-            if not _MIN_RATE <= self.rate <= _MAX_RATE:
-                raise AudioError(f"{path}: a sample rate of {self.rate} Hz; use {_MIN_RATE} to {_MAX_RATE}")
-            _refuse_cut_short(path, self._file)
+            for part in self._parts:
+                if not _MIN_RATE <= part.file.samplerate <= _MAX_RATE:
+                    use = f"use {_MIN_RATE} to {_MAX_RATE}"
+                    raise AudioError(f"{path}: a sample rate of {part.file.samplerate} Hz; {use}")
+            if all(part.frames == 0 for part in self._parts):
+                raise AudioError(f"{path}: holds no sample")
         except AudioError:
-            self._file.close()
+            self.close()
             raise
         self.rate_out = rate_out or self.rate
-        if self.frames == 0:
-            self._file.close()
-            raise AudioError(f"{path}: holds no sample")
 
     @property
     def duration_s(self) -> float:
-        """Length of the recording as its header states it."""
+        """Length of the recording as far as it is known; once it has been read, of what was heard."""
         return self.frames / self.rate
+
+    @property
+    def cut(self) -> str | None:
+        """What is missing at its end, where that is seen before it is read: a line for a person."""
+        reasons = (part.cut(self.path, part.frames or 0) for part in self._parts)
+        return next((str(reason) for reason in reasons if reason is not None), None)
 
     def start_us(self) -> int | None:
         """When it was made, microseconds since 1970 UTC, from its name or its header; ``None`` if neither tells."""
         stated = [os.path.basename(self.path), self._file.copy_metadata().get("date", "")]
-        return next((us for us in map(_date_in, stated) if us is not None), None)
+        return next((us for us in map(moment_in, stated) if us is not None), None)
 
     def blocks(self, samples: int) -> Iterator[NDArray[np.float32]]:
         """Blocks of about ``samples`` samples at ``rate_out``, then the resampler's tail; may be read once.
 
         Raises:
-            AudioError: the file ends before its header says, or cannot be decoded further.
+            CutShort: the file ends before its header says, or cannot be decoded further.
         """
-        resampler = Resampler(self.rate, self.rate_out)
-        step = max(1, samples * self.rate // self.rate_out)
-        ahead = max(1, _READ_FRAMES // step) * step
-        short = self._file.subtype == "PCM_16"
-        read = 0
-        with self._file:
-            while True:
-                try:
-                    block = self._file.read(ahead, dtype="int16" if short else "float32", always_2d=True)
-                except soundfile.LibsndfileError as e:
-                    raise AudioError(f"{self.path}: broken after {read / self.rate:.3f} s ({e.error_string})") from None
-                if not len(block):
-                    break
-                read += len(block)
-                if short:  # what libsndfile would do, one sample at a time
-                    block = np.multiply(block, np.float32(1 / 32768), dtype=np.float32)
-                cleaned, bad = clean(mono(block))
-                self.cleaned += bad
-                for at in range(0, len(cleaned), step):
-                    yield resampler.process(cleaned[at : at + step])
-            if len(tail := resampler.flush()):
-                yield tail
-        if read < self.frames:
-            raise AudioError(
-                f"{self.path}: cut short: {read} of {self.frames} samples ({read / self.rate:.3f} s) could be read"
-            )
+        total = 0.0
+        short: CutShort | None = None
+        try:
+            for part in self._parts:
+                if part.note:
+                    log.warning("%s: %s", self.path, part.note)
+                rate = int(part.file.samplerate)
+                resampler = Resampler(rate, self.rate_out)
+                step = max(1, samples * rate // self.rate_out)
+                read = 0
+                for block in part.read(max(1, _READ_FRAMES // step) * step):
+                    read += len(block)
+                    cleaned, bad = clean(mono(block))
+                    self.cleaned += bad
+                    for at in range(0, len(cleaned), step):
+                        yield resampler.process(cleaned[at : at + step])
+                if len(tail := resampler.flush()):
+                    yield tail
+                total += read * self.rate / rate
+                short = short or part.cut(self.path, read)
+        finally:
+            self.close()
+        self.frames = round(total)
+        if short is not None:
+            raise short
 
     def close(self) -> None:
         """Close the file; harmless after `blocks` has ended."""
-        self._file.close()
-
-
-def _refuse_cut_short(path: str, file: soundfile.SoundFile) -> None:
-    """libsndfile reads what is there of a truncated WAV or OGG and says so only in its log, if at all."""
-    size = os.path.getsize(path)
-    with open(path, "rb") as raw:
-        head = raw.read(12)
-        if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-            (stated,) = struct.unpack("<I", head[4:8])
-            # Streaming writers leave 0 or all ones there, and such a file's length is simply what it holds.
-            if stated not in (0, 0xFFFFFFFF) and stated + 8 > size + 1:
-                raise AudioError(f"{path}: cut short: {size} of {stated + 8} bytes")
-        elif head[:4] == b"OggS":
-            raw.seek(max(0, size - 131_072))
-            tail = raw.read()
-            last = tail.rfind(b"OggS")
-            # The last page of a whole stream is flagged as such (RFC 3533, header type 4).
-            if last < 0 or len(tail) < last + 27 or not tail[last + 5] & 4 or _page_end(tail, last) > len(tail):
-                raise AudioError(f"{path}: cut short: the stream's last page is missing")
-
-
-def _page_end(data: bytes, at: int) -> int:
-    segments = data[at + 26]
-    table = data[at + 27 : at + 27 + segments]
-    return at + 27 + segments + sum(table) + (segments - len(table))
-
-
-_DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)[T_ -](\d\d)[:h-]?(\d\d)(?:[:m-]?(\d\d))?(?!\d)")
-
-
-def _date_in(text: str) -> int | None:
-    match = _DATE.search(text)
-    if match is None:
-        return None
-    try:
-        when = datetime(*(int(part or 0) for part in match.groups()), tzinfo=UTC)  # type: ignore[misc, arg-type]
-    except ValueError:
-        return None
-    us = int(when.timestamp()) * 1_000_000
-    return us if dates.possible(us) else None
+        for part in self._parts:
+            part.close()
 
 
 class Recordings:
@@ -350,19 +315,23 @@ class Recordings:
             yield Skipped(str(e))
             return
         start = reader.start_us() if self._next_us is None else self._next_us
-        if self._next_us is not None:
-            self._next_us += reader.frames * 1_000_000 // reader.rate
+        clock = NominalClock(reader.rate, start or 0, start is not None)
         length = max(1, reader.frames * self._model_rate // reader.rate)
-        given = 0
-        yield Segment(0, reader.rate, NominalClock(reader.rate, start or 0, start is not None), path)
+        given, missing = 0, 0
+        yield Segment(0, reader.rate, clock, path)
         try:
             for block in reader.blocks(self._block):
                 given += len(block)
                 self.progress = self._share[0] + self._share[1] * min(1.0, given / length)
                 yield Sound(block)
-        except AudioError as e:
+        except CutShort as e:
+            missing = e.missing
             yield Skipped(str(e))
         finally:
             self.cleaned += reader.cleaned
             reader.close()
-        yield End("end")
+        if self._next_us is not None:
+            self._next_us += (reader.frames + missing) * 1_000_000 // reader.rate
+        yield End("gap" if missing else "end")
+        if missing:
+            yield Gap(reader.frames, missing, reader.rate, "lost", False, clock)

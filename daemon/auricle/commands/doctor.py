@@ -124,7 +124,10 @@ def recordings(name: str, paths: Sequence[str]) -> Finding:
     files, faults = find(paths)
     for file in files:
         try:
-            Reader(file).close()
+            reader = Reader(file)
+            reader.close()
+            if reader.cut is not None:
+                faults.append(reader.cut)
         except AudioError as e:
             faults.append(str(e))
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""

@@ -197,12 +197,21 @@ def test_a_loop_begins_again(tmp_path: Path) -> None:
         ("20240131_235958.wav", "2024-01-31T23:59:58"),
         ("porch_2024-01-31T23-59-58.wav", "2024-01-31T23:59:58"),
         ("20240131T2359.wav", "2024-01-31T23:59:00"),
+        ("S4A01_20240131_235958+1000.wav", "2024-01-31T13:59:58"),
+        ("2024-01-31T23-59-58-03:30.wav", "2024-02-01T03:29:58"),
+        ("20240131T235958Z.wav", "2024-01-31T23:59:58"),
+        ("20240131_235958+9900.wav", None),
+        ("20240131_235958-0001.wav", "2024-01-31T23:59:58"),
+        ("20240131_235958-2.wav", "2024-01-31T23:59:58"),
         ("20241331_235958.wav", None),
+        ("99991231_235959.wav", None),
+        ("00010101_000000+1000.wav", None),
+        ("18991231_235959.wav", None),
         ("dog.wav", None),
     ],
 )
 def test_a_recordings_start_is_read_from_its_name(tmp_path: Path, name: str, expected: str | None) -> None:
-    """Recorders name files by date: that is the time of sample 0; what is no date is none."""
+    """Recorders name files by date: with a zone or in UTC: the time of sample 0. What cannot be is none."""
     us = Reader(str(write(tmp_path / name, varied(0.1)))).start_us()
     stated = None if us is None else np.datetime64(us, "us").astype("datetime64[s]").item().isoformat()
     assert stated == expected

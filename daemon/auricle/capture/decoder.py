@@ -1,0 +1,154 @@
+"""libsndfile over a recording: as it is where its header is right, else over the sound that its container holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from auricle.capture import container, streams
+from auricle.errors import AudioError
+
+_OPEN_LENGTH = 2**60
+"""libsndfile's count of samples where a header leaves it open is near 2^63."""
+
+
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is only read onwards: soundfile seeks after every read, which garbles MP3 and costs time."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class CutShort(AudioError):
+    """A recording that ends, or cannot be decoded any further, before its header says; what was there has been given.
+
+    Args:
+        reason: a line for a person.
+        missing: samples at the recording's own rate that were not; 0 where nothing states how many there should be.
+    """
+
+    def __init__(self, reason: str, missing: int) -> None:
+        self.missing = missing
+        super().__init__(reason)
+
+
+@dataclass(slots=True)
+class Part:
+    """What one decoder gives.
+
+    Args:
+        file: the decoder.
+        frames: samples that are there, where it is known before they are read.
+        stated: samples that there should be, where anything says so.
+        note: what a person should know though nothing is lost.
+        whole: ``False`` where the container shows that its end is missing.
+        raw: what the decoder reads from, to be closed with it.
+    """
+
+    file: soundfile.SoundFile
+    frames: int | None
+    stated: int | None
+    note: str = ""
+    whole: bool = True
+    raw: streams.Stitched | None = None
+    fault: str = ""
+
+    def read(self, frames: int) -> Iterator[NDArray[np.float32]]:
+        """All sound as blocks ``(frames, channels)`` float32; up to where it breaks, and then ``fault`` says why."""
+        sixteen = self.file.subtype == "PCM_16" and self.file.format != "FLAC"
+        out = np.empty((frames, self.file.channels), np.int16 if sixteen else np.float32)
+        while not self.fault:
+            if not sixteen:
+                out.fill(np.nan)
+            try:
+                block = self.file.read(out=out)
+            except soundfile.LibsndfileError as e:
+                self.fault = e.error_string.rstrip(".") or "its data is damaged"
+                # What was decoded before the fault has been written already, and is sound.
+                block = out[:0] if sixteen else out[: _written(out)]
+            if not len(block):
+                return
+            # Dividing here is what libsndfile would do, one sample at a time.
+            yield np.multiply(block, np.float32(1 / 32768), dtype=np.float32) if sixteen else block.copy()
+
+    def cut(self, path: str, read: int) -> CutShort | None:
+        """What is to be said of a part of which so many samples could be read; ``None`` if it is whole."""
+        rate = self.file.samplerate
+        missing = 0 if self.stated is None else max(0, self.stated - read)
+        if self.fault:
+            return CutShort(f"{path}: broken after {read / rate:.3f} s ({self.fault})", missing)
+        if missing:
+            said = f"{read} of {self.stated} samples ({read / rate:.3f} s) could be read"
+            return CutShort(f"{path}: cut short: {said}", missing)
+        if not self.whole:
+            return CutShort(f"{path}: cut short: the stream's last page is missing", 0)
+        return None
+
+    def close(self) -> None:
+        self.file.close()
+        if self.raw is not None:
+            self.raw.close()
+
+
+def _written(out: NDArray[np.float32]) -> int:
+    missing = np.isnan(out).any(axis=1)
+    return int(missing.argmax()) if missing.any() else len(out)
+
+
+def open_parts(path: str) -> list[Part]:
+    """The decoders of a recording, one after the other.
+
+    Raises:
+        OSError, soundfile.LibsndfileError: it cannot be opened.
+    """
+    try:
+        file = _Forward(path)
+    except soundfile.LibsndfileError:
+        # Behind junk or a long picture libsndfile does not find an MP3.
+        if Path(path).suffix.lower() == ".mp3" and (parts := _mp3(path)):
+            return parts
+        # And a CAF whose length is not its file's it calls malformed.
+        with open(path, "rb") as raw:
+            mended = container.with_its_length(raw)
+        if mended is None:
+            raise
+        file = _Forward(streams.Stitched(path, mended))
+    if file.format == "MP3" and (parts := _mp3(path)):
+        file.close()
+        return parts
+    with open(path, "rb") as raw:
+        if file.format == "OGG":
+            found = streams.ogg(raw)
+            if len(found) > 1:
+                file.close()
+                return [_stitched(path, stream) for stream in found]
+            return [Part(file, file.frames, None, whole=found[0].whole)]
+        held = container.extent(raw, file.subtype, file.channels)
+    if held is None or (held.frames == held.stated == file.frames and not held.note):
+        known = file.frames if file.frames < _OPEN_LENGTH else None
+        return [Part(file, known, known)]
+    if held.frames == 0 == held.stated:
+        return [Part(file, 0, 0)]
+    rate, channels, subtype = file.samplerate, file.channels, file.subtype
+    file.close()
+    sound = streams.Stitched(path, [(held.at, held.frames * held.frame_bytes)])
+    endian = "BIG" if held.big_endian else "LITTLE"
+    file = _Forward(sound, samplerate=rate, channels=channels, format="RAW", subtype=subtype, endian=endian)
+    return [Part(file, held.frames, held.stated, held.note, raw=sound)]
+
+
+def _mp3(path: str) -> list[Part]:
+    with open(path, "rb") as raw:
+        found = streams.mp3(raw)
+    return [_stitched(path, stream) for stream in found or ()]
+
+
+def _stitched(path: str, stream: streams.Stream) -> Part:
+    raw = streams.Stitched(path, stream.pieces)
+    file = _Forward(raw)
+    return Part(file, file.frames, None, whole=stream.whole, raw=raw)
