@@ -51,20 +51,30 @@ class Source:
 class Daemon:
     """Says what it is told to say, and answers."""
 
-    def __init__(self, folder: Path, stack: ExitStack, *, store: bool = True, held: int = 4096, queue: int = 10_000):
+    def __init__(
+        self,
+        folder: Path,
+        stack: ExitStack,
+        *,
+        store: bool = True,
+        held: int = 4096,
+        queue: int = 10_000,
+        most: int = 400,
+        max_mb: float = 50,
+    ):
         self.endpoint, self.query_endpoint = f"ipc://{folder}/events", f"ipc://{folder}/query"
         self.sent: list[tuple[str, messages.AnyMessage]] = []
         self.lanes = [Source("porch"), Source("hall")]
         self._context = context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
-        self.store = Store(folder / "state" / "events.db", max_mb=50, max_days=1) if store else None
+        self.store = Store(folder / "state" / "events.db", max_mb=max_mb, max_days=1) if store else None
         self.journal = Journal(held)
-        self.socket = Socket(context, self.endpoint, queue=queue)
+        self.socket = Socket(context, self.endpoint, queue=queue, most=most)
         stack.callback(self.socket.close, 0)
         outlets = [self.journal, self.socket, self._remember]
         self.publisher = Publisher("test", [self.store, *outlets] if self.store else outlets)
         self.query = Query(
             context, self.query_endpoint, publisher=self.publisher, journal=self.journal, lanes=self.lanes,
-            config_hash="c" * 12, store=self.store,
+            config_hash="c" * 12, store=self.store, most=most,
         )  # fmt: skip
         stack.callback(self.query.close, 0)
         self.socket.greet(self.publisher, self.query.endpoint)

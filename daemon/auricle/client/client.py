@@ -222,6 +222,7 @@ class _Link:
         if self._asker is not None:
             self._take_answers(self._asker)
         now_s = time.monotonic()
+        self.follower.ask_again(now_s)
         if self.follower.deadline_s is not None and now_s >= self.follower.deadline_s:
             self.follower.give_up(now_s)
         self._ask()
@@ -283,7 +284,7 @@ def from_here(told: str, endpoint: str) -> str:
 
 
 def ask(query: str, question: AnyQuestion, kind: type[_A], *, timeout_s: float = 3.0) -> _A:
-    """One question to a daemon's query socket, and the answer.
+    """One question to a daemon's query socket, and the answer; asked again if it says later.
 
     Raises:
         NoDaemonError: nobody answers there.
@@ -293,13 +294,19 @@ def ask(query: str, question: AnyQuestion, kind: type[_A], *, timeout_s: float =
     with zmq.Context[zmq.Socket[bytes]]() as context, context.socket(zmq.DEALER) as socket:
         socket.linger = 0
         connect(socket, query)
-        socket.send(msgspec.json.encode(question))
-        if not socket.poll(int(timeout_s * 1000)):
-            raise NoDaemonError(f"{query}: nobody answers within {timeout_s:g} s; is a daemon running there?")
-        try:
-            answer = msgspec.json.decode(socket.recv_multipart()[-1], type=AnyAnswer)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise NoDaemonError(f"{query}: what answers there is no auricle daemon") from None
+        until_s = time.monotonic() + timeout_s
+        while True:
+            socket.send(msgspec.json.encode(question))
+            if not socket.poll(max(0, int(1000 * (until_s - time.monotonic())))):
+                raise NoDaemonError(f"{query}: nobody answers within {timeout_s:g} s; is a daemon running there?")
+            try:
+                answer = msgspec.json.decode(socket.recv_multipart()[-1], type=AnyAnswer)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                raise NoDaemonError(f"{query}: what answers there is no auricle daemon") from None
+            later_s = answer.later_s if isinstance(answer, Refused) else None
+            if later_s is None or time.monotonic() + later_s > until_s:
+                break
+            time.sleep(later_s)
     if isinstance(answer, Refused):
         raise UsageError(f"{query}: {answer.error}")
     if not isinstance(answer, kind):

@@ -80,6 +80,8 @@ class Follower:
         self._asking_past = False
         self._recent: list[AnyMessage] = []  # from the daemon's memory
         self._tag = 0
+        self._question: AnyQuestion | None = None
+        self._again_s: float | None = None
 
     @property
     def subscriptions(self) -> list[str]:
@@ -118,8 +120,16 @@ class Follower:
                 self._see(answer, now_s)
             case History():
                 self._fill(answer, now_s)
+            case Refused(later_s=float(later_s)):
+                self._again_s = now_s + later_s
+                self.deadline_s = self._again_s + ANSWER_S
             case Refused():
                 self._fill(History(node=answer.node, instance=answer.instance, messages=[], next=None), now_s)
+
+    def ask_again(self, now_s: float) -> None:
+        """Ask anew what was answered with later, once it is."""
+        if self._question is not None and self._again_s is not None and now_s >= self._again_s:
+            self._ask(self._question, now_s)
 
     def give_up(self, now_s: float) -> None:
         """Nobody answers: go on with what there is."""
@@ -145,6 +155,7 @@ class Follower:
     def _ask(self, question: AnyQuestion, now_s: float) -> None:
         self._tag += 1
         question.tag = self._tag
+        self._question, self._again_s = question, None
         self.questions.append(msgspec.json.encode(question))
         self.deadline_s = now_s + ANSWER_S
 
@@ -278,7 +289,7 @@ class Follower:
             self._lose(topic, seq)
         self._targets, self._before, self._past, self._recent, self._asking_past = {}, None, None, [], False
         self._settled = True
-        self.deadline_s = None
+        self.deadline_s = self._again_s = None
         held, self._held = self._held, deque()
         while held:
             message = held.popleft()

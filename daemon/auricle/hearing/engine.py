@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import logging
 import math
 import os
 import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Protocol
 
 import zmq
@@ -19,11 +20,15 @@ from auricle.hearing.lane import Lane
 from auricle.hearing.together import Together
 from auricle.publish.publisher import Publisher
 
+log = logging.getLogger("auricle")
+
 HEALTH_INTERVAL_S = 1.0
 IDLE_S = 0.5
 """The longest sleep: a source that becomes ready sooner says so through `due_s`."""
 ATTEND_S = 0.1
 """Attendants are served when their sockets can be read, and so often in any case: some keep time."""
+TROUBLE_S, TROUBLES = 60.0, 64
+"""The same error is told once in so long; so many different ones are remembered."""
 MANY, TICK_S = 8, 0.01
 """So many sources are heard on a common beat, so that the sound of several is computed at once, and ever the same."""
 
@@ -80,6 +85,10 @@ class Attendant(Protocol):
     def pollable(self) -> zmq.Socket[bytes] | None:
         """Wakes the engine when it can be read, if there is one."""
 
+    @property
+    def resting(self) -> bool:
+        """Whether what can be read there has to wait: the engine may sleep all the same."""
+
     def serve(self) -> None:
         """Do what waits, a little of it, without blocking."""
 
@@ -94,6 +103,8 @@ class Meter:
         self._next_s = self._began_s + HEALTH_INTERVAL_S
         self._cpu_s = time.process_time()
         self._page_mb = os.sysconf("SC_PAGE_SIZE") / 2**20
+        # Open from the start: when no descriptor is left, health is wanted most.
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def tick(self, now_s: float) -> None:
         """Tell `health` when it is due."""
@@ -105,9 +116,12 @@ class Meter:
         self._publisher.send("health.", self._message(now_s, 100 * (cpu_s - self._cpu_s) / elapsed_s))
         self._cpu_s, self._last_s = cpu_s, now_s
 
+    def close(self) -> None:
+        """Let go of what is read."""
+        os.close(self._statm)
+
     def _message(self, now_s: float, cpu_percent: float) -> messages.Health:
-        with open("/proc/self/statm") as statm:
-            rss_mb = int(statm.read().split()[1]) * self._page_mb
+        rss_mb = int(os.pread(self._statm, 256, 0).split()[1]) * self._page_mb
         latencies = sorted(latency for lane in self._lanes for latency in lane.reporter.latencies_ms)
         return messages.Health(
             node=self._publisher.node,
@@ -126,6 +140,35 @@ class Meter:
         )
 
 
+class Trouble:
+    """Errors of the system in the engine's own round: told, not died of. A source's own are its lane's.
+
+    Such are: no descriptor or no space is left, or a file has gone. What failed is tried again with the next round.
+
+    Args:
+        publisher: told of each, once in `TROUBLE_S`.
+    """
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._next_s: dict[str, float] = {}
+
+    def survive(self, what: str, action: Callable[[], None]) -> None:
+        """Do it; an `OSError` is told."""
+        try:
+            action()
+        except OSError as e:
+            detail = f"{what}: {e.strerror or e}"
+            now_s = time.monotonic()
+            if now_s < self._next_s.get(detail, now_s):
+                return
+            if len(self._next_s) >= TROUBLES:
+                self._next_s.clear()
+            self._next_s[detail] = now_s + TROUBLE_S
+            log.warning("%s; hearing goes on", detail, exc_info=e)
+            self._publisher.tell("trouble", f"{detail}; hearing goes on")
+
+
 def run(
     lanes: Sequence[Lane],
     publisher: Publisher,
@@ -141,9 +184,24 @@ def run(
         progress: called after every round, for a progress bar; may add lanes and take some away.
         attendants: served at once when their sockets can be read, and every `ATTEND_S`; without a socket, every round.
     """
+    with closing(Meter(publisher, lanes)) as meter:
+        _rounds(lanes, publisher, stop, meter, progress, attendants)
+    for lane in lanes:
+        lane.close()
+        lane.tell("stopped")
+
+
+def _rounds(
+    lanes: Sequence[Lane],
+    publisher: Publisher,
+    stop: Stop,
+    meter: Meter,
+    progress: Callable[[], None] | None,
+    attendants: Sequence[Attendant],
+) -> None:
     # What is here now stays: searching all of it for garbage takes longer than a tick may.
     gc.freeze()
-    meter, together = Meter(publisher, lanes), Together()
+    together, trouble = Together(), Trouble(publisher)
     # The descriptors themselves: `zmq.Poller` asks every socket before its sleep and after it, in as many system calls.
     sleeper = select.poll()
     sleeper.register(stop.fileno(), select.POLLIN)
@@ -158,12 +216,12 @@ def run(
         # On the common beat the time is the beat's: waking a little late does not bring the next one's sources along,
         # and those that are heard together stay the same.
         _hear(lanes, together, now_s if len(lanes) < MANY else TICK_S * math.floor(now_s / TICK_S))
-        meter.tick(time.monotonic())
+        trouble.survive("health", lambda: meter.tick(time.monotonic()))
         beat = now_s >= beat_s
         beat_s = now_s + ATTEND_S if beat else beat_s
         for attendant in attendants:
             if beat or attendant.pollable is None or attendant.pollable in news:
-                attendant.serve()
+                trouble.survive(type(attendant).__name__.lower(), attendant.serve)
         if progress is not None:
             progress()
         now_s = time.monotonic()
@@ -173,12 +231,10 @@ def run(
         wait_s = min(due_s - now_s, IDLE_S)
         # Asked before every sleep: a descriptor tells of news once, and sending on its socket may have taken note.
         news = {socket for socket in sockets.values() if _number(socket, zmq.EVENTS) & zmq.POLLIN}
+        news -= {attendant.pollable for attendant in attendants if attendant.resting}
         if wait_s > 0 and not news and (woken := sleeper.poll(math.ceil(wait_s * 1000))):
             news = {sockets[descriptor] for descriptor, _ in woken if descriptor in sockets}
             stop.slept()
-    for lane in lanes:
-        lane.close()
-        lane.tell("stopped")
 
 
 def _number(socket: zmq.Socket[bytes], option: int) -> int:

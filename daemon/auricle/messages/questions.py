@@ -12,6 +12,10 @@ from auricle.messages.published import VERSION, Event, Gap, Label, Mark, Model, 
 Tag = Annotated[str | int | None, Meta(description="given back in the answer, so that the two are known to belong")]
 
 
+TOPICS = 256
+"""Prefixes in one question; a subscriber may have no more."""
+
+
 class Question(msgspec.Struct, kw_only=True, tag_field="ask", forbid_unknown_fields=True):
     """What every question may say."""
 
@@ -46,7 +50,7 @@ class AskEvents(Question, kw_only=True, tag="events"):
     after: Annotated[str | None, Meta(description="`next` of the answer before")] = None
     label: str | None = None
     source: str | None = None
-    topics: list[str] = msgspec.field(default_factory=lambda: [""])
+    topics: Annotated[list[str], Meta(max_length=TOPICS)] = msgspec.field(default_factory=lambda: [""])
 
 
 class AskMark(Question, kw_only=True, tag="mark"):
@@ -125,9 +129,12 @@ class Marked(Answer, kw_only=True, tag="marked"):
 
 
 class Refused(Answer, kw_only=True, tag="error"):
-    """The question was not understood."""
+    """The question was not understood, or cannot be answered now."""
 
     error: str
+    later_s: Annotated[
+        float | None, Meta(description="ask again after so many seconds: more was asked than one asker may")
+    ] = None
 
 
 class Welcome(Answer, kw_only=True, tag="welcome"):

@@ -15,6 +15,8 @@ from auricle.messages.questions import Position
 
 HELD = 4096
 """Messages held; about 3 MB."""
+MARKS = 8
+"""One in so many of them may be a mark: who marks without end pushes out marks, and nothing else."""
 PAGE = 64
 """Messages in one answer: what is asked must not keep the daemon from hearing."""
 _TOLD_ANEW = ("score.", "health.")
@@ -38,6 +40,7 @@ class Journal:
         self._held = held
         self._told = 0
         self._order: deque[str] = deque()
+        self._marks: deque[str] = deque()
         self._by_topic: dict[str, deque[tuple[int, int, bytes]]] = {}
         self._dropped: dict[str, int] = {}
         self._event = msgspec.json.Decoder(Event)
@@ -58,9 +61,11 @@ class Journal:
             seq = self._numbered.decode(payload).seq
         self._told += 1
         self._by_topic.setdefault(topic, deque()).append((self._told, seq, payload))
-        self._order.append(topic)
-        if len(self._order) > self._held:
-            oldest = self._order.popleft()
+        mark = topic.startswith("mark.")
+        order, most = (self._marks, self._held // MARKS) if mark else (self._order, self._held)
+        order.append(topic)
+        if len(order) > most:
+            oldest = order.popleft()
             self._dropped[oldest] = self._by_topic[oldest].popleft()[1]
 
     def since(
@@ -76,7 +81,8 @@ class Journal:
             The messages; the position after them, if there are more; whether memory reaches back far enough.
         """
         held = position.last_seq
-        wanted = [name for name in self._by_topic if name.startswith(tuple(topics))]
+        prefixes = tuple(topics)
+        wanted = [name for name in self._by_topic if name.startswith(prefixes)]
         complete = all(self._dropped.get(name, 0) <= held.get(name, 0) for name in wanted)
         found = list(islice(heapq.merge(*(self._after(name, held.get(name, 0)) for name in wanted)), PAGE + 1))
         told = [messages.decode(payload) for _, _, _, payload in found[:PAGE]]

@@ -8,14 +8,12 @@ them is let be.
 
 from __future__ import annotations
 
-import os
 import select
 import socket as sockets
-import stat
-from contextlib import suppress
+
+from auricle.publish.connections import Address, address_of, connections, hang_up
 
 LOOKS, APART_S = 5, 0.1
-CONNECTIONS = "/proc/self/fd"
 
 
 class Slow:
@@ -26,7 +24,7 @@ class Slow:
     """
 
     def __init__(self, endpoint: str) -> None:
-        self._address = _address(endpoint)
+        self._address: Address = address_of(endpoint)
         self._suspects: list[sockets.socket] = []
         self._looks = 0
         self._next_s = 0.0
@@ -53,8 +51,7 @@ class Slow:
         if stuck and self._looks > 0:
             return None
         for each in stuck:
-            with suppress(OSError):  # it has gone by itself: just as well
-                each.shutdown(sockets.SHUT_RDWR)
+            hang_up(each)
         self.close()
         return len(stuck)
 
@@ -63,56 +60,6 @@ class Slow:
         for each in self._suspects:
             each.close()
         self._suspects = []
-
-
-def connections(address: str | bytes | int | None) -> list[sockets.socket]:
-    """What this process has accepted at an address of its own, to be closed by the caller.
-
-    Each is a second descriptor of the connection: its number cannot come to mean another one while it is looked at.
-    """
-    found: dict[int, sockets.socket] = {}
-    for number in map(int, os.listdir(CONNECTIONS)):
-        if number in found:
-            continue  # it was free again after the listing, and has become one of these copies
-        try:
-            copy = os.dup(number)
-        except OSError:
-            continue  # closed meanwhile, or no number is left: then this one is not judged
-        if not stat.S_ISSOCK(os.fstat(copy).st_mode):
-            os.close(copy)
-            continue
-        each = sockets.socket(fileno=copy)
-        if address is not None and _bound_to(each) == address and not _listens(each):
-            found[copy] = each
-        else:
-            each.close()
-    return list(found.values())
-
-
-def _address(endpoint: str) -> str | bytes | int | None:
-    """The port of tcp, whatever the host: of a wildcard every connection has its own. The path or name of ipc."""
-    kind, _, where = endpoint.partition("://")
-    if kind == "tcp":
-        return int(where.rpartition(":")[2])
-    if kind == "ipc":
-        return b"\0" + where[1:].encode() if where.startswith("@") else where
-    return None
-
-
-def _bound_to(socket: sockets.socket) -> str | bytes | int | None:
-    if socket.type != sockets.SOCK_STREAM:
-        return None
-    match socket.family:
-        case sockets.AF_INET | sockets.AF_INET6:
-            return int(socket.getsockname()[1])
-        case sockets.AF_UNIX:
-            name: str | bytes = socket.getsockname()
-            return name
-    return None
-
-
-def _listens(socket: sockets.socket) -> bool:
-    return socket.getsockopt(sockets.SOL_SOCKET, sockets.SO_ACCEPTCONN) != 0
 
 
 def _takes_nothing(socket: sockets.socket) -> bool:

@@ -32,6 +32,12 @@ CHECKPOINT_S = 30.0
 WAITING = 10_000
 """Messages that wait in memory while the disk is full."""
 BUSY_S = 0.2
+LOOK_S = 0.5
+"""How often to see whether the file is still there, and still the same."""
+MARKS = 10
+"""One part in so many of the history, and of what waits, may be marks: they push out marks, and never an event."""
+_ROW_BYTES = 500
+"""What a row costs beside its message, about."""
 
 _TABLE = """
 CREATE TABLE events (
@@ -48,6 +54,10 @@ CREATE TABLE events (
 CREATE INDEX events_told ON events (told_us, n);
 CREATE INDEX events_going_on ON events (n) WHERE going_on;
 """
+
+# Made where a database of before has none. The upper end of the range is the sign after the dot.
+_MARKS = "topic >= 'mark.' AND topic < 'mark/'"
+_MARKS_INDEX = f"CREATE INDEX IF NOT EXISTS events_marks ON events (n) WHERE {_MARKS}"
 
 # The first message of an event, and the newest: of an update only that it was the newest matters to history.
 _WRITE = """
@@ -81,11 +91,17 @@ class Store:
         self.trouble: str | None = None
         self.lost = 0
         self.pollable: None = None
+        self.resting = False
         self._tell: Callable[[DaemonNews, str], None] | None = None
         self._news: deque[str] = deque(maxlen=16)
         self._db: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._waiting: deque[tuple[str, bytes]] = deque()
+        self._marks_waiting = 0
+        self._marks_bytes = 0
+        self._open: dict[str, list[tuple[str, bytes]]] = {}
+        self._file: tuple[int, int] | None = None
+        self._look_s = 0.0
         self._retry_s = 0.0
         self._page_bytes = 4096
         self._decoder: msgspec.json.Decoder[Event | Mark] = msgspec.json.Decoder(Event | Mark)
@@ -129,15 +145,13 @@ class Store:
         """Keep an event's message; anything else is no history."""
         if not topic.startswith(("event.", "mark.")):
             return
-        self._waiting.append((topic, payload))
-        if len(self._waiting) > WAITING:
-            self._waiting.popleft()
-            self.lost += 1
+        self._wait((topic, payload))
         if self.trouble is None:
             self._attempt(self._write)
 
     def serve(self) -> None:
-        """Try again when it is time, and say what has changed; does not block."""
+        """Try again when it is time, see that the file is there, and say what has changed; does not block."""
+        self._look(time.monotonic())
         if self.trouble is not None and time.monotonic() >= self._retry_s:
             self._attempt(self._write)
         while self._news and self._tell is not None:
@@ -199,6 +213,37 @@ class Store:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _wait(self, told: tuple[str, bytes]) -> None:
+        """Keep a message until it is written; of too many the oldest go, marks among themselves."""
+        self._waiting.append(told)
+        mark = told[0].startswith("mark.")
+        self._marks_waiting += mark
+        if mark and self._marks_waiting > WAITING // MARKS:
+            oldest = next(n for n, (topic, _) in enumerate(self._waiting) if topic.startswith("mark."))
+        elif len(self._waiting) > WAITING:
+            oldest = 0
+        else:
+            return
+        self._marks_waiting -= self._waiting[oldest][0].startswith("mark.")
+        del self._waiting[oldest]
+        self.lost += 1
+
+    def _look(self, now_s: float) -> None:
+        """Begin a new file where ours was deleted or replaced: what is written into it then is found by nobody."""
+        if self._db is None or now_s < self._look_s:
+            return
+        self._look_s = now_s + LOOK_S
+        if _identity(self.path) == self._file:
+            return
+        self._disconnect()
+        if self._lock is not None and _identity(self._lock_path) != _identity(self._lock):
+            os.close(self._lock)  # of a file that has gone too: it keeps nobody out any more
+            self._lock = None
+        self._waiting.extendleft(reversed([told for messages in self._open.values() for told in messages]))
+        n = len(self._open)
+        if self._attempt(self._write):
+            self._say(f"{self.path}: was deleted or replaced; a new one begins, with the {n} events that go on")
 
     def _attempt(self, action: Callable[[], object]) -> bool:
         try:
@@ -268,6 +313,11 @@ class Store:
                 db.executescript(f"BEGIN; {_TABLE} PRAGMA user_version={FORMAT}; COMMIT;")
             self._check(db)
             db.execute("SELECT count(*) FROM events WHERE going_on").fetchone()
+            db.execute(_MARKS_INDEX)
+            (self._marks_bytes,) = db.execute(
+                f"SELECT coalesce(sum(length(first) + {_ROW_BYTES}), 0) FROM events WHERE {_MARKS}"
+            ).fetchone()
+            self._file = _identity(self.path)
             (self._page_bytes,) = db.execute("PRAGMA page_size").fetchone()
         except BaseException:
             db.close()
@@ -285,9 +335,13 @@ class Store:
                 raise
             raise _Foreign(f"no history of ours: {e}") from e
 
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-lock")
+
     def _take_lock(self) -> int:
         """Two daemons on one history would close each other's events. The kernel lets go of it with the process."""
-        lock = os.open(f"{self.path}-lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+        lock = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -312,27 +366,53 @@ class Store:
     def _write(self) -> None:
         db = self._connect()
         told_us = time.time_ns() // 1000
+        marks_bytes = self._marks_bytes
         db.execute("BEGIN IMMEDIATE")
         try:
             for topic, payload in self._waiting:
                 message = self._decoder.decode(payload)
                 going_on = isinstance(message, Event) and message.phase != "offset"
+                if isinstance(message, Mark):
+                    marks_bytes += len(payload) + _ROW_BYTES
                 row = (message.id, topic, message.source, message.label, going_on, told_us, payload)
                 db.execute(_WRITE, row)
-            self._prune(db, told_us)
+            marks_bytes = self._prune(db, told_us, marks_bytes)
             db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise
-        self._waiting.clear()
+        self._marks_bytes = marks_bytes
+        self._marks_waiting = 0
+        while self._waiting:
+            self._remember(*self._waiting.popleft())
 
-    def _prune(self, db: sqlite3.Connection, now_us: int) -> None:
+    def _remember(self, topic: str, payload: bytes) -> None:
+        """Hold the first and the newest message of what goes on, for a file that must begin anew."""
+        message = self._decoder.decode(payload)
+        if not isinstance(message, Event):
+            return
+        if message.phase == "offset":
+            self._open.pop(message.id, None)
+        else:
+            self._open[message.id] = [*self._open.get(message.id, [])[:1], (topic, payload)]
+
+    def _prune(self, db: sqlite3.Connection, now_us: int, marks_bytes: int) -> int:
+        """Take away what is over the bounds; the bytes of the marks that are left."""
+        if marks_bytes > self.max_mb * 1e6 / MARKS:
+            gone = db.execute(
+                f"SELECT n, coalesce(length(first), 0) FROM events WHERE {_MARKS} ORDER BY n LIMIT {PRUNED}"
+            ).fetchall()
+            db.executemany("DELETE FROM events WHERE n = ?", [(n,) for n, _ in gone])
+            marks_bytes -= sum(size + _ROW_BYTES for _, size in gone)
+        oldest = f"SELECT n, topic, coalesce(length(first), 0) FROM events WHERE NOT going_on ORDER BY n LIMIT {PRUNED}"
+        gone = db.execute(oldest).fetchall() if self._used_bytes(db) > self.max_mb * 1e6 else []
+        db.executemany("DELETE FROM events WHERE n = ?", [(n,) for n, _, _ in gone])
+        marks_bytes -= sum(size + _ROW_BYTES for _, topic, size in gone if str(topic).startswith("mark."))
         oldest = f"SELECT n FROM events WHERE NOT going_on ORDER BY n LIMIT {PRUNED}"
-        if self._used_bytes(db) > self.max_mb * 1e6:
-            db.execute(f"DELETE FROM events WHERE n IN ({oldest})")
         before_us = now_us - round(self.max_days * 86_400e6)
         db.execute(f"DELETE FROM events WHERE told_us < ? AND n IN ({oldest})", (before_us,))
+        return marks_bytes
 
     def _used_bytes(self, db: sqlite3.Connection) -> int:
         (pages,) = db.execute("PRAGMA page_count").fetchone()
@@ -372,6 +452,15 @@ def _closes(event: Event) -> bool:
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError):
         return False
     return True
+
+
+def _identity(file: Path | int) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; ``None`` if there is none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def closed(event: Event, instance: str) -> Event:

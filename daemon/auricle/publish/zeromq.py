@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 
 import msgspec
 import zmq
 
+from auricle.errors import EndpointError
 from auricle.messages.questions import Welcome
 from auricle.publish import endpoint as endpoints
+from auricle.publish.door import CONNECTIONS, Door
 from auricle.publish.publisher import Publisher
 from auricle.publish.slow import Slow
+from auricle.publish.subscriptions import LONGEST_PREFIX, Subscriptions
 
 log = logging.getLogger("auricle")
 
@@ -19,8 +23,10 @@ WELCOME = b"welcome."
 QUEUE = 10_000
 HEARTBEAT_S, GIVEN_UP_S = 5, 15
 """A subscriber that does not answer for so long (gone, or stuck) is disconnected."""
-LONGEST_PREFIX = 1024
-SERVED = 256
+SERVE_S = 0.005
+"""For subscriptions, in one round of the engine: sound comes first."""
+WAITING_SUBSCRIPTIONS = 16
+"""Of one connection, read ahead: as long as more come in than these, ZeroMQ takes up one after the other at once."""
 
 
 class Socket:
@@ -36,6 +42,8 @@ class Socket:
             (`Slow`): the old messages go, it reconnects by itself and hears what is new. So it is with one that does
             not answer for `GIVEN_UP_S`.
         group: of an ipc socket.
+        most: connections at a time; of each `Subscriptions` says how much it may subscribe to. Whoever exceeds that is
+            cut off.
 
     Raises:
         EndpointError: the endpoint is in use, or none.
@@ -48,10 +56,14 @@ class Socket:
         *,
         queue: int = QUEUE,
         group: str | None = None,
+        most: int = CONNECTIONS,
     ) -> None:
         self._socket = context.socket(zmq.XPUB)
         self._socket.sndhwm = queue
-        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # who comes back is welcomed again
+        self._socket.rcvhwm = WAITING_SUBSCRIPTIONS
+        # All is told, also by whom: who comes back is welcomed again, and each can be counted. With XPUB_MANUAL ZeroMQ
+        # would hold every prefix twice, and would hold what we refuse as well.
+        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, LONGEST_PREFIX)
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, int(HEARTBEAT_S * 1000))
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(GIVEN_UP_S * 1000))
@@ -62,9 +74,18 @@ class Socket:
         self._overflowed = False
         self.cut = 0
         """Subscribers cut off so far."""
-        self.endpoint = endpoints.bind(self._socket, endpoint, group=group)
+        self._subscriptions = Subscriptions()
+        self.door = Door(context, self._socket, most)
+        self.door.gone = self._subscriptions.forget
+        try:
+            self.endpoint = endpoints.bind(self._socket, endpoint, group=group)
+        except EndpointError:
+            self.door.close()
+            raise
+        self.door.bound(self.endpoint)
         self._slow = Slow(self.endpoint)
         self.pollable = self._socket
+        self.resting = False
 
     def __call__(self, topic: str, payload: bytes) -> None:
         """Send; what a slow subscriber's queue cannot take is lost to that subscriber alone, and `seq` shows it."""
@@ -73,23 +94,33 @@ class Socket:
     def greet(self, publisher: Publisher, query: str | None) -> None:
         """Welcome subscribers that ask for it, from now on, and tell them where to ask questions; tell of slow ones."""
         self._publisher = publisher
+        self.door.tell = partial(publisher.tell, "crowded")
         self._welcome = msgspec.json.encode(Welcome(node=publisher.node, instance=publisher.instance, query=query))
 
     def serve(self) -> None:
         """Take note of new subscriptions, and of slow subscribers; does not block."""
         if self._overflowed:
             self._judge()
-        for _ in range(SERVED):
+        self.door.look()
+        until_s = time.monotonic() + SERVE_S
+        while (now_s := time.monotonic()) < until_s:
             try:
-                frame = self._socket.recv(zmq.DONTWAIT)
+                message = self._socket.recv(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
+            frame = message.bytes
+            if (number := _number(message)) is not None and self.door.knows(number):
+                over = self._subscriptions.note(number, frame, now_s)
+                if over is not None:
+                    self.door.hang_up(number, over)
+                    continue
             if frame.startswith(b"\x01" + WELCOME) and self._welcome is not None:
                 self._send(frame[1:], self._welcome)
 
     def close(self, linger_ms: int = 500) -> None:
         """Give subscribers a moment to take what is queued."""
         self._slow.close()
+        self.door.close()
         self._socket.close(linger_ms)
 
     def _send(self, topic: bytes, payload: bytes) -> None:
@@ -121,3 +152,11 @@ class Socket:
         log.warning("%s", detail)
         if self._publisher is not None:
             self._publisher.tell("slow", detail)
+
+
+def _number(message: zmq.Frame) -> int | None:
+    """The descriptor of the connection that it came by; ``None`` where there is none (inproc, or it has gone)."""
+    try:
+        return int(message.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return None

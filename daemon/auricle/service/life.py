@@ -21,6 +21,7 @@ from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store, closed
 from auricle.publish.zeromq import Socket
 from auricle.service import logs
+from auricle.service.descriptors import connections_each
 from auricle.service.notify import Notifier
 from auricle.service.overload import Load
 from auricle.service.overruled import Overruled
@@ -87,7 +88,8 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             store = Store(path, max_mb=cfg.store.max_mb, max_days=cfg.store.max_days)
             stack.callback(store.close)
         journal = Journal()
-        socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group)
+        most = connections_each()
+        socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group, most=most)
         stack.callback(socket.close)
         # In this order: what is told is kept already.
         publisher = Publisher(cfg.node, [*([] if store is None else [store]), journal, socket])
@@ -102,6 +104,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             config_hash=cfg.hash(),
             store=store,
             group=cfg.publish.ipc_group,
+            most=most,
         )
         stack.callback(query.close)
         socket.greet(publisher, query.endpoint)
@@ -141,7 +144,14 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             watchdog.tick(now_s)
 
         attendants: list[engine.Attendant] = [socket, query] if store is None else [socket, query, store]
-        engine.run(roster.lanes, publisher, stop, progress=between, attendants=attendants)
+        trouble = engine.Trouble(publisher)
+        engine.run(
+            roster.lanes,
+            publisher,
+            stop,
+            progress=lambda: trouble.survive("service", between),
+            attendants=attendants,
+        )
         notifier.tell(STOPPING=1, STATUS="stopping")
         log.info("stopped")
         return EXIT_SKIPPED if any(lane.counters.skipped for lane in roster.lanes) else 0

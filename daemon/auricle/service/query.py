@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 import zmq
 
 from auricle import __version__, messages
+from auricle.errors import EndpointError
 from auricle.messages.ids import uuid7
 from auricle.messages.questions import (
     AnyQuestion,
@@ -28,20 +32,22 @@ from auricle.messages.questions import (
     Report,
     Snapshot,
     SourceReport,
+    Tag,
 )
 from auricle.messages.topics import topic
 from auricle.publish import endpoint
+from auricle.publish.door import CONNECTIONS, Door
 from auricle.publish.journal import Journal
 from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store
+from auricle.service.budget import ASKERS, ROUND_S, Budgets
 
 LONGEST_QUESTION = 256 * 1024
 """A position may name thousands of topics."""
-SERVED = 32
-"""Questions answered in one round of the engine: sound comes first."""
 ANSWERS_WAITING = 8
 """For one asker; who asks on without reading loses the rest."""
 MARKS_PER_S = 10
+"""Of one asker."""
 STALE_S = 10.0
 """A source that has given no sound for so long is not heard, whatever it says of itself."""
 VERBS = ("snapshot", "status", "events", "mark")
@@ -51,6 +57,12 @@ Reply = Snapshot | Report | History | Marked | Refused
 
 class _Misasked(Exception):
     """What is wrong with a question; the remedy."""
+
+
+class _Tagged(msgspec.Struct):
+    """What must be known of a question that is not answered now."""
+
+    tag: Tag = None
 
 
 class Asked(Protocol):
@@ -82,6 +94,7 @@ class Query:
         publisher: whose messages are asked for.
         journal: an outlet of it.
         lanes: the sources; may change while it runs.
+        most: connections at a time.
         config_hash: may be set anew.
         store: the history, if there is one.
 
@@ -100,6 +113,7 @@ class Query:
         config_hash: str,
         store: Store | None,
         group: str | None = None,
+        most: int = CONNECTIONS,
     ) -> None:
         self.config_hash = config_hash
         self._publisher = publisher
@@ -107,18 +121,34 @@ class Query:
         self._lanes = lanes
         self._store = store
         self._began_s = time.monotonic()
-        self._marks: deque[float] = deque(maxlen=MARKS_PER_S)
+        self._budgets = Budgets(self._began_s)
+        self._marks: dict[bytes, deque[float]] = {}
+        self._tags = msgspec.json.Decoder(_Tagged)
         self._questions: msgspec.json.Decoder[AnyQuestion] = msgspec.json.Decoder(AnyQuestion)
         self._socket = context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.MAXMSGSIZE, LONGEST_QUESTION)
         self._socket.rcvhwm = ANSWERS_WAITING
         self._socket.sndhwm = ANSWERS_WAITING
-        self.endpoint = endpoint.bind(self._socket, bind, group=group, key="publish.query")
+        self.door = Door(context, self._socket, most)
+        self.door.tell = partial(publisher.tell, "crowded")
+        try:
+            self.endpoint = endpoint.bind(self._socket, bind, group=group, key="publish.query")
+        except EndpointError:
+            self.door.close()
+            raise
+        self.door.bound(self.endpoint)
         self.pollable = self._socket
 
+    @property
+    def resting(self) -> bool:
+        """Whether so much has been answered that what waits must wait on."""
+        return self._budgets.all.later_s(time.monotonic()) > 0
+
     def serve(self) -> None:
-        """Answer what waits, some of it at least; does not block."""
-        for _ in range(SERVED):
+        """Answer what waits, as far as the time that questions may take reaches; does not block."""
+        self.door.look()
+        until_s = time.monotonic() + ROUND_S
+        while (began_s := time.monotonic()) < until_s and self._budgets.all.later_s(began_s) <= 0:
             try:
                 asker, *frames = self._socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
@@ -126,26 +156,41 @@ class Query:
             envelope = [asker]
             if len(frames) == 2 and not frames[0]:  # a REQ socket's delimiter
                 envelope.append(frames.pop(0))
-            answer = msgspec.json.encode(self.answer(frames))
-            try:
+            budget = self._budgets.of(asker, began_s)
+            later_s = budget.later_s(began_s)
+            answer = msgspec.json.encode(self.answer(frames, asker) if later_s <= 0 else self._later(frames, later_s))
+            # Whoever asked may have gone, or does not read.
+            with suppress(zmq.ZMQError):
                 self._socket.send_multipart([*envelope, answer], zmq.DONTWAIT)
-            except zmq.ZMQError:
-                continue  # whoever asked has gone, or does not read
+            taken_s = time.monotonic() - began_s
+            self._budgets.all.spend(taken_s, began_s)
+            if later_s <= 0:
+                budget.spend(taken_s, began_s)
 
-    def answer(self, frames: Sequence[bytes]) -> Reply:
-        """The answer to a question's frames, whatever they hold."""
+    def answer(self, frames: Sequence[bytes], asker: bytes = b"") -> Reply:
+        """The answer to a question's frames, whatever they hold, whoever asks."""
         tag: str | int | None = None
         try:
             question = self._understood(frames)
             tag = question.tag
-            reply = self._answer(question)
+            reply = self._answer(question, asker)
         except _Misasked as e:
             reply = Refused(**self._who, error=str(e))
         reply.tag = tag
         return reply
 
+    def _later(self, frames: Sequence[bytes], later_s: float) -> Refused:
+        """The answer to an asker that has had its share."""
+        tag: str | int | None = None
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            tag = self._tags.decode(frames[0] if frames else b"{}").tag
+        later_s = math.ceil(1000 * later_s) / 1000
+        error = f"later: more was asked than one asker may; ask again in {later_s:g} s"
+        return Refused(**self._who, tag=tag, error=error, later_s=later_s)
+
     def close(self, linger_ms: int = 500) -> None:
         """Give askers a moment to take their answers."""
+        self.door.close()
         self._socket.close(linger_ms)
 
     def _understood(self, frames: Sequence[bytes]) -> AnyQuestion:
@@ -161,7 +206,7 @@ class Query:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
             raise _Misasked(f'not JSON ({e}); ask as in {{"v": 1, "ask": "status"}}') from None
 
-    def _answer(self, question: Question) -> Reply:
+    def _answer(self, question: Question, asker: bytes) -> Reply:
         match question:
             case AskSnapshot():
                 return self._snapshot()
@@ -170,7 +215,7 @@ class Query:
             case AskEvents():
                 return self._events(question)
             case AskMark():
-                return self._mark(question)
+                return self._mark(question, asker)
         raise _Misasked(f"use one of {', '.join(VERBS)}")
 
     def _snapshot(self) -> Snapshot:
@@ -229,15 +274,19 @@ class Query:
         kept = [m for m in told if not isinstance(m, messages.Scores | messages.Health)]
         return History(**self._who, messages=kept, next=following, complete=complete)
 
-    def _mark(self, question: AskMark) -> Marked:
+    def _mark(self, question: AskMark, asker: bytes) -> Marked:
         now_s = time.monotonic()
-        if len(self._marks) == MARKS_PER_S and now_s - self._marks[0] < 1.0:
+        marks = self._marks.get(asker) or deque(maxlen=MARKS_PER_S)
+        if len(marks) == MARKS_PER_S and now_s - marks[0] < 1.0:
             raise _Misasked(f"more than {MARKS_PER_S} marks a second; wait")
         lane = next((lane for lane in self._lanes if lane.name == question.source), None)
         if question.source is not None and lane is None:
             known = ", ".join(lane.name for lane in self._lanes)
             raise _Misasked(f"source: there is none called {question.source[:40]!r}; use one of {known}")
-        self._marks.append(now_s)
+        marks.append(now_s)
+        if len(self._marks) >= ASKERS:
+            self._marks = {who: made for who, made in self._marks.items() if now_s - made[-1] < 1.0}
+        self._marks[asker] = marks
         mark = messages.Mark(
             **self._who,
             seq=0,

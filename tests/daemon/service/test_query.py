@@ -12,7 +12,7 @@ import socket as sockets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 
 from auricle.client import AskMark, AskStatus, Client, Marked, Missed, Report, Scores, Snapshot, ask
 from auricle.commands.synth import scene
-from auricle.messages import Mark
+from auricle.messages import Event, Mark
 from auricle.messages.questions import Refused
 from helpers.sounds import RATE, write
-from helpers.wire import Daemon, daemon
+from helpers.wire import Daemon, Source, daemon, pump
 
 T = TypeVar("T")
 
@@ -185,6 +185,75 @@ def test_a_mark_is_told_kept_and_limited(tmp_path: Path) -> None:
         assert [m.id for m in one.store.page(0, None, label=None, source=None)[0]] == [marked.id]
         answers = [one.query.answer([b'{"ask": "mark"}']) for _ in range(50)]
         assert 5 <= sum(isinstance(answer, Marked) for answer in answers) <= 20
+
+
+def test_questions_without_end_cost_a_share(tmp_path: Path) -> None:
+    """One asker, then six, with the dearest question there is, without end: each round is short, and they get no more
+    than their share; who has had its own is told later, and when; another one is answered.
+    """
+    dear = json.dumps(
+        {
+            "ask": "events",
+            "since": {"instance": "", "last_seq": {f"event.x{n}.": n for n in range(6000)}},
+            "topics": [f"event.{n}." for n in range(256)],
+        }
+    )
+    with daemon(tmp_path) as one, zmq.Context() as context:
+        for n in range(200):
+            one.lanes.append(Source(f"s{n}"))
+            one.status(source=f"s{n}")
+        question = dear.replace('"instance": ""', f'"instance": "{one.publisher.instance}"').encode()
+        asking = [context.socket(zmq.DEALER) for _ in range(6)]
+        calm = context.socket(zmq.DEALER)
+        for socket in [*asking, calm]:
+            socket.linger = 0
+            socket.connect(one.query_endpoint)
+        said: set[str] = set()
+        rounds_s: list[float] = []
+        began_s = time.monotonic()
+        while (now_s := time.monotonic()) < began_s + 4.0:
+            for socket in asking if now_s > began_s + 2.0 else asking[:1]:
+                with suppress(zmq.Again):
+                    socket.send(question, zmq.DONTWAIT)
+                while socket.poll(0):
+                    answer = json.loads(socket.recv())
+                    said.add(answer["type"])
+                    assert answer["type"] != "error" or answer["later_s"] > 0
+            at_s = time.thread_time()
+            one.query.serve()
+            rounds_s.append(time.thread_time() - at_s)
+        calm.send(b'{"ask": "status"}')
+        deadline_s = time.monotonic() + 20
+        while not calm.poll(1):
+            assert time.monotonic() < deadline_s
+            one.query.serve()
+        assert json.loads(calm.recv())["type"] == "report"
+        for socket in [*asking, calm]:
+            socket.close()
+    assert said == {"history", "error"}
+    assert max(rounds_s) < 0.1
+    assert sum(rounds_s) < 0.3 * 4.0 + 0.5  # the share, and the burst
+
+
+def test_later_is_asked_again(tmp_path: Path) -> None:
+    """`ask` waits where it is told later, and has its answer; a client that has lost messages has them all the same."""
+    with daemon(tmp_path) as one:
+        asked: list[float] = []
+        answer = one.query.answer
+
+        def busy(frames: Sequence[bytes], asker: bytes = b"") -> Any:
+            asked.append(time.monotonic())
+            if len(asked) % 2:
+                return one.query._later(frames, 0.05)
+            return answer(frames, asker)
+
+        one.query.answer = busy  # type: ignore[method-assign]
+        assert beside(one, lambda: ask(one.query_endpoint, AskStatus(), Report)).hearing
+        assert asked[1] - asked[0] >= 0.05
+        begun = one.event("onset")
+        with Client(one.endpoint) as client:
+            items = pump([one], client, lambda items: any(isinstance(item, Event) for item in items))
+        assert [item.id for item in items if isinstance(item, Event)] == [begun.id]
 
 
 def test_status_says_why(tmp_path: Path) -> None:

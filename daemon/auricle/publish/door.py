@@ -1,0 +1,106 @@
+"""Who may be connected to a bound socket: so many and no more, each known by its descriptor while it is there."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import time
+from collections.abc import Callable
+
+import zmq
+
+from auricle.publish.connections import address_of, connection, hang_up
+
+log = logging.getLogger("auricle")
+
+CONNECTIONS = 400
+"""At one socket. Each costs a descriptor and some 30 kB, whatever it says."""
+SHAKEN_S = 5
+"""Whoever has not said that it speaks ZeroMQ after so long is disconnected."""
+TELL_S = 60.0
+_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+
+
+class Door:
+    """Counts the connections of one socket and cuts those that come when it is full; nothing here blocks.
+
+    ZeroMQ accepts whoever comes until no descriptor is left. What it accepted it tells; what is too much is hung up on.
+
+    Args:
+        context: of ZeroMQ.
+        socket: not bound yet.
+        most: connections at a time.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], most: int) -> None:
+        self.most = most
+        self.inside: set[int] = set()
+        """Descriptors of those that are connected."""
+        self.cut = 0
+        """Connections cut off so far because of a bound."""
+        self.gone: Callable[[int], None] = lambda number: None
+        """Called with the descriptor of whoever came or left: what is known of that number is of another."""
+        self.tell: Callable[[str], None] = lambda detail: None
+        """Called, once a minute at most, with a line about who was cut."""
+        self._address = address_of("inproc://not-bound-yet")
+        self._socket = socket
+        self._news_s = 0.0
+        self._news: dict[str, int] = {}
+        socket.setsockopt(zmq.HANDSHAKE_IVL, SHAKEN_S * 1000)
+        where = f"inproc://door-{id(self)}"
+        socket.monitor(where, _EVENTS)
+        self._events = context.socket(zmq.PAIR)
+        self._events.rcvhwm = 0  # else ZeroMQ's own thread would wait for us
+        self._events.connect(where)
+
+    def bound(self, endpoint: str) -> None:
+        """It is bound there now."""
+        self._address = address_of(endpoint)
+
+    def look(self) -> None:
+        """Take note of who has come and gone, and hang up on those who are too many."""
+        while True:
+            try:
+                event, _ = self._events.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                break
+            kind, number = struct.unpack("=HI", event)
+            self.gone(number)
+            if kind != zmq.EVENT_ACCEPTED:
+                self.inside.discard(number)
+                continue
+            self.inside.add(number)
+            if len(self.inside) > self.most:
+                self.hang_up(number, f"more than {self.most} connections at a time")
+        self._say()
+
+    def knows(self, number: int) -> bool:
+        """Whether the connection with this descriptor is there still; what it sent before it went may come later."""
+        if number not in self.inside:
+            self.look()
+        return number in self.inside
+
+    def hang_up(self, number: int, why: str) -> None:
+        """Cut this connection off, and count it."""
+        self.cut += 1
+        self._news[why] = self._news.get(why, 0) + 1
+        if (each := connection(number, self._address)) is not None:
+            hang_up(each)
+            each.close()
+
+    def close(self) -> None:
+        """Look no more."""
+        if not self._socket.closed:
+            self._socket.disable_monitor()
+        self._events.close(0)
+
+    def _say(self) -> None:
+        now_s = time.monotonic()
+        if not self._news or now_s < self._news_s:
+            return
+        self._news_s = now_s + TELL_S
+        reasons = "; ".join(f"{n} for {why}" for why, n in self._news.items())
+        self._news.clear()
+        detail = f"connections were cut off: {reasons} ({self.cut} so far)"
+        log.warning("%s", detail)
+        self.tell(detail)

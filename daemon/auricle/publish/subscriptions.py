@@ -1,0 +1,68 @@
+"""What each connection has subscribed to, as far as it may: prefixes are held in memory byte by byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SUBSCRIPTIONS = 256
+"""Of one connection at a time."""
+PREFIX_BYTES = 8192
+"""Of all prefixes of one connection. ZeroMQ keeps a node of some 50 bytes for each byte of them."""
+LONGEST_PREFIX = 512
+CHANGES_PER_S = 2000
+"""Subscriptions taken up and given up by one connection."""
+
+
+@dataclass(slots=True)
+class _Held:
+    prefixes: set[bytes] = field(default_factory=set)
+    size: int = 0
+    second: int = 0
+    changes: int = 0
+    over: bool = False
+
+
+class Subscriptions:
+    """Counts what is subscribed to, by connection."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, _Held] = {}
+
+    def note(self, number: int, frame: bytes, now_s: float) -> str | None:
+        """Take note of a subscription, or of its end, of the connection with this descriptor.
+
+        Args:
+            frame: as an XPUB socket gives it: 1 or 0, then the prefix.
+            now_s: of a monotonic clock.
+
+        Returns:
+            The bound that it goes over with this, if it does; of one that is over already nothing is said or kept.
+        """
+        held = self._held.setdefault(number, _Held())
+        if held.over:
+            return None
+        if held.second != int(now_s):
+            held.second, held.changes = int(now_s), 0
+        held.changes += 1
+        prefix = frame[1:]
+        if frame[:1] == b"\x01" and prefix not in held.prefixes:
+            held.prefixes.add(prefix)
+            held.size += len(prefix)
+        elif frame[:1] == b"\0" and prefix in held.prefixes:
+            held.prefixes.remove(prefix)
+            held.size -= len(prefix)
+        why = None
+        if held.changes > CHANGES_PER_S:
+            why = f"more than {CHANGES_PER_S} changes of subscriptions a second"
+        elif len(held.prefixes) > SUBSCRIPTIONS:
+            why = f"more than {SUBSCRIPTIONS} subscriptions"
+        elif held.size > PREFIX_BYTES:
+            why = f"more than {PREFIX_BYTES} bytes of prefixes"
+        if why is not None:
+            held.over = True
+            held.prefixes.clear()
+        return why
+
+    def forget(self, number: int) -> None:
+        """Nothing is known of this descriptor's connection: it has gone, or is new."""
+        self._held.pop(number, None)
