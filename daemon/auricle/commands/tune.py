@@ -14,7 +14,7 @@ import typer
 from auricle.commands import options
 from auricle.commands.options import ConfigFile, Json, ModelName, Negatives, Scores, Truth
 from auricle.commands.progress import bar
-from auricle.commands.text import complain, say
+from auricle.commands.text import complain
 from auricle.config.layers import SYSTEM_FILE
 from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing.hearer import Hearer
@@ -111,10 +111,10 @@ def command(
     if json:
         print(msgspec.json.encode(tuned).decode())
     elif dry_run:
-        say(text.rstrip("\n"))
+        print(text.rstrip("\n"))
     else:
         for line in remarks(tuned):
-            say(line)
+            print(line)
     if plot is not None:
         lasting = {label: round(found.min_duration_ms * hearer.rate / 1000) for label, found in tuned.labels.items()}
         plots.tuning(
