@@ -49,6 +49,8 @@ ONLY = {"capture": {"errors"}, "client": {"messages", "errors"}, "connectors": {
 """Rooms of `auricle` that use these alone of what is below: each is to be had without the rest."""
 LENT = {"judge", "hearing", "features", "capture", "config", "gate", "model", "messages", "stages", "stored", "errors"}
 """The rooms of `auricle` that `auricle_build` uses; how the daemon lives and publishes is no affair of a model."""
+SHARED = {"auricle.commands.progress"}
+"""Single files of `auricle` that `auricle_build` uses too: a bar looks alike whichever program draws it."""
 FACES = {"client", "config", "features", "gate", "messages"}
 """Rooms of `auricle` whose `__init__` hands names on."""
 
@@ -93,7 +95,8 @@ def fault(importing: str, imported: str) -> str | None:
     house, other = importing.partition(".")[0], imported.partition(".")[0]
     mine, theirs = room(importing), room(imported)
     if house != other:
-        return None if house == "auricle_build" and theirs in {*LENT, ""} else f"is no affair of {house}"
+        lent = house == "auricle_build" and (theirs in {*LENT, ""} or imported in SHARED)
+        return None if lent else f"is no affair of {house}"
     if theirs in ("", mine):
         return None
     floors = {name: i for i, line in enumerate(FLOORS[house].split("\n")) for name in line.split()}

@@ -7,20 +7,25 @@ import re
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import msgspec
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from auricle import config
 from auricle.capture.recording import Recordings
 from auricle.capture.source import NominalClock, Segment, Sound
+from auricle.commands import options
+from auricle.commands.options import ConfigFile, Json, ModelName
 from auricle.hearing import pipeline
 from auricle.hearing.ear import Ear
 from auricle.hearing.lane import Lane
 from auricle.hearing.together import Together
 from auricle.model.bundle import Bundle
 from auricle.publish.publisher import Publisher
+from auricle.service import logs
 from auricle.stages.stage import Stage
 
 SHARE = 0.8
@@ -64,6 +69,18 @@ class Carries(msgspec.Struct, tag="carries", tag_field="measure"):
     cpu_percent: float
     """Of one core, by the configured sources."""
     suggested_hop_ms: float
+
+
+def command(
+    json: Json = False,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of sound for every measurement.")] = 10.0,
+    config: ConfigFile = None,
+    model: ModelName = None,
+) -> int:
+    """Measure what the machine can carry, as configured; the exit code."""
+    cfg = options.load(config, model)
+    logs.set_up(cfg.log, least="error")
+    return bench(cfg, options.model_of(cfg), seconds=seconds, json=json)
 
 
 def bench(cfg: config.Config, bundle: Bundle, *, seconds: float, json: bool) -> int:

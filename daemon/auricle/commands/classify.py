@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
-from auricle import config
 from auricle.capture.recording import find
-from auricle.commands import text
+from auricle.commands import options, text
+from auricle.commands.options import ConfigFile, Json, ModelName, Paths
 from auricle.errors import EXIT_SKIPPED, AudioError
 from auricle.hearing.whole import Classifier
-from auricle.model.bundle import Bundle
 
 
-def classify(paths: Sequence[str], cfg: config.Config, bundle: Bundle, *, json: bool) -> int:
-    """Print a verdict a file; the exit code."""
+def command(paths: Paths, json: Json = False, config: ConfigFile = None, model: ModelName = None) -> int:
+    """Print a verdict for each file; the exit code."""
+    cfg = options.load(config, model)
+    bundle = options.model_of(cfg)
     files, faults = find(paths)
     classifier = Classifier(bundle, cfg.decision, cfg.gate)
     for fault in faults:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Show, check and explain the configuration.", no_args_is_help=True)
+from auricle.commands.options import ConfigFile
+from auricle.commands.plain import PLAIN
 
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="The configuration; /etc/auricle/auricle.yaml unless told.")
-]
+app = typer.Typer(help="Show, check and explain the configuration.", no_args_is_help=True, **PLAIN)
 
 
 @app.command()

@@ -11,8 +11,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import soundfile
+import typer
 
 from auricle.client import Client, Event, Scores, Status
 from auricle.commands import synth, text
@@ -33,12 +35,16 @@ def write_scene(path: Path, sample_rate: int) -> list[Part]:
     return parts
 
 
-def demo() -> int:
-    """Run the scene and judge what came; the exit code.
+def command(out: Annotated[Path | None, typer.Option(help="Only write the scene to this WAV file.")] = None) -> int:
+    """Run the scene through a daemon and judge what came; the exit code.
 
     Raises:
         AuricleError: the daemon did not run.
     """
+    if out is not None:
+        for part in write_scene(out, 16_000):
+            print(f"{part.onset_s:5.1f} s  {part.label}")
+        return 0
     began_s = time.monotonic()
     sample_rate = bundle.load(DEFAULT_MODEL).card.front_end.sample_rate
     with tempfile.TemporaryDirectory(prefix="auricle-demo-") as folder:

@@ -8,14 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import numpy as np
+import typer
 
 from auricle.capture import child
 from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
 from auricle.capture.source import Sound, Status, Terms
+from auricle.commands import options
+from auricle.commands.options import Json
 from auricle.commands.text import say
 from auricle.config import printable
 from auricle.errors import DeviceError
@@ -64,6 +67,20 @@ def devices(command: Sequence[str] = (sys.executable, "-I", "-m", "auricle.captu
     if not found:
         raise DeviceError("devices: no microphone; is one plugged in, and may this user hear it (group audio)?")
     return found
+
+
+def command(
+    named: Annotated[
+        str | None,
+        typer.Option("--meter", metavar="NAME", help="Show the level of this one: default, a name, a number."),
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="End the meter by itself.")] = None,
+    json: Json = False,
+) -> int:
+    """List the microphones, or show the level of one; the exit code."""
+    if named is None:
+        return print_devices(as_json=json)
+    return meter(options.device(named), seconds=seconds, as_json=json)
 
 
 def print_devices(*, as_json: bool = False) -> int:

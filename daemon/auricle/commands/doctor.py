@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -12,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from json import dumps
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ import zmq
 from auricle import config
 from auricle.capture.recording import Reader, Recordings, find
 from auricle.capture.source import NominalClock, Segment, Sound
+from auricle.commands import options
+from auricle.commands.options import ConfigFile, Json
 from auricle.commands.text import say
 from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, ConfigError, EndpointError, NoDaemonError
 from auricle.hearing import pipeline
@@ -54,13 +56,13 @@ class Finding:
         return f"MEND  {self.what}: {self.found}; {self.remedy}"
 
 
-def doctor(load: Callable[[], config.Config], *, as_json: bool) -> int:
-    """Print a line for everything that is looked at, as it is found; the exit code, 1 if something is to be mended."""
+def command(json: Json = False, config: ConfigFile = None) -> int:
+    """Print a line for everything that is looked at, as it is found; the exit code, 1 if something is to mend."""
     well = True
-    for finding in examine(load):
+    for finding in examine(lambda: options.load(config)):
         well &= finding.ok
-        if as_json:
-            print(json.dumps(asdict(finding)), flush=True)
+        if json:
+            print(dumps(asdict(finding)), flush=True)
         else:
             say(str(finding))
     return 0 if well else EXIT_SKIPPED

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import typer
 
-from auricle import config
+from auricle.commands import options
+from auricle.commands.options import ConfigFile, Json, ModelName, Negatives, Scores, Truth
 from auricle.commands.progress import bar
 from auricle.commands.text import complain, say
 from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing.hearer import Hearer
 from auricle.judge.evaluate import evaluate, gather, text, write
-from auricle.model.bundle import Bundle
 
 
 def command(
-    paths: Sequence[str],
-    cfg: config.Config,
-    bundle: Bundle,
-    *,
-    truth_path: Path | None,
-    negatives: Sequence[str],
-    json: bool,
-    report: Path | None,
-    cache: Path | None = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="[RECORDING]...", help="Files, folders, globs.")] = None,
+    truth: Truth = None,
+    negatives: Negatives = None,
+    json: Json = False,
+    report: Annotated[Path | None, typer.Option(help="Write Markdown, JSON and curves into this folder.")] = None,
+    cache: Scores = None,
+    config: ConfigFile = None,
+    model: ModelName = None,
 ) -> int:
-    """Evaluate and print; the exit code."""
-    hearer = Hearer(bundle, cfg.decision, cfg.gate, cache=cache)
+    """Evaluate the decisions and print the figures; the exit code.
+
+    Raises:
+        UsageError: nothing can be heard, or a truth file does not hold.
+    """
+    cfg = options.load(config, model)
+    hearer = Hearer(options.model_of(cfg), cfg.decision, cfg.gate, cache=cache)
     with bar("hearing", shown=not json) as progress:
-        heard, faults = gather(hearer, paths, truth_path, negatives, progress)
+        heard, faults = gather(hearer, paths or (), truth, negatives or (), progress)
     for fault in faults:
         complain(f"auricle: skipped: {fault}")
     if not heard:

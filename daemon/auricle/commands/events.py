@@ -6,12 +6,15 @@ import csv
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
+import typer
 from msgspec import UNSET
 
 from auricle import messages
 from auricle.client import AskEvents, Event, History, Mark, ask
-from auricle.commands import text
+from auricle.commands import options, text
+from auricle.commands.options import ConfigFile, Json, Query
 from auricle.errors import UsageError
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)")
@@ -33,8 +36,14 @@ _COLUMNS = (
 )
 
 
-def print_events(
-    query: str, *, since: str | None, label: str | None, source: str | None, json: bool, as_csv: bool
+def command(
+    since: Annotated[str | None, typer.Option(help="Such as 1h, 2d or 2026-03-01T06:30; all unless told.")] = None,
+    label: Annotated[str | None, typer.Option(help="Only events of this label.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only events of this source.")] = None,
+    query: Query = None,
+    json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values, with a header.")] = False,
+    config: ConfigFile = None,
 ) -> int:
     """Print events as lines, JSON lines or CSV, in the order of their onsets; the exit code.
 
@@ -44,7 +53,8 @@ def print_events(
     """
     if json and as_csv:
         raise UsageError("--json and --csv: one of them at a time")
-    found = history(query, None if since is None else moment(since), label=label, source=source)
+    endpoint = options.endpoint(query, config)
+    found = history(endpoint, None if since is None else moment(since), label=label, source=source)
     if json:
         for message in found:
             print(messages.encode(message).decode())

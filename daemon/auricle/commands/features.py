@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 import yaml
 
 from auricle.capture.recording import Reader
@@ -17,38 +18,36 @@ from auricle.features.kinds import KINDS
 from auricle.stages.stage import Block
 
 
-def features_file(
-    path: str,
-    kinds: Sequence[str],
-    *,
-    out: Path | None = None,
-    plot: Path | None = None,
-    params: Sequence[str] = (),
-    sample_rate: int | None = None,
-    n_fft: int = 2048,
-    win_length: int | None = None,
-    hop_length: int = 512,
-    pre_emphasis: float | None = None,
-    taper: str = "hann",
-    align: str = "centre",
-    remove_dc: bool = False,
-    noise_profile: Path | None = None,
-) -> str:
-    """Compute the features of a recording as the daemon does, in blocks, and write them.
+def command(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A recording.")],
+    kinds: Annotated[
+        list[str],
+        typer.Option(
+            "--kind", help="mel, log_mel, pcen, mfcc, chroma_stft, chroma_cqt or chroma_cens; several are stacked."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Write the features to this .npz file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
+    params: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter, as n_mels=64 or mfcc.n_mfcc=13."),
+    ] = None,
+    sample_rate: Annotated[int | None, typer.Option("--rate", min=1000, help="Resample to this rate, Hz.")] = None,
+    n_fft: Annotated[int, typer.Option(help="Samples in a frame.")] = 2048,
+    win_length: Annotated[int | None, typer.Option(help="Samples under the taper; n_fft unless told.")] = None,
+    hop_length: Annotated[int, typer.Option(help="Samples from frame to frame.")] = 512,
+    pre_emphasis: Annotated[float | None, typer.Option(help="Pre-emphasis before all, as 0.97.")] = None,
+    taper: Annotated[str, typer.Option(help="hann, hann_symmetric, hamming or hamming_symmetric.")] = "hann",
+    align: Annotated[str, typer.Option(help="Where a shorter taper stands in the FFT: centre or start.")] = "centre",
+    remove_dc: Annotated[bool, typer.Option("--remove-dc", help="Take its mean from every frame.")] = False,
+    noise_profile: Annotated[
+        Path | None, typer.Option("--noise", help="Put the noise gate before, with this profile.")
+    ] = None,
+) -> int:
+    """Compute the features of a recording as the daemon does, in blocks, and write them; the exit code.
 
-    Args:
-        path: the recording.
-        kinds: what to compute; several are stacked.
-        out: ``.npz`` to write: ``features`` (n_frames, n_features) float32, ``time_s`` of what each row is about,
-            ``columns``, ``sample_rate``, ``hop_length``, ``settings`` (JSON).
-        plot: picture to write.
-        params: parameters as ``name=value`` or ``kind.name=value``.
-        sample_rate: to resample to, Hz; the recording's own unless told.
-        n_fft, win_length, hop_length, pre_emphasis, taper, align, remove_dc: as for `front_end`.
-        noise_profile: put the noise gate before the features, with this profile.
-
-    Returns:
-        What was done, as a line.
+    ``out`` holds ``features`` (n_frames, n_features) float32, ``time_s`` of what each row is about, ``columns``,
+    ``sample_rate``, ``hop_length`` and ``settings`` (JSON).
 
     Raises:
         UsageError: a kind or a parameter that cannot be, or nothing to write.
@@ -56,7 +55,7 @@ def features_file(
     """
     if out is None and plot is None:
         raise UsageError("features: nothing to write; use --out FILE.npz or --plot FILE.png")
-    features = parse_features(kinds, params)
+    features = parse_features(kinds, params or ())
     frames: dict[str, Any] = {
         "n_fft": n_fft,
         "win_length": win_length,
@@ -105,7 +104,8 @@ def features_file(
     except OSError as e:
         raise AuricleError(f"{e.filename or out or plot}: {e.strerror or e}") from None
     written = ", ".join(str(target) for target in (out, plot) if target is not None)
-    return f"{path}: {len(rows)} frames of {pipeline.n_features} ({', '.join(kinds)}) at {rate} Hz -> {written}"
+    print(f"{path}: {len(rows)} frames of {pipeline.n_features} ({', '.join(kinds)}) at {rate} Hz -> {written}")
+    return 0
 
 
 def parse_features(kinds: Sequence[str], params: Sequence[str]) -> list[dict[str, Any]]:

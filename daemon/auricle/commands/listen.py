@@ -6,12 +6,15 @@ import math
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
 
 from auricle import messages
 from auricle.client import Client, Health, Item, Missed, Scores, Snapshot
-from auricle.commands import text
+from auricle.commands import options, text
+from auricle.commands.options import ConfigFile, Json
 from auricle.config import printable
 from auricle.messages.topics import topic_of
 
@@ -36,12 +39,22 @@ class View(Protocol):
         """Nothing has come for a while."""
 
 
-def listen(endpoint: str, topics: Sequence[str], *, json: bool) -> int:
-    """Subscribe and show messages until told to stop; the exit code.
+def command(
+    topics: Annotated[
+        list[str] | None, typer.Argument(metavar="[TOPIC]...", help="Prefixes such as event. or event.porch.")
+    ] = None,
+    named: Annotated[
+        str | None, typer.Option("--endpoint", help="Where the daemon publishes; publish.endpoint unless told.")
+    ] = None,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """Subscribe and show messages until it is stopped; the exit code.
 
     Raises:
         EndpointError: it is no endpoint.
     """
+    endpoint = named or options.load(config).publish.endpoint
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is put in order as after ctrl-C
     view: View
     live: _LiveView | None = None
@@ -52,7 +65,7 @@ def listen(endpoint: str, topics: Sequence[str], *, json: bool) -> int:
     else:
         view = _TextView()
     try:
-        with Client(endpoint, topics=topics) as client:
+        with Client(endpoint, topics=topics or [""]) as client:
             watch(client, endpoint, view)
     except KeyboardInterrupt:
         return 0

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import typer
 
 from auricle import config
-from auricle.commands import rules, text
+from auricle.commands import options, rules, text
+from auricle.commands.options import ConfigFile, Json
 from auricle.errors import EXIT_SKIPPED, ModelError
 from auricle.hearing import precedence
 from auricle.model import bundle
 from auricle.model.bundle import Bundle
+
+
+def command(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A model, or a bundle's folder: its labels and their rules.")
+    ] = None,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """List the models, or the labels of one; the exit code."""
+    models_dir = options.load(config).models_dir
+    return print_models(models_dir, json=json) if name is None else print_model(name, models_dir, json=json)
 
 
 def print_models(models_dir: Path | None, *, json: bool) -> int:

@@ -5,20 +5,39 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
 from auricle.capture.recording import Reader
 from auricle.capture.source import Segment, Sound, Status, Terms
+from auricle.commands import options
 from auricle.errors import AudioError, AuricleError, DeviceError, UsageError
 from auricle.gate.noise import save_profile
 
 MIN_S, MAX_S = 0.5, 60.0
 _MICROPHONE_RATE = 48_000
 _MICROPHONE_S = 5.0
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="The profile to write, for gate.noise_profile.")],
+    from_: Annotated[str | None, typer.Option("--from", metavar="FILE", help="A recording of the noise alone.")] = None,
+    device: Annotated[str, typer.Option(help="Else this microphone: default, a name, a number.")] = "default",
+    seconds: Annotated[
+        float | None, typer.Option(help="How much; 5 of a microphone, up to a minute of a recording.")
+    ] = None,
+) -> int:
+    """Record a noise profile from a recording, or else from a microphone; the exit code."""
+    if from_ is not None:
+        print(noise_of_file(from_, out=out, seconds=seconds))
+    else:
+        print(noise_of_microphone(options.device(device), out=out, seconds=seconds))
+    return 0
 
 
 def record_noise(

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
+import typer
 import zmq
 
-from auricle import config, messages
+from auricle import messages
 from auricle.capture import dates
 from auricle.capture.recording import Recordings
-from auricle.commands import text
+from auricle.commands import options, text
+from auricle.commands.options import ConfigFile, Json, ModelName, Paths
 from auricle.commands.progress import bar
 from auricle.errors import EXIT_SKIPPED, EndpointError, UsageError
 from auricle.hearing import engine, pipeline
@@ -26,18 +28,8 @@ from auricle.publish.journal import Journal
 from auricle.publish.publisher import Lines, Outlet, Publisher
 from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
+from auricle.service import logs
 from auricle.service.query import Query
-
-
-@dataclass(frozen=True)
-class Options:
-    """How `replay` runs: ``speed`` ``None`` is as fast as possible."""
-
-    speed: float | None = 1.0
-    loop: bool = False
-    json: bool = False
-    publish: bool = True
-    start_us: int | None = None
 
 
 def parse_speed(value: str) -> float | None:
@@ -72,7 +64,18 @@ def parse_start(value: str) -> int:
         raise UsageError(f"--start-time: {value!r} is no time; use one such as 2026-03-01T06:30:00Z") from None
 
 
-def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Options) -> int:
+def command(
+    paths: Paths,
+    speed: Annotated[str, typer.Option(help="1 is real time, 10 ten times as fast, max as fast as possible.")] = "1",
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, for ever.")] = False,
+    json: Json = False,
+    no_publish: Annotated[bool, typer.Option("--no-publish", help="Print only; open no socket.")] = False,
+    start_time: Annotated[
+        str | None, typer.Option(help="When the first recording began, such as 2026-03-01T06:30Z.")
+    ] = None,
+    config: ConfigFile = None,
+    model: ModelName = None,
+) -> int:
     """Replay recordings as a fake stream; the exit code.
 
     Where it publishes it answers as the daemon does, from a history of its own that ends with it.
@@ -80,22 +83,27 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
     Raises:
         EndpointError: an endpoint is in use.
     """
+    cfg = options.load(config, model)
+    logs.set_up(cfg.log, least="warning")
+    pace = parse_speed(speed)
+    start_us = None if start_time is None else parse_start(start_time)
+    bundle = options.model_of(cfg)
     source = Recordings(
         "replay",
         paths,
         model_rate=bundle.card.front_end.sample_rate,
-        speed=options.speed,
-        loop=options.loop,
-        start_us=options.start_us,
+        speed=pace,
+        loop=loop,
+        start_us=start_us,
         block_samples=pipeline.block_samples(bundle)
-        if options.speed is None
+        if pace is None
         else pipeline.samples(pipeline.hop_ms(cfg.decision, bundle), bundle),
     )
     seen: Counter[str] = Counter()
     with ExitStack() as stack:
         outlets: list[Outlet] = []
         attendants: list[engine.Attendant] = []
-        if options.publish:
+        if not no_publish:
             context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
             with _or_alone():
                 socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group)
@@ -105,14 +113,14 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
             stack.callback(store.close)
             journal = Journal()
             outlets += [store, journal, socket]
-        moved = stack.enter_context(bar("replay", shown=not (options.json or options.loop)))
-        if options.json:
+        moved = stack.enter_context(bar("replay", shown=not (json or loop)))
+        if json:
             outlets.append(Lines())
         else:
             outlets.append(_Printer(seen))
         publisher = Publisher(cfg.node, outlets)
         lanes: list[Lane] = []
-        if options.publish:
+        if not no_publish:
             with _or_alone():
                 query = Query(
                     context,
@@ -136,7 +144,7 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
             gate=cfg.gate,
             publish=cfg.publish,
             publisher=publisher,
-            tell_scores=options.publish or options.json,
+            tell_scores=json or not no_publish,
         )
         lanes.append(lane)
         stop = engine.Stop()
@@ -147,7 +155,7 @@ def replay(paths: Sequence[str], cfg: config.Config, bundle: Bundle, options: Op
         began_s = time.monotonic()
         engine.run([lane], publisher, stop, progress=lambda: moved(source.progress), attendants=attendants)
         took_s = max(time.monotonic() - began_s, 1e-9)
-    if not options.json:
+    if not json:
         print(_summary(lane, seen, bundle, took_s))
     return EXIT_SKIPPED if lane.counters.skipped else 0
 

@@ -1,39 +1,29 @@
-"""`auricle status` and `auricle mark`: a question to the daemon, for people and monitors."""
+"""`auricle status`: a question to the daemon, for people and monitors."""
 
 from __future__ import annotations
 
 import msgspec
 
-from auricle.client import AskMark, AskStatus, Marked, Report, ask
-from auricle.commands import text
+from auricle.client import AskStatus, Report, ask
+from auricle.commands import options, text
+from auricle.commands.options import ConfigFile, Json, Query
 from auricle.errors import EXIT_SKIPPED
 from auricle.messages.questions import SourceReport
 
 
-def print_status(query: str, *, json: bool) -> int:
-    """Say whether the daemon hears: 0 it does, 1 not all is well; the exit code.
+def command(query: Query = None, json: Json = False, config: ConfigFile = None) -> int:
+    """Print whether the daemon hears; the exit code, 1 where not all is well.
 
     Raises:
         NoDaemonError: nobody answers.
     """
-    report = ask(query, AskStatus(), Report)
+    report = ask(options.endpoint(query, config), AskStatus(), Report)
     if json:
         print(msgspec.json.encode(report).decode())
     else:
         for line in _lines(report):
             text.say(line)
     return 0 if report.hearing else EXIT_SKIPPED
-
-
-def mark(query: str, words: str, *, label: str | None, source: str | None) -> int:
-    """Mark this moment; the exit code.
-
-    Raises:
-        NoDaemonError: nobody answers.
-        UsageError: there is no such source.
-    """
-    print(ask(query, AskMark(text=words, label=label, source=source), Marked).id)
-    return 0
 
 
 def _lines(report: Report) -> list[str]:

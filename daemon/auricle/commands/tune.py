@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import typer
 
-from auricle import config
+from auricle.commands import options
+from auricle.commands.options import ConfigFile, Json, ModelName, Negatives, Scores, Truth
 from auricle.commands.progress import bar
 from auricle.commands.text import complain
 from auricle.config.layers import SYSTEM_FILE
@@ -18,7 +21,6 @@ from auricle.hearing.hearer import Hearer
 from auricle.judge import plots
 from auricle.judge.evaluate import gather
 from auricle.judge.tune import curve, fragment, remarks, tune
-from auricle.model.bundle import Bundle
 
 FRAGMENT = Path("conf.d") / "50-tuned.yaml"
 
@@ -60,40 +62,45 @@ def budgets(given: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
 
 
 def command(
-    paths: Sequence[str],
-    cfg: config.Config,
-    bundle: Bundle,
-    *,
-    config_file: Path | None,
-    truth_path: Path | None,
-    negatives: Sequence[str],
-    per_hour: float,
-    own: Sequence[str],
-    dry_run: bool,
-    json: bool,
-    plot: Path | None,
-    cache: Path | None,
-    say: Callable[[str], None] = print,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RECORDING]...", help="Your own; without --truth: nothing is in them."),
+    ] = None,
+    per_hour: Annotated[float, typer.Option("--false-alarms-per-hour", help="The budget, all labels together.")] = 0.5,
+    own: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="LABEL=RATE", help="A tighter budget for a label; may be repeated."),
+    ] = None,
+    truth: Truth = None,
+    negatives: Negatives = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print conf.d/50-tuned.yaml instead of writing it.")
+    ] = False,
+    json: Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves into this picture.")] = None,
+    cache: Scores = None,
+    config: ConfigFile = None,
+    model: ModelName = None,
 ) -> int:
-    """Tune, and write the fragment; the exit code.
-
-    Args:
-        cfg: without the fragment of an earlier tuning.
+    """Tune the rules and write them as a fragment of the configuration; the exit code.
 
     Raises:
         UsageError, ConfigError: what is asked for cannot be.
     """
+    cfg = options.load(config, model, without=fragment_beside(config))  # no tuning builds on an earlier one
+    bundle = options.model_of(cfg)
     if not 0 <= per_hour < math.inf:
         raise UsageError(f"--false-alarms-per-hour: {per_hour:g} is no budget; use a number such as 0.5")
     if plot is not None and not plots.available():
         raise UsageError(f"--plot: {plots.MISSING}")
-    target = FRAGMENT if dry_run and config_file is None else where(config_file)
+    target = FRAGMENT if dry_run and config is None else where(config)
     hearer = Hearer(bundle, cfg.decision, cfg.gate, cache=cache)
-    limits = budgets(own, hearer.labels)
+    limits = budgets(own or (), hearer.labels)
     # Recordings without truth are taken as what they are most often: evenings with nothing in them.
-    quiet = [*negatives, *(paths if truth_path is None else ())]
+    recordings = paths or ()
+    quiet = [*(negatives or ()), *(recordings if truth is None else ())]
     with bar("hearing", shown=not json) as progress:
-        heard, faults = gather(hearer, paths if truth_path is not None else (), truth_path, quiet, progress)
+        heard, faults = gather(hearer, recordings if truth is not None else (), truth, quiet, progress)
     for fault in faults:
         complain(f"auricle: skipped: {fault}")
     if not any(len(item.hearing.scores) for item in heard):
@@ -104,10 +111,10 @@ def command(
     if json:
         print(msgspec.json.encode(tuned).decode())
     elif dry_run:
-        say(text.rstrip("\n"))
+        print(text.rstrip("\n"))
     else:
         for line in remarks(tuned):
-            say(line)
+            print(line)
     if plot is not None:
         lasting = {label: round(found.min_duration_ms * hearer.rate / 1000) for label, found in tuned.labels.items()}
         plots.tuning(

@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 import zmq
 
+from auricle import start
+from auricle.commands.cli import app
 from auricle.config.sections import DEFAULT_MODEL
 from auricle.model import bundle
 from helpers.sounds import varied, write
@@ -58,6 +61,12 @@ def test_run_is_asked_for_in_any_way_that_the_command_line_knows(folder: Path) -
         done = auricle("run", *wrong)
         assert done.returncode == 2
         assert "Error" in done.stderr
+
+
+def test_the_short_way_in_knows_the_options_of_run() -> None:
+    """What the program takes for `auricle run` before the command line is loaded are the options declared for it."""
+    declared = typer.main.get_command(app).get_command(None, "run").params
+    assert {name: p.name for p in declared for name in p.opts if p.name != "help"} == start.OPTIONS
 
 
 def test_classify_gives_one_json_line_a_file(folder: Path) -> None:

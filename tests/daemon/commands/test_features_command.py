@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auricle.commands.features import features_file
+from auricle.commands.features import command as features_file
 from auricle.commands.noise import noise_of_file, record_noise
 from auricle.errors import AudioError, AuricleError, UsageError
 from auricle.features import extract
@@ -17,11 +17,11 @@ from auricle.gate.noise import load_profile
 from helpers import sounds
 
 
-def test_features_are_written_with_their_times(tmp_path: Path) -> None:
+def test_features_are_written_with_their_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The file holds what `extract` gives, and when each row is."""
     sound = sounds.varied(2.0)
     wav = sounds.write(tmp_path / "a.wav", sound, subtype="FLOAT")
-    line = features_file(
+    features_file(
         str(wav), ["mfcc", "log_mel"], out=tmp_path / "a.npz", params=["mfcc.n_mfcc=13", "log_mel.n_mels=40"],
         n_fft=1024, hop_length=160,
     )  # fmt: skip
@@ -38,7 +38,8 @@ def test_features_are_written_with_their_times(tmp_path: Path) -> None:
         np.testing.assert_allclose(file["time_s"][:2], [512 / 16_000, 672 / 16_000])
         assert list(file["columns"][[0, 12, 13]]) == ["mfcc[0]", "mfcc[12]", "log_mel[0]"]
         assert json.loads(str(file["settings"]))["features"][1] == {"kind": "log_mel", "n_mels": 40}
-    assert line == f"{wav}: {len(rows)} frames of 53 (mfcc, log_mel) at 16000 Hz -> {tmp_path / 'a.npz'}"
+    line = f"{wav}: {len(rows)} frames of 53 (mfcc, log_mel) at 16000 Hz -> {tmp_path / 'a.npz'}\n"
+    assert capsys.readouterr().out == line
 
 
 def test_frames_are_as_told(tmp_path: Path) -> None:

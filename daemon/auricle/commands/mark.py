@@ -1,0 +1,28 @@
+"""`auricle mark`: this moment, marked in the daemon's stream and history."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from auricle.client import AskMark, Marked, ask
+from auricle.commands import options
+from auricle.commands.options import ConfigFile, Query
+
+
+def command(
+    text: Annotated[str, typer.Argument(help="What to remember of this moment.")],
+    label: Annotated[str | None, typer.Option(help="What it really was.")] = None,
+    source: Annotated[str | None, typer.Option(help="Which source is meant.")] = None,
+    query: Query = None,
+    config: ConfigFile = None,
+) -> int:
+    """Mark the moment, and print the mark's identifier; the exit code.
+
+    Raises:
+        NoDaemonError: nobody answers.
+        UsageError: there is no such source.
+    """
+    print(ask(options.endpoint(query, config), AskMark(text=text, label=label, source=source), Marked).id)
+    return 0

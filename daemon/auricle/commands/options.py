@@ -1,0 +1,74 @@
+"""The options that several commands share: each is declared here once, with its name and its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from auricle.config import Config
+    from auricle.model.bundle import Bundle
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration; /etc/auricle/auricle.yaml unless told.")
+]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="A model's name (see auricle models) or a bundle's folder.")
+]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Recordings: files, folders or globs.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output.")]
+Query = Annotated[str | None, typer.Option("--endpoint", help="Where the daemon answers; publish.query unless told.")]
+Truth = Annotated[
+    Path | None,
+    typer.Option(
+        "--truth", help="What is in the recordings: a truth file (ours, Raven, Audacity), or the folder of several."
+    ),
+]
+Negatives = Annotated[
+    list[str] | None,
+    typer.Option("--negatives", metavar="PATH", help="Recordings without any event; may be repeated."),
+]
+Scores = Annotated[Path | None, typer.Option("--cache", help="Keep scores in this folder, to be found the next time.")]
+
+
+def load(path: Path | None, model: str | None = None, *, without: Path | None = None) -> Config:
+    """Read the configuration, with the model that the command line names over it.
+
+    Args:
+        path: what ``--config`` named.
+        model: what ``--model`` named.
+        without: a fragment that is left out.
+
+    Raises:
+        ConfigError: the configuration does not hold.
+    """
+    from auricle import config
+
+    return config.load(path, overrides={"model": model}, without=without)
+
+
+def model_of(cfg: Config) -> Bundle:
+    """Open the bundle of the configured model.
+
+    Raises:
+        ModelError: there is no such model, or it does not hold.
+    """
+    from auricle.model import bundle
+
+    return bundle.load(cfg.model, cfg.models_dir)
+
+
+def endpoint(query: str | None, config_file: Path | None) -> str:
+    """Give the endpoint where the daemon answers: what ``--endpoint`` named, else what is configured.
+
+    Raises:
+        ConfigError: the configuration does not hold.
+    """
+    return query or load(config_file).publish.query
+
+
+def device(text: str) -> int | str:
+    """Read a microphone as the command line names it: a number, or a name."""
+    return int(text) if text.isdecimal() else text

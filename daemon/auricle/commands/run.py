@@ -1,0 +1,11 @@
+"""`auricle run`: the daemon."""
+
+from __future__ import annotations
+
+from auricle.commands.options import ConfigFile, ModelName
+from auricle.service import life
+
+
+def command(config: ConfigFile = None, model: ModelName = None) -> int:
+    """Run the daemon until it is stopped; the exit code."""
+    return life.main(config, model)
