@@ -42,7 +42,7 @@ TRIED_RATES = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192
 _ADDRESS = re.compile(r" \((?:hw|plughw):[^()]*\)$")
 
 
-class Refused(Exception):
+class Unavailable(Exception):
     """The device cannot be heard; the one-line reason."""
 
 
@@ -59,11 +59,11 @@ def find(inputs: list[dict[str, Any]], wanted: int | str, default: int) -> dict[
         default: number of PortAudio's default input, -1 if it has none.
 
     Raises:
-        Refused: there is none, or more than one.
+        Unavailable: there is none, or more than one.
     """
     names = ", ".join(repr(d["name"]) for d in inputs[:8]) + (", ..." if len(inputs) > 8 else "")
     if not inputs:
-        raise Refused("the sound system knows no microphone; is one plugged in, and may this user use it?")
+        raise Unavailable("the sound system knows no microphone; is one plugged in, and may this user use it?")
     if wanted == "default" and default >= 0:
         wanted = default
     if isinstance(wanted, int):
@@ -71,7 +71,7 @@ def find(inputs: list[dict[str, Any]], wanted: int | str, default: int) -> dict[
             if device["index"] == wanted:
                 return device
         numbers = ", ".join(str(d["index"]) for d in inputs)
-        raise Refused(f"no microphone has the number {wanted}; there are {numbers}")
+        raise Unavailable(f"no microphone has the number {wanted}; there are {numbers}")
     name = wanted.casefold()
     bare = stable(wanted).casefold()
     for matches in (
@@ -83,8 +83,8 @@ def find(inputs: list[dict[str, Any]], wanted: int | str, default: int) -> dict[
             return matches[0]
         if matches:
             named = ", ".join(repr(d["name"]) for d in matches[:8])
-            raise Refused(f"{len(matches)} microphones match {wanted!r}: {named}; give more of the name")
-    raise Refused(f"no microphone matches {wanted!r}; there are {names}")
+            raise Unavailable(f"{len(matches)} microphones match {wanted!r}: {named}; give more of the name")
+    raise Unavailable(f"no microphone matches {wanted!r}; there are {names}")
 
 
 def send(kind: int, payload: bytes | memoryview, *, flags: int = 0, index: int = 0, clock_ns: int = 0) -> bool:
@@ -105,7 +105,7 @@ def hear(sd: Any, wanted: dict[str, Any]) -> None:
             device's own).
 
     Raises:
-        Refused: the device is not there or cannot be as wanted.
+        Unavailable: the device is not there or cannot be as wanted.
         sounddevice.PortAudioError: it failed.
     """
     device = find(_inputs(sd), wanted["device"], sd.default.device[0])
@@ -115,7 +115,7 @@ def hear(sd: Any, wanted: dict[str, Any]) -> None:
     elif channel <= has:
         channels = channel
     else:
-        raise Refused(f"{device['name']!r} has no channel {channel}; it has {has}")
+        raise Unavailable(f"{device['name']!r} has no channel {channel}; it has {has}")
     rate = _rate(sd, device, channels, wanted["rates"])
     stream = sd.RawInputStream(
         device=device["index"], samplerate=rate, channels=channels, dtype="float32", latency=LATENCY_S
@@ -157,7 +157,7 @@ def _rate(sd: Any, device: dict[str, Any], channels: int, rates: list[int]) -> i
             fault = e
         else:
             return int(rate)
-    raise Refused(f"{device['name']!r} cannot be opened: {_reason(fault)}")
+    raise Unavailable(f"{device['name']!r} cannot be opened: {_reason(fault)}")
 
 
 def listing(sd: Any) -> list[dict[str, Any]]:
@@ -206,17 +206,21 @@ def main() -> int:
         try:
             import sounddevice as sd
         except ImportError as e:
-            raise Refused(f"the Python package sounddevice cannot be imported ({_reason(e)}); pip install it") from None
+            raise Unavailable(
+                f"the Python package sounddevice cannot be imported ({_reason(e)}); pip install it"
+            ) from None
         except OSError as e:
-            raise Refused(f"PortAudio is not there ({_reason(e)}); on Debian: apt-get install libportaudio2") from None
+            raise Unavailable(
+                f"PortAudio is not there ({_reason(e)}); on Debian: apt-get install libportaudio2"
+            ) from None
         try:
             if listed:
                 print(json.dumps(listing(sd)))
                 return 0
             hear(sd, json.loads(sys.argv[1]))
         except sd.PortAudioError as e:
-            raise Refused(f"the sound system failed: {_reason(e)}") from None
-    except Refused as e:
+            raise Unavailable(f"the sound system failed: {_reason(e)}") from None
+    except Unavailable as e:
         if listed or not send(BYE, str(e).encode()[:MAX_PAYLOAD]):
             print(e, file=sys.stderr)
         return 1

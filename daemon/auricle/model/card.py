@@ -16,7 +16,7 @@ class Input(msgspec.Struct, frozen=True):
     shape: tuple[int, int]
 
 
-class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FrontEndSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The front end that the network was trained on; units as in librosa."""
 
     sample_rate: int
@@ -126,7 +126,7 @@ class Card(msgspec.Struct, frozen=True):
     background: str | None
     head: str
     input: Input
-    front_end: FrontEnd
+    front_end: FrontEndSettings
     quantisation: Quantisation
     timing: Timing
     streaming: bool

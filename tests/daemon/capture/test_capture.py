@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from auricle.capture import child as capture
-from auricle.capture.child import Refused, find, stable
+from auricle.capture.child import Unavailable, find, stable
 from auricle.capture.poller import Poller
 from auricle.capture.source import Gap, Segment, Sound, Status
 from helpers.listener import Hearing, listen, scripted
@@ -63,7 +63,7 @@ def test_a_device_is_found_by_number_name_or_part_of_one(wanted: int | str, inde
 )
 def test_what_is_not_there_or_not_clear_is_refused(wanted: int | str, part: str) -> None:
     """One line that says what is there instead."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Unavailable) as refused:
         find(DEVICES, wanted, 5)
     assert part in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -71,7 +71,7 @@ def test_what_is_not_there_or_not_clear_is_refused(wanted: int | str, part: str)
 
 def test_no_device_at_all_is_refused() -> None:
     """The default of a machine without a microphone is a refusal too."""
-    with pytest.raises(Refused, match="knows no microphone"):
+    with pytest.raises(Unavailable, match="knows no microphone"):
         find([], "default", -1)
 
 
