@@ -35,6 +35,7 @@ from auricle.capture.recording import Recordings
 from auricle.capture.source import NominalClock, Segment, Sound
 from auricle.hearing import pipeline
 from auricle.hearing.lane import Lane
+from auricle.hearing.together import Together
 from auricle.model import bundle
 from auricle.model.classifier import classifier, window_classifier
 from auricle.model.network import Network, quantise
@@ -82,8 +83,7 @@ def _lane(model: bundle.Bundle, cfg: config.Config, *, tell_scores: bool) -> Lan
         tell_scores=tell_scores,
     )
     lane.take(Segment(0, RATE, NominalClock(RATE)))
-    for block in np.split(sound(4.0, seed=1), 100):
-        lane.take(Sound(block))
+    Together().feed(lane, map(Sound, np.split(sound(4.0, seed=1), 100)))
     return lane
 
 
@@ -91,7 +91,8 @@ def daemon(model: bundle.Bundle, y: NDArray[np.float32], block: int, *, tell_sco
     """A lane of the daemon: gate, features, network, rules, and the message of every decision if told."""
     lane = _lane(model, config.load(None, environ={}, overrides=OVERRIDES), tell_scores=tell_scores)
     blocks = [y[i : i + block] for i in range(0, len(y), block)]
-    return (lambda: [lane.take(Sound(each)) for each in blocks]), len(y) / RATE
+    together = Together()
+    return (lambda: together.feed(lane, map(Sound, blocks))), len(y) / RATE
 
 
 def micro(y: NDArray[np.float32], block: int) -> Work:

@@ -1,4 +1,4 @@
-"""The three laws of DESIGN's stage, as code that any stage can be held to."""
+"""The four laws of a stage (`auricle.stages.stage`), as code that any stage can be held to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from auricle.stages import batch
 from auricle.stages.stage import Block, Stage, count_out
 
 
@@ -30,8 +31,39 @@ def run(stage: Stage, blocks: Sequence[Block]) -> tuple[Block, list[int]]:
     return np.concatenate(outs), list(np.cumsum([len(out) for out in outs]))
 
 
+def in_groups(stages: Sequence[Stage], signals: Sequence[Block], sizes: Sequence[int]) -> list[Block]:
+    """Each source's whole output when they are asked together, in equal blocks of these sizes, and never all alike.
+
+    Each begins at its own time: the second when the first has heard some, and so on. In every round another one stays
+    away, or none; the others come in another order. What is left of a signal in the end is heard alone.
+    """
+    n, at = len(stages), [0] * len(stages)
+    outs: list[list[Block]] = [[] for _ in stages]
+    for turn, size in enumerate(sizes):
+        members = [i for i in range(n) if i != turn % (n + 1) and i <= turn][:: 1 if turn % 2 else -1]
+        size = min([size, *(len(signals[i]) - at[i] for i in members)])
+        if members:
+            given = batch.Group([batch.chain(stages[i]) for i in members]).process(
+                np.stack([signals[i][at[i] : at[i] + size] for i in members])
+            )
+            for i, out in zip(members, given, strict=True):
+                outs[i].append(out.copy())
+                at[i] += size
+    for i, stage in enumerate(stages):
+        outs[i].append(stage.process(signals[i][at[i] :]).copy())
+    return [np.concatenate(parts) for parts in outs]
+
+
+def hold_batch(make: Callable[[], Stage], signal: Block, sizes: Sequence[int]) -> None:
+    """Assert that the stage obeys *batch*: three of its kind together, each on a signal of its own."""
+    signals = [signal, signal[::-1].copy(), np.roll(signal, len(signal) // 3, axis=0)]
+    given = in_groups([make() for _ in signals], signals, sizes)
+    for out, heard in zip(given, signals, strict=True):
+        np.testing.assert_array_equal(out, run(make(), [heard])[0], strict=True)
+
+
 def hold(make: Callable[[], Stage], signal: Block, sizes: Sequence[int], *, whole: Block | None = None) -> None:
-    """Assert that the stage obeys *cut*, *count* and *reset* on this signal under these cuts."""
+    """Assert that the stage obeys *cut*, *count*, *reset* and *batch* on this signal under these cuts."""
     stage = make()
     blocks = cut(signal, sizes)
     out, counts = run(stage, blocks)
@@ -43,6 +75,7 @@ def hold(make: Callable[[], Stage], signal: Block, sizes: Sequence[int], *, whol
     stage.reset()
     again, _ = run(stage, [signal])
     np.testing.assert_array_equal(again, whole, strict=True)
+    hold_batch(make, signal, sizes)
 
 
 def hold_learning(make: Callable[[], Learner], signal: Block, sizes: Sequence[int]) -> None:
@@ -61,3 +94,4 @@ def hold_learning(make: Callable[[], Learner], signal: Block, sizes: Sequence[in
     new.learned = stage.learned
     stage.reset()
     np.testing.assert_array_equal(run(stage, blocks)[0], run(new, [signal])[0], strict=True)
+    hold_batch(make, signal, sizes)

@@ -18,6 +18,7 @@ from auricle import config
 from auricle.capture.poller import Poller
 from auricle.commands.synth import scene
 from auricle.hearing.lane import Lane
+from auricle.hearing.together import Together
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
 from auricle.service import logs
@@ -42,6 +43,7 @@ class Daemon:
         self.write(wanted)
         publisher = Publisher("node", [self._hear])
         self._poller = Poller()
+        self._together = Together()
         self.roster = Roster(publisher, self._poller, Learned(folder / "noise"))
         cfg, lanes = self.start()
         for lane, source in zip(lanes, cfg.sources, strict=True):
@@ -70,8 +72,11 @@ class Daemon:
         for lane in self.roster.lanes:
             wanted = lane.health(0.0).heard_samples + samples
             while lane.health(0.0).heard_samples < wanted and not lane.source.done:
-                for piece in lane.source.poll(time.monotonic()):
-                    lane.take(piece)
+                self.turn(lane)
+
+    def turn(self, lane: Lane) -> None:
+        """Hear what this source gives now."""
+        self._together.feed(lane, lane.source.poll(time.monotonic()))
 
     def lane(self, name: str = "porch") -> Lane:
         return self.roster.lane(name)

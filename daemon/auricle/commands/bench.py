@@ -217,8 +217,9 @@ def _live(cfg: config.Config, bundle: Bundle, hop_ms: float, n_sources: int, sec
         next_s = time.monotonic() + hop_ms / 1000
         began = time.thread_time()
         for lane, block in zip(lanes, blocks, strict=True):
-            lane.offer(Sound(block, time.monotonic()))
-        together.hear(lanes, time.monotonic())
+            lane.take(Sound(block, time.monotonic()))
+        while lanes[0].waiting is not None:
+            together.hear(lanes, time.monotonic())
         ticks.append(time.thread_time() - began)
     return 1e6 * statistics.median(ticks[warm:]) / n_sources
 
@@ -227,10 +228,11 @@ def _replay(cfg: config.Config, bundle: Bundle, seconds: float) -> float:
     """How many times real time a recording is heard at full speed, once it is read."""
     rate, size = bundle.card.front_end.sample_rate, pipeline.block_samples(bundle)
     lane = _lane(cfg, bundle, cfg.decision, tell_scores=False)
+    together = Together()
     taken = []
     for block in _blocks(_sound(_WARM_S + 4 * seconds, rate, 0), size):
         began = time.thread_time()
-        lane.take(Sound(block))
+        together.feed(lane, (Sound(block),))
         taken.append(time.thread_time() - began)
     return size / rate / statistics.median(taken[int(_WARM_S * rate / size) :])
 

@@ -26,6 +26,7 @@ from auricle.commands.text import say
 from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, ConfigError, EndpointError, NoDaemonError
 from auricle.hearing import pipeline
 from auricle.hearing.lane import Lane
+from auricle.hearing.together import Together
 from auricle.model import bundle
 from auricle.model.card import Card
 from auricle.publish.endpoint import bind, ipc_path
@@ -274,8 +275,7 @@ def _cost(model: bundle.Bundle, source: config.Source, publish: config.Publish) 
     block = max(1, pipeline.samples(pipeline.hop_ms(source.decision, model), model))
     lane.take(Segment(0, rate, NominalClock(rate)))
     began_s = time.process_time()
-    for start in range(0, len(sound), block):
-        lane.take(Sound(sound[start : start + block]))
+    Together().feed(lane, (Sound(sound[start : start + block]) for start in range(0, len(sound), block)))
     took_s = time.process_time() - began_s
     lane.close()
     return took_s / SAMPLE_S

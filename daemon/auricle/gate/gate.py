@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from auricle.gate.mask import MaskSmoother
+from auricle.gate.mask import Frames, MaskSmoother
 from auricle.gate.noise import Floor, Geometry, floor_of, load_profile
 from auricle.gate.overlap import OverlapAdd
 from auricle.stages.spectrum import Spectrum
-from auricle.stages.stage import Block, Pipeline, Slices
+from auricle.stages.stage import BatchStage, Block, Memory, Pipeline, Slices
 
 _GROUP = 16
 """Frames by which the floor is updated; of one fixed size, so that its bits do not depend on how the sound was cut."""
 
 
-class NoiseGate:
+@dataclass
+class _Held(Memory):
+    """Frames whose weights are not known yet; while ``count`` is below 0, so many are to be passed over first."""
+
+    mask: Frames
+    frames: Block | None
+    count: int
+    gates: list[NoiseGate]
+    """Whose floors they are compared with."""
+
+
+class NoiseGate(BatchStage[_Held]):
     """Lets through what is louder than the room's noise, bin by bin.
 
     Every bin of every frame is compared with a threshold, ``sensitivity`` standard deviations above the mean level of
@@ -101,11 +113,11 @@ class NoiseGate:
                 f"gate: lookahead_frames {lookahead_frames} does not fit time_smoothing_ms {time_smoothing_ms:g}; "
                 f"use 0 to {n_time}, or a longer smoothing"
             )
-        self._held: Block | None
         self.lead = lookahead_frames
         self.span = 2 * lookahead_frames + 1
         self._smoother = MaskSmoother(self.geometry.n_bins, n_freq=n_freq, n_past=n_time, n_ahead=lookahead_frames)
         self._start_up_frames = math.ceil(start_up_s / self._hop_s / _GROUP) * _GROUP
+        self._needed = max(1, self._start_up_frames)
         self._floor = Floor(self.geometry)
         # No sound within full scale has more power in a frame: what has teaches nothing of the room.
         self._loudest = float(self.geometry.power(0.0))
@@ -115,7 +127,7 @@ class NoiseGate:
         if noise_profile is not None:
             noise = load_profile(noise_profile, sample_rate) if isinstance(noise_profile, str | Path) else noise_profile
             self._floor = floor_of(noise, self.geometry, hop_length)
-            self._start_up_frames = 0
+            self._start_up_frames, self._needed = 0, 1
             self._set_threshold()
         self.reset()
 
@@ -168,57 +180,56 @@ class NoiseGate:
     @property
     def learning(self) -> bool:
         """Whether the floor is not known yet, so that sound passes unchanged."""
-        return self._floor.frames < max(1, self._start_up_frames)
+        return self._floor.frames < self._needed
 
-    def process(self, block: Block) -> Block:
-        """Weight the spectra whose look-ahead this block completes."""
-        sound = np.iscomplexobj(block)
-        power = np.square(np.abs(block)) if sound else block
-        weights = self._smoother.process(self._louder(power))
-        self._weigh(weights)
-        n = len(weights)
-        unchanged = self._unchanged - self.lead - self._rows_out
-        if unchanged > 0:
-            weights[:unchanged] = 1.0
-        self._rows_out += n
+    def begin(self) -> _Held:
+        """No frame yet, and those that no row is about are passed over."""
+        return _Held(self._smoother.begin(), None, -self.lead, [self])
+
+    def reset(self) -> None:
+        """Forget the signal, and keep the floor: that is the room's."""
+        super().reset()
+        self._unchanged: int = 0
+        """Frames that pass unchanged, from the one on that the next row is about."""
+        self._group = np.empty((_GROUP, self.geometry.n_bins), np.float32)
+        self._filled = 0
+
+    def step(self, memory: _Held, blocks: Block) -> Block:
+        """Weight the spectra whose look-ahead these blocks complete."""
+        gates, sound = memory.gates, blocks.dtype.kind == "c"
+        power = np.square(np.abs(blocks)) if sound else blocks
+        thresholds = [gate._thresholds[power.dtype] for gate in gates]
+        masks = np.greater(power, thresholds[0] if len(gates) == 1 else np.concatenate(thresholds))
+        unsettled = [(i, gate) for i, gate in enumerate(gates) if gate._unsettled]
+        for i, gate in unsettled:
+            gate._learn(power[i], masks[i], memory.count)
+        weights = self._smoother.step(memory.mask, masks)
+        n = weights.shape[1]
+        if [gate._reduction for gate in gates].count(self._reduction) == len(gates):
+            self._weigh(weights)
+        else:
+            for gate, part in zip(gates, weights, strict=True):
+                gate._weigh(part)
+        for i, gate in unsettled:
+            weights[i, : gate._unchanged] = 1.0
+            gate._unchanged = max(0, gate._unchanged - n)
         if not sound:
             np.multiply(weights, weights, out=weights)
         if self.lead:
-            block = np.concatenate((self._held, block)) if self._held is not None else block
-            passed = min(self._skip, len(block))
-            self._skip -= passed
-            self._held = block[passed + n :].copy()
-            block = block[passed : passed + n]
+            blocks = self._hold(memory, blocks, n)
         # In place where that is allowed: one array less to fetch and to fill.
-        return np.multiply(block, weights, out=None if sound else weights)
+        return np.multiply(blocks, weights, out=None if sound else weights)
 
-    @staticmethod
-    def together(stages: Sequence[NoiseGate], blocks: Block) -> Block | None:
-        """Power spectra of several sources whose floors are known and stay: see `auricle.stages.batch`."""
-        first = stages[0]
-        if np.iscomplexobj(blocks) or not blocks.shape[1]:
-            return None
-        for stage in stages:
-            held = len(stage._held) if stage._held is not None else 0
-            settled = not stage._teachable and stage._unchanged <= stage.lead + stage._rows_out
-            if not settled or held != stage.lead or stage._reduction != first._reduction:
-                return None
-        thresholds = np.concatenate([stage._thresholds[blocks.dtype] for stage in stages])
-        masks = np.greater(blocks, thresholds.reshape(len(stages), 1, -1))
-        weights = MaskSmoother.together([stage._smoother for stage in stages], masks)
-        if weights is None:
-            return None
-        n = weights.shape[1]
-        first._weigh(weights)
-        np.multiply(weights, weights, out=weights)
-        if first.lead:
-            held_blocks = np.stack([stage._held for stage in stages if stage._held is not None])
-            blocks = np.concatenate((held_blocks, blocks), axis=1)
-        for stage, rest in zip(stages, blocks[:, n:].copy(), strict=True):
-            stage._frames_in += n
-            stage._rows_out += n
-            stage._held = rest if stage.lead else None
-        return np.multiply(blocks[:, :n], weights, out=weights)
+    def _hold(self, memory: _Held, blocks: Block, n: int) -> Block:
+        """The ``n`` frames of every source whose weights are known now; those after them are held."""
+        count = memory.count
+        memory.count += blocks.shape[1] - n
+        if count > 0 and memory.frames is not None:
+            blocks = np.concatenate((memory.frames, blocks), 1)
+        elif count:
+            blocks = blocks[:, -count:]
+        memory.frames = blocks[:, n:].copy()
+        return blocks[:, :n]
 
     def _weigh(self, weights: NDArray[np.float32]) -> None:
         """What is not louder loses its share, in place."""
@@ -229,36 +240,31 @@ class NoiseGate:
             weights *= np.float32(self._reduction)
             weights += self._rest
 
-    def reset(self) -> None:
-        """Forget the signal, and keep the floor: that is the room's."""
-        self._smoother.reset()
-        self._held = None
-        self._skip: int = self.lead
-        self._frames_in: int = 0
-        self._rows_out: int = 0
-        self._unchanged: int = 0
-        """Frames, from the segment's first, that pass unchanged."""
-        self._group = np.empty((_GROUP, self.geometry.n_bins), np.float32)
-        self._filled = 0
-
     @property
     def _teachable(self) -> bool:
         return self._weight > 0.0 or self._floor.frames < self._start_up_frames
 
+    @property
+    def _unsettled(self) -> bool:
+        """Whether more is to be done than to compare with a threshold that stays."""
+        return self._weight > 0.0 or self._unchanged > 0 or self._floor.frames < self._needed
+
     def _set_threshold(self) -> None:
-        always = np.full(self.geometry.n_bins, -1.0)
-        threshold = always if self.learning else self._floor.threshold(self._sensitivity)
+        always = np.full((1, 1, self.geometry.n_bins), -1.0)
+        threshold = always if self.learning else self._floor.threshold(self._sensitivity)[None, None]
         self._thresholds = {kind: threshold.astype(kind) for kind in (np.dtype(np.float32), np.dtype(np.float64))}
 
-    def _louder(self, power: Block) -> NDArray[np.bool_]:
-        """The mask of what is over the threshold, while the threshold learns from the same frames."""
-        threshold = self._thresholds[power.dtype]
+    def _learn(self, power: Block, mask: NDArray[np.bool_], before: int) -> None:
+        """Learn from these frames, and compare those again that come after the threshold has changed.
+
+        Args:
+            mask: of these frames, as the threshold is now.
+            before: frames that wait for their rows.
+        """
         if not self._teachable:
-            if self.learning:
-                self._unchanged = self._frames_in + len(power)
-            self._frames_in += len(power)
-            return np.asarray(np.greater(power, threshold))
-        mask = np.empty(power.shape, np.bool_)
+            if self.learning:  # from what, will only be known when it is told
+                self._unchanged = before + len(power)
+            return
         total = power.sum(axis=-1)
         useful = np.flatnonzero((total > 0) & (total <= self._loudest))
         begin = 0
@@ -267,10 +273,10 @@ class NoiseGate:
             taken, useful = useful[:room], useful[room:]
             # The group's last frame is still judged by the floor that was before it.
             end = int(taken[-1]) + 1 if len(taken) == room else len(power)
-            np.greater(power[begin:end], self._thresholds[power.dtype], out=mask[begin:end])
-            self._frames_in += end - begin
+            if begin:
+                np.greater(power[begin:end], self._thresholds[power.dtype][0], out=mask[begin:end])
             if self.learning:
-                self._unchanged = self._frames_in
+                self._unchanged = before + end
             self._group[self._filled : self._filled + len(taken)] = power[taken]
             self._filled += len(taken)
             if self._filled == _GROUP:
@@ -279,7 +285,6 @@ class NoiseGate:
                     self._floor.add(self.geometry.decibels(self._group), None if self.learning else self._weight)
                     self._set_threshold()
             begin = end
-        return mask
 
 
 def gated_sound(

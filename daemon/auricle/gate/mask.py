@@ -7,12 +7,14 @@ summation gives the same bits, and so BLAS may choose its own. One product over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from auricle.stages.stage import BatchStage, Memory
 
 Counts = NDArray[Any]
 
@@ -40,7 +42,15 @@ def _triangles(n_freq: int, n_past: int, n_ahead: int) -> tuple[Counts, Counts]:
     return over_time, over_frequency
 
 
-class MaskSmoother:
+@dataclass
+class Frames(Memory):
+    """Masks that rows to come still reach back to, and how many rows, whose past did not all exist, were given."""
+
+    masks: Counts
+    given: int
+
+
+class MaskSmoother(BatchStage[Frames]):
     """A mask ``(n, n_bins)`` of what is louder than the noise, to weights ``(k, n_bins)``.
 
     Over frequency the triangle reaches ``n_freq`` bins to each side, and over the spectrum's ends, where nothing is: so
@@ -51,7 +61,6 @@ class MaskSmoother:
     """
 
     def __init__(self, n_bins: int, *, n_freq: int, n_past: int, n_ahead: int) -> None:
-        self._rows: Counts
         self._n_bins, self._n_freq, self._n_past, self._n_ahead = n_bins, n_freq, n_past, n_ahead
         self._reach = n_past + n_ahead
         full = (n_freq + 1) ** 2
@@ -60,6 +69,10 @@ class MaskSmoother:
         self._type = self._over_time.dtype
         self._band = self._over_frequency.shape[1]
         self._bands = -(-n_bins // self._band)
+        self._width = self._bands * self._band
+        item = self._type.itemsize
+        self._strides_in = (self._band * item, (self._width + 2 * n_freq) * item, item)
+        self._strides_out = (self._band * item, self._width * item, item)
         # What the weights of a row add up to when only its first n frames back exist: whole in the end.
         sums = [int(taps[max(0, n_past - back) :].sum()) for back in range(n_ahead, n_past)] + [int(taps.sum())]
         self._scales = (1.0 / (full * np.array(sums, np.float64))).astype(np.float32)[:, None]
@@ -68,62 +81,45 @@ class MaskSmoother:
         """What an open mask is after smoothing over frequency: 1 but for the spectrum's ends."""
         self.reset()
 
-    def process(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Smoothed mask of the frames whose look-ahead these frames complete, 0 to 1."""
-        if len(mask) > _LONGEST:
-            return np.concatenate([self.process(mask[i : i + _LONGEST]) for i in range(0, len(mask), _LONGEST)])
-        kept = len(self._rows)
-        rows = np.empty((kept + len(mask), self._n_bins), self._type)
-        rows[:kept] = self._rows
-        rows[kept:] = mask
-        n = len(rows) - self._reach
+    def begin(self) -> Frames:
+        """Frames before row 0's past do not exist, and weigh nothing."""
+        before = self._n_past - min(self._n_past, self._n_ahead)
+        return Frames(np.zeros((1, before, self._n_bins), self._type), 0)
+
+    def step(self, memory: Frames, blocks: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Smoothed masks of the frames whose look-ahead these frames complete, 0 to 1."""
+        sources, n, bins = blocks.shape
+        if n > _LONGEST:
+            cuts = range(0, n, _LONGEST)
+            return np.concatenate([self.step(memory, blocks[:, i : i + _LONGEST]) for i in cuts], axis=1)
+        kept = memory.masks.shape[1]
+        masks = np.empty((sources, kept + n, bins), self._type)
+        masks[:, :kept] = memory.masks
+        masks[:, kept:] = blocks
+        n += kept - self._reach
         if n <= 0:
-            self._rows = rows
-            return np.empty((0, self._n_bins), np.float32)
-        self._rows = rows[n:].copy()
-        scale = self._scales[-1]
-        fresh = len(self._scales) - 1 - self._given
-        if fresh > 0:
-            scale = self._scales[np.minimum(np.arange(self._given, self._given + n), len(self._scales) - 1)]
-            self._given += min(n, fresh)
-        weights: NDArray[np.float32] = np.multiply(self._counts(rows[None], n)[0], scale, dtype=np.float32)
+            memory.masks = masks
+            return np.empty((sources, 0, bins), np.float32)
+        memory.masks = masks[:, n:]
+        given, scale = memory.given, self._scales[-1]
+        if given < (whole := len(self._scales) - 1):
+            scale = self._scales[np.minimum(np.arange(given, given + n), whole)]
+            memory.given = min(given + n, whole)
+        weights: NDArray[np.float32] = np.multiply(self._counts(masks, n), scale, dtype=np.float32)
         return weights
-
-    @staticmethod
-    def together(stages: Sequence[MaskSmoother], masks: NDArray[np.bool_]) -> NDArray[np.float32] | None:
-        """The smoothed masks of several sources past their first frames: see `auricle.stages.batch`."""
-        first, (sources, n, bins) = stages[0], masks.shape
-        reach = first._reach
-        if n > _LONGEST or any(len(s._rows) != reach or s._given < len(s._scales) - 1 for s in stages):
-            return None
-        rows = np.empty((sources, reach + n, bins), first._type)
-        rows[:, reach:] = masks
-        for stage, row in zip(stages, rows, strict=True):
-            row[:reach] = stage._rows
-            stage._rows = row[n:].copy()
-        weights: NDArray[np.float32] = np.multiply(first._counts(rows, n), first._scales[-1], dtype=np.float32)
-        return weights
-
-    def reset(self) -> None:
-        """Forget the frames heard so far: those before row 0's past do not exist, and weigh nothing."""
-        self._rows = np.zeros((self._n_past - min(self._n_past, self._n_ahead), self._n_bins), self._type)
-        self._given: int = 0
 
     def _counts(self, rows: Counts, n: int) -> Counts:
         """The weighted sums ``(sources, n, n_bins)`` of ``(sources, reach + n, n_bins)``."""
-        margin, width = self._n_freq, self._bands * self._band
-        timed = np.zeros((len(rows), n, margin + width + margin), self._type)
-        np.matmul(self._over_time[:n, : self._reach + n], rows, out=timed[..., margin : margin + self._n_bins])
+        margin, bins, lines = self._n_freq, self._n_bins, len(rows) * n
+        timed = np.zeros((len(rows), n, self._width + 2 * margin), self._type)
+        np.matmul(self._over_time[:n, : self._reach + n], rows, out=timed[..., margin : margin + bins])
         if not margin:
-            return timed[..., : self._n_bins]
+            return timed[..., :bins]
         # Every band with its margins as a matrix of its own: they overlap, and nothing is copied.
-        counts = np.empty((len(rows), n, width), self._type)
-        size, lines = timed.itemsize, len(rows) * n
-        shape, strides = (self._bands, lines, self._band + 2 * margin), (self._band * size, timed.strides[1], size)
-        into, steps = (self._bands, lines, self._band), (self._band * size, counts.strides[1], size)
+        counts = np.empty((len(rows), n, self._width), self._type)
         np.matmul(
-            np.ndarray(shape, timed.dtype, timed, 0, strides),
+            np.ndarray((self._bands, lines, self._band + 2 * margin), self._type, timed, 0, self._strides_in),
             self._over_frequency,
-            out=np.ndarray(into, counts.dtype, counts, 0, steps),
+            out=np.ndarray((self._bands, lines, self._band), self._type, counts, 0, self._strides_out),
         )
-        return counts[..., : self._n_bins]
+        return counts[..., :bins]

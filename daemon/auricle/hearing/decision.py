@@ -10,10 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.messages import OffsetCause, Phase
-from auricle.stages.stage import Block
+from auricle.stages.stage import BatchStage, Block, Memory
 
 
-class Smoother:
+@dataclass
+class _Kept(Memory):
+    """Rows for the next mean."""
+
+    rows: Block
+
+
+class Smoother(BatchStage[_Kept]):
     """Moving mean of every label's scores over the last decisions, as many as that label needs.
 
     A row is given once the shortest mean is full. Until a longer one is, what came before the segment counts as 0 in
@@ -34,53 +41,34 @@ class Smoother:
         self.span = min(lengths)
         self.lead = self.span - 1
         self._columns = {n: np.flatnonzero(np.equal(lengths, n)) for n in sorted(set(lengths))}
-        self._before = np.zeros((self._longest - self.span, len(self.lengths)), np.float32)
-        self._rest: Block | None
+        self._before = np.zeros((1, self._longest - self.span, len(self.lengths)), np.float32)
         self.reset()
 
-    def process(self, block: Block) -> Block:
-        """Give every label's mean for every row that completes the shortest one."""
-        rows = block if self._rest is None else np.concatenate((self._rest, block))
-        n = max(0, len(rows) - self._longest + 1)
-        self._rest = rows[n:].copy()
-        return self._means(rows, n)
+    def begin(self) -> _Kept:
+        """Zeros before the first row, as far as a longer mean than the shortest reaches."""
+        return _Kept(self._before)
 
-    def _means(self, rows: Block, n: int) -> Block:
-        """``(m, ..., n_labels)`` to the means at the newest ``n`` of these rows."""
+    def step(self, memory: _Kept, blocks: Block) -> Block:
+        """Give every label's mean for every row that completes the shortest one."""
+        rows = np.concatenate((memory.rows, blocks), 1)
+        n = max(0, rows.shape[1] - self._longest + 1)
+        memory.rows = rows[:, n:]
         # Sums of shifted rows in a fixed order, the newest first: a running sum would drift and depend on where the
         # stream began. Each label takes its sum on the way to the longest.
         newest = self._longest - 1
-        total = rows[newest : newest + n].copy()
+        total = rows[:, newest : newest + n].copy()
         if len(self._columns) == 1:
             for back in range(1, self._longest):
-                total += rows[newest - back : newest - back + n]
+                total += rows[:, newest - back : newest - back + n]
             total /= np.float32(self._longest)
             return total
         means, summed = np.empty_like(total), 1
         for length, columns in self._columns.items():
             for back in range(summed, length):
-                total += rows[newest - back : newest - back + n]
+                total += rows[:, newest - back : newest - back + n]
             summed = length
             means[..., columns] = total[..., columns] / np.float32(length)
         return means
-
-    @staticmethod
-    def together(stages: Sequence[Smoother], blocks: Block) -> Block | None:
-        """The means of several sources that keep equally many rows: see `auricle.stages.batch`."""
-        first = stages[0]
-        rests = [stage._rest for stage in stages if stage._rest is not None]
-        if len(rests) < len(stages) or len({len(rest) for rest in rests}) > 1:
-            return None
-        kept = np.concatenate(rests).reshape(len(stages), -1, blocks.shape[2])
-        rows = np.concatenate((kept, blocks), axis=1)
-        n = max(0, rows.shape[1] - first._longest + 1)
-        for stage, rest in zip(stages, rows[:, n:].copy(), strict=True):
-            stage._rest = rest
-        return first._means(rows.swapaxes(0, 1), n).swapaxes(0, 1)
-
-    def reset(self) -> None:
-        """Forget the rows heard so far."""
-        self._rest = self._before if len(self._before) else None
 
 
 @dataclass(frozen=True, slots=True)

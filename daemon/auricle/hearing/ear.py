@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from functools import cache
+
 import numpy as np
 
 from auricle import config
@@ -10,6 +13,11 @@ from auricle.model.bundle import Bundle
 from auricle.stages import batch
 from auricle.stages.level import Level
 from auricle.stages.stage import Pipeline
+
+
+@cache
+def _kind(*_: Hashable) -> object:
+    return object()
 
 
 class Ear:
@@ -41,11 +49,11 @@ class Ear:
         self.hop_s = self.stages.hop / bundle.card.front_end.sample_rate
         self.hop_length = bundle.card.front_end.hop_length
         self.chain = batch.chain(self.stages)
-        self.kind = (
+        self.kind = _kind(
             *(bundle.hash, self.stages.hop, self.stages.span, smoother.lengths, self.gate is None),
             *(gate.frequency_smoothing_hz, gate.time_smoothing_ms, gate.lookahead_frames),
         )
-        """Ears of one kind can hear in one batch."""
+        """Ears of one kind, which is one object, can hear in one batch."""
 
     def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
         """Take over what may change between two blocks without a new segment."""

@@ -49,16 +49,11 @@ SHARED = (OSError, zmq.ZMQError)
 """What fails so at telling is the outlet itself, which is everybody's; whatever else fails is one source's."""
 
 
-class _StageError(Exception):
-    """A source's stages have failed."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
 class Lane:
     """A source, its stages and its decisions.
+
+    What a piece asks for is done when it is taken; sound waits, a block at a time, for the stages to be asked
+    (`auricle.hearing.together`), and its scores come by `heard`.
 
     Args:
         source: gives the pieces.
@@ -89,7 +84,8 @@ class Lane:
         self.processed_s: float | None = None
         self.reporter = Reporter(source.name, bundle, publisher)
         self._level_dbfs: float | None = None
-        self._ear = Ear(bundle, decision, gate, publish)
+        self.ear = Ear(bundle, decision, gate, publish)
+        """What hears now."""
         self._next_ear: Ear | None = None
         self._tell_gate()
         self._hearing = False
@@ -97,15 +93,17 @@ class Lane:
         self._rows = 0
         self._next_score = self._next_thresholds = 0
         self._delivered_s: float | None = None
-        self.waiting: Sound | None = None
-        """Sound that was offered, for `heard` to come."""
+        self.waiting: NDArray[np.float32] | None = None
+        """The block that is to be heard next, no longer than `Ear.block`; nothing is taken while one waits."""
+        self._left: NDArray[np.float32] | None = None
+        """What comes after it of the same sound."""
         self._failure = ""
         self.score_interval_s = 0.0
         """At most one score message in this time, however often the configuration wants one."""
 
     def draw(self, pieces: Iterator[Piece]) -> bool:
-        """Take pieces until there is sound that waits for others' (`auricle.hearing.together`); whether there is."""
-        while True:
+        """Take pieces until a block waits to be heard; whether one does."""
+        while self.waiting is None:
             try:
                 piece = next(pieces, None)
             except Exception as error:
@@ -114,33 +112,21 @@ class Lane:
             if piece is None:
                 return False
             try:
-                if self.offer(piece):
-                    return True
+                self.take(piece)
             except SHARED:
                 raise
             except Exception as error:
-                self.fail(error.error if isinstance(error, _StageError) else error)
+                self.fail(error)
                 return False
-
-    def offer(self, piece: Piece) -> bool:
-        """As `take`, but sound may be left waiting; whether it is."""
-        if (
-            isinstance(piece, Sound)
-            and self.waiting is None
-            and self._next_ear is None
-            and len(piece.samples) <= self._ear.block
-        ):
-            self.waiting = piece
-            return True
-        self.take(piece)
-        return False
+        return True
 
     def take(self, piece: Piece) -> None:
-        """Do what the piece asks for; sound becomes messages before this returns."""
-        self._hear_waiting()
+        """Do what the piece asks for; nothing may wait to be heard."""
+        assert self.waiting is None, "a piece was taken before the one before it was heard"
         match piece:
             case Sound():
-                self._hear(piece)
+                self._delivered_s = piece.delivered_s
+                self._wait(piece.samples)
             case Segment():
                 self._begin(piece)
             case End():
@@ -155,6 +141,15 @@ class Lane:
                 self.counters.skipped += 1
                 log.warning("%s: skipped: %s", self.name, piece.reason)
 
+    def heard(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
+        """Decide on what was made of the block that waits; the next one of the same sound waits then."""
+        assert self.waiting is not None
+        self._samples += len(self.waiting)
+        if len(scores):
+            self._decide(scores, levels)
+        self.processed_s = time.monotonic()
+        self._wait(self._left)
+
     @property
     def done(self) -> bool:
         """Whether nothing will ever come again."""
@@ -166,28 +161,23 @@ class Lane:
         return self.reporter.model
 
     @property
-    def ear(self) -> Ear:
-        """What hears now."""
-        return self._ear
-
-    @property
     def coming(self) -> Ear:
         """What will hear from the next decision on."""
-        return self._ear if self._next_ear is None else self._next_ear
+        return self.ear if self._next_ear is None else self._next_ear
 
     @property
     def bundle(self) -> Bundle:
         """The model that hears."""
-        return self._ear.bundle
+        return self.ear.bundle
 
     @property
     def gate(self) -> NoiseGate | None:
         """The noise gate, if there is one."""
-        return self._ear.gate
+        return self.ear.gate
 
     def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
         """Other rules from the next sample on, within the segment."""
-        self._ear.configure(decision, gate, publish)
+        self.ear.configure(decision, gate, publish)
         if self._next_ear is not None:
             self._next_ear.configure(decision, gate, publish)
         self._next_score = self._next_thresholds = 0
@@ -207,7 +197,7 @@ class Lane:
         level = logging.DEBUG if reason == self._failure else logging.ERROR
         log.log(level, "%s: failed, the other sources go on", self.name, exc_info=error)
         self._failure = reason
-        self.waiting = None
+        self.waiting = self._left = None
         at = None
         if self._hearing:
             at = self.reporter.sample(self._samples)
@@ -222,7 +212,6 @@ class Lane:
 
     def close(self, cause: messages.OffsetCause = "stop") -> None:
         """End the open segment and its events."""
-        self._hear_waiting()
         if self._hearing:
             self._end(cause)
 
@@ -273,47 +262,21 @@ class Lane:
         self.reporter.begin(segment, before)
         self._hearing = True
         self._samples = self._rows = self._next_score = self._next_thresholds = 0
-        self._ear.reset()
+        self.ear.reset()
         if self.state not in messages.UNDER_WAY:
             self.tell("running", segment.file or "")
 
-    def _hear_waiting(self) -> None:
-        if self.waiting is not None:
-            sound, self.waiting = self.waiting, None
-            self._hear(sound)
-
-    def _hear(self, sound: Sound) -> None:
-        self._delivered_s = sound.delivered_s
-        samples = sound.samples
-        if self._next_ear is not None and len(samples) >= (cut := self._ear.until_decision(self._samples)):
-            self._process(samples[:cut])
-            self._change_ears()
-            samples = samples[cut:]
-        self._process(samples)
-        self.processed_s = time.monotonic()
-
-    def heard(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
-        """What was made of the sound that waits."""
-        assert self.waiting is not None
-        sound, self.waiting = self.waiting, None
-        self._delivered_s = sound.delivered_s
-        self._samples += len(sound.samples)
-        if len(scores):
-            self._decide(scores, levels)
-        self.processed_s = time.monotonic()
-
-    def _process(self, samples: NDArray[np.float32]) -> None:
-        ear = self._ear
-        for start in range(0, len(samples), ear.block):
-            block = samples[start : start + ear.block]
-            try:
-                scores = ear.stages.process(block)
-                levels = ear.level.process(block)
-            except Exception as error:
-                raise _StageError(error) from error
-            self._samples += len(block)
-            if len(scores):
-                self._decide(scores, levels)
+    def _wait(self, sound: NDArray[np.float32] | None) -> None:
+        """Let the next block of this sound wait, if there is any; another ear takes over at a decision."""
+        most = self.ear.block
+        if self._next_ear is not None:
+            until = self.ear.until_decision(self._samples)
+            if not until:
+                self._change_ears()
+            most = min(until or most, self.ear.block)
+        self.waiting, self._left = sound, None
+        if sound is not None and len(sound) > most:
+            self.waiting, self._left = sound[:most], sound[most:]
 
     def _change_ears(self) -> None:
         assert self._next_ear is not None
@@ -321,7 +284,7 @@ class Lane:
         place, samples = self.reporter.place, self._samples
         if self._hearing:
             self._end("reload")
-        self._ear = ear
+        self.ear = ear
         self.reporter.use(ear.bundle)
         self._tell_gate()
         if place is not None:
@@ -330,12 +293,12 @@ class Lane:
             self.tell("running", f"reload: a new segment with model {ear.bundle.card.name}")
 
     def _decide(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
-        changes = self._ear.detector.process(scores)
+        changes = self.ear.detector.process(scores)
         first = self._rows
         self._rows += len(scores)
         self.counters.decisions += len(scores)
         self._level_dbfs = float(levels[-1])
-        if self._delivered_s is not None and time.monotonic() - self._delivered_s > self._ear.hop_s:
+        if self._delivered_s is not None and time.monotonic() - self._delivered_s > self.ear.hop_s:
             self.counters.late += len(scores)
         if not self._tell_scores:
             for change in changes:
@@ -344,11 +307,11 @@ class Lane:
         told = 0
         # Scores and events leave in the order of their decisions.
         for row in range(len(scores)):
-            at = self._ear.stages.span + (first + row) * self._ear.stages.hop
+            at = self.ear.stages.span + (first + row) * self.ear.stages.hop
             if at >= self._next_score:
                 least = round(self.score_interval_s * self._model_rate)
-                self._next_score = at + max(self._ear.score_interval, least)
-                detector, thresholds = self._ear.detector, None
+                self._next_score = at + max(self.ear.score_interval, least)
+                detector, thresholds = self.ear.detector, None
                 if at >= self._next_thresholds:
                     self._next_thresholds = at + round(THRESHOLDS_S * self._model_rate)
                     thresholds = detector.thresholds
@@ -369,11 +332,11 @@ class Lane:
         self.reporter.change(change, self._delivered_s)
 
     def _end(self, cause: messages.OffsetCause) -> None:
-        for change in self._ear.detector.close(self._samples, cause):
+        for change in self.ear.detector.close(self._samples, cause):
             self.reporter.change(change, self._delivered_s)
         self.counters.heard += self.reporter.own_rate(self._samples)
         self.counters.heard_s += self._samples / self._model_rate
-        judged = self._ear.stages.span + (self._rows - 1) * self._ear.stages.hop if self._rows else 0
+        judged = self.ear.stages.span + (self._rows - 1) * self.ear.stages.hop if self._rows else 0
         self.counters.tail += self._samples - judged
         self.reporter.end(self._samples)
         self._hearing = False
@@ -382,20 +345,20 @@ class Lane:
         self.counters.lost += gap.samples
         self.counters.gaps += 1
         log.warning("%s: gap of %.3f s (%s)", self.name, gap.samples / gap.rate, gap.cause)
-        self.reporter.gap(gap, self._ear.stages.span / self._model_rate)
+        self.reporter.gap(gap, self.ear.stages.span / self._model_rate)
 
     @property
     def _model_rate(self) -> int:
-        return self._ear.bundle.card.front_end.sample_rate
+        return self.ear.bundle.card.front_end.sample_rate
 
     @property
     def _gate_state(self) -> str:
         """``off``, ``on`` or ``learning`` (sound passes unchanged), and whether that is not what the model knows."""
         state = "off" if self.gate is None else "learning" if self.gate.learning else "on"
-        return f"{state}, forced" if self._ear.gate_forced else state
+        return f"{state}, forced" if self.ear.gate_forced else state
 
     def _tell_gate(self) -> None:
-        if self._ear.gate_forced:
+        if self.ear.gate_forced:
             log.warning(
                 "%s: gate.enabled forces the gate %s, but model %s was trained %s it",
                 self.name,

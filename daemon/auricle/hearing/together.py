@@ -1,20 +1,19 @@
-"""The sound that waits at several lanes, computed at once."""
+"""The sound that waits at the lanes, computed: the one way to hear."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from auricle.capture.source import Sound
+from auricle.capture.source import Piece
 from auricle.hearing.ear import Ear
 from auricle.hearing.lane import SHARED, Lane
 from auricle.stages import batch
 from auricle.stages.stage import Block
 
 REMEMBERED_S = 1.0
-"""For so long groups are remembered: nothing of a source that has gone is kept."""
+"""For so long a group is remembered after its last use, or twice as long: nothing of a source that has gone is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +29,12 @@ class Together:
 
     def __init__(self) -> None:
         self._groups: dict[tuple[Ear, ...], _Ears] = {}
+        self._older: dict[tuple[Ear, ...], _Ears] = {}
+        """Those that have not been used of late; they go at the next turn of the two."""
         self._until_s = 0.0
 
     def hear(self, lanes: Iterable[Lane], now_s: float) -> Sequence[Lane]:
-        """Hear the sound that waits at these lanes.
+        """Hear the block that waits at each of these lanes, where one does.
 
         Args:
             now_s: monotonic clock.
@@ -42,29 +43,34 @@ class Together:
             the lanes that failed.
         """
         if now_s >= self._until_s:
-            self._groups.clear()
+            self._groups, self._older = {}, self._groups
             self._until_s = now_s + REMEMBERED_S
-        alike: dict[object, list[tuple[Lane, Sound]]] = {}
+        alike: dict[tuple[object, int], list[Lane]] = {}
         for lane in lanes:
-            if (sound := lane.waiting) is not None:
-                alike.setdefault((lane.ear.kind, len(sound.samples)), []).append((lane, sound))
+            if (block := lane.waiting) is not None:
+                alike.setdefault((lane.ear.kind, len(block)), []).append(lane)
         failed: list[Lane] = []
-        for members in alike.values():
-            lane, sound = members[0]
-            size = max(1, batch.FRAMES * lane.ear.hop_length // max(1, len(sound.samples)))
+        for (_, length), members in alike.items():
+            size = max(1, batch.FRAMES * members[0].ear.hop_length // max(1, length))
             for start in range(0, len(members), size):
                 failed += self._hear(members[start : start + size])
         return failed
 
-    def _hear(self, members: Sequence[tuple[Lane, Sound]]) -> Sequence[Lane]:
+    def feed(self, lane: Lane, pieces: Iterable[Piece]) -> None:
+        """Give a single lane these pieces, and hear them, as long as it does not fail."""
+        drawn = iter(pieces)
+        while lane.draw(drawn) and not self.hear((lane,), time.monotonic()):
+            pass
+
+    def _hear(self, lanes: Sequence[Lane]) -> Sequence[Lane]:
         try:
-            scores, levels = self._compute(members)
+            scores, levels = self._compute(lanes)
         except Exception as error:  # whosever it is: what all of them remember of their signals is spoilt
-            for lane, _ in members:
+            for lane in lanes:
                 lane.fail(error)
-            return [lane for lane, _ in members]
+            return lanes
         failed = []
-        for (lane, _), rows, row_levels in zip(members, scores, levels, strict=True):
+        for lane, rows, row_levels in zip(lanes, scores, levels, strict=True):
             try:
                 lane.heard(rows, row_levels)
             except SHARED:
@@ -74,14 +80,13 @@ class Together:
                 failed.append(lane)
         return failed
 
-    def _compute(self, members: Sequence[tuple[Lane, Sound]]) -> tuple[Sequence[Block], Sequence[Block]]:
-        """Scores and levels of every member's sound."""
-        if len(members) == 1:
-            ((lane, sound),) = members
-            return [lane.ear.stages.process(sound.samples)], [lane.ear.level.process(sound.samples)]
-        ears = tuple([lane.ear for lane, _ in members])
+    def _compute(self, lanes: Sequence[Lane]) -> tuple[Iterable[Block], Iterable[Block]]:
+        """Scores and levels of the block that waits at each of these lanes."""
+        ears = tuple([lane.ear for lane in lanes])
         if (group := self._groups.get(ears)) is None:
-            stages, levels = batch.Group([ear.chain for ear in ears]), batch.Group([[ear.level] for ear in ears])
-            group = self._groups[ears] = _Ears(stages, levels)
-        blocks = np.concatenate([sound.samples for _, sound in members]).reshape(len(members), -1)
+            if (group := self._older.get(ears)) is None:
+                stages, levels = batch.Group([ear.chain for ear in ears]), batch.Group([[ear.level] for ear in ears])
+                group = _Ears(stages, levels)
+            self._groups[ears] = group
+        blocks = batch.stacked([lane.waiting for lane in lanes if lane.waiting is not None])
         return group.stages.process(blocks), group.levels.process(blocks)

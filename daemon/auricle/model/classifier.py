@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from auricle.errors import ModelError
 from auricle.model.bundle import Bundle
 from auricle.model.network import Network, dequantise, quantise
 from auricle.model.streaming import State
-from auricle.stages.stage import Block, Pipeline, RowStage, Slices, Stage
+from auricle.stages.stage import BatchStage, Block, Memory, Pipeline, RowStage, Slices, Stage
 
 _LONG_CALL = 32
 """Frames in a call when many wait: beyond this a frame costs no less."""
@@ -63,7 +65,16 @@ class _Embed(RowStage):
         return dequantise(embeddings, self._affine)
 
 
-class _Stream:
+@dataclass
+class _Heard(Memory):
+    """Rows that make no whole hop yet, the network's states, and how many scores are to be passed over first."""
+
+    rows: Block
+    states: list[State]
+    unripe: int
+
+
+class _Stream(BatchStage[_Heard]):
     """Rows to scores by the stateful network, which sees every row once.
 
     It is called with whole hops, so that a decision falls on the end of each. Where the window is no multiple of the
@@ -72,56 +83,41 @@ class _Stream:
 
     def __init__(self, bundle: Bundle, hop_frames: int) -> None:
         assert bundle.network is not None
-        self._rest: Block
-        self._state: State
-        self._unripe: int
         self._network = bundle.network
         self.hop = hop_frames
         self.span = bundle.card.timing.window_frames
         self.lead = self.span // 2
         self._long = max(1, _LONG_CALL // self.hop) * self.hop
         self._every = self.hop // self._network.stride
-        before = -self.span % self.hop
-        self._before = np.full((before, bundle.card.input.shape[1]), bundle.card.quantisation.input.zero_point, np.int8)
+        shape = (1, -self.span % self.hop, bundle.card.input.shape[1])
+        self._before = np.full(shape, bundle.card.quantisation.input.zero_point, np.int8)
         # What each int8 stands for, by its bits: one look-up in place of three passes.
         self._values = dequantise(np.arange(256, dtype=np.uint8).view(np.int8), bundle.card.quantisation.output)
         self._n_labels = len(bundle.labels)
         self.reset()
 
-    def process(self, block: Block) -> Block:
-        """``(n, n_features)`` int8 to ``(k, n_labels)`` float32."""
-        rows = np.concatenate((self._rest, block)) if len(self._rest) else block
-        n = len(rows) // self.hop * self.hop
-        self._rest = rows[n:]
-        scores: Block = self._score(rows[None, :n], [self._state])[0]
-        if not self._unripe:
-            return scores
-        unripe = min(self._unripe, len(scores))
-        self._unripe -= unripe
-        return scores[unripe:]
+    def begin(self) -> _Heard:
+        """No frames yet; the scores that the network gives before its first whole window do not count."""
+        unripe = (self.span + self._before.shape[1]) // self.hop - 1
+        return _Heard(self._before, [self._network.begin()], unripe)
 
-    @staticmethod
-    def together(stages: Sequence[_Stream], blocks: Block) -> Block | None:
-        """The scores of several sources that stand alike within a hop: see `auricle.stages.batch`."""
-        first = stages[0]
-        if any(len(stage._rest) != len(first._rest) or stage._unripe != first._unripe for stage in stages):
-            return None
-        kept = np.concatenate([stage._rest for stage in stages]).reshape(len(stages), -1, blocks.shape[2])
-        rows = np.concatenate((kept, blocks), axis=1)
-        n = rows.shape[1] // first.hop * first.hop
-        parts = []
-        at = 0
-        while at < len(stages):
-            size = next(size for size in _SOURCES if at + size <= len(stages))
-            states = [stage._state for stage in stages[at : at + size]]
-            parts.append(first._score(rows[at : at + size, :n], states))
-            at += size
-        scores = np.concatenate(parts)
-        unripe = min(first._unripe, scores.shape[1])
-        for stage, rest in zip(stages, rows[:, n:].copy(), strict=True):
-            stage._rest = rest
-            stage._unripe -= unripe
-        return scores[:, unripe:]
+    def step(self, memory: _Heard, blocks: Block) -> Block:
+        """``(sources, n, n_features)`` int8 to ``(sources, k, n_labels)`` float32."""
+        rows = np.concatenate((memory.rows, blocks), 1) if memory.rows.shape[1] else blocks
+        n = rows.shape[1] // self.hop * self.hop
+        memory.rows = rows[:, n:]
+        if n < rows.shape[1]:
+            memory.rows, rows = memory.rows.copy(), rows[:, :n]
+        states, calls = memory.states, _calls(len(rows))
+        if len(calls) == 1:
+            scores = self._score(rows, states)
+        else:
+            scores = np.concatenate([self._score(rows[at:end], states[at:end]) for at, end in calls])
+        if memory.unripe:
+            unripe = min(memory.unripe, scores.shape[1])
+            memory.unripe -= unripe
+            scores = scores[:, unripe:]
+        return scores
 
     def _score(self, rows: NDArray[np.int8], states: Sequence[State]) -> NDArray[np.float32]:
         """``(sources, n, n_features)`` int8, whole hops, to ``(sources, n / hop, n_labels)`` float32."""
@@ -135,14 +131,19 @@ class _Stream:
         if not parts:
             return np.empty((len(rows), 0, self._n_labels), np.float32)
         scores = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return self._values.take(scores.view(np.uint8))
+        values: NDArray[np.float32] = self._values.take(scores.view(np.uint8))
+        return values
 
-    def reset(self) -> None:
-        """Forget all frames."""
-        self._rest = self._before
-        self._state = self._network.begin()
-        # Scores that the network gives before its first whole window.
-        self._unripe = (self.span + len(self._before)) // self.hop - 1
+
+@cache
+def _calls(sources: int) -> Sequence[tuple[int, int]]:
+    """So many sources divided into calls: where each begins and ends."""
+    calls, at = [], 0
+    while at < sources:
+        end = at + next(size for size in _SOURCES if at + size <= sources)
+        calls.append((at, end))
+        at = end
+    return calls
 
 
 def classifier(bundle: Bundle, hop_frames: int) -> Pipeline:

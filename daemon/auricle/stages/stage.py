@@ -1,25 +1,36 @@
 """The one protocol between sample and score, and the arithmetic that joins stages.
 
-Three laws hold for every stage (``tests/helpers/laws.py`` states them as code):
+Four laws hold for every stage (``tests/helpers/laws.py`` states them as code):
 
 cut
     however the input is cut into blocks, the concatenated output is the same, bit for bit;
 count
     ``n`` items in have given ``max(0, (n - span) // hop + 1)`` items out, never more, never fewer;
 reset
-    after ``reset()`` a stage cannot be told from a new one with the same parameters and the same ``learned``.
+    after ``reset()`` a stage cannot be told from a new one with the same parameters and the same ``learned``;
+batch
+    stages of several sources that are asked together (`auricle.stages.batch`) give each what it gives alone, bit for
+    bit, whoever the others are and whatever they have heard before.
+
+A stage writes its step once. One without memory maps rows, whosever they are (`RowStage`). One with memory keeps it
+apart from its parameters, with the sources in front, and takes the blocks of several sources at once (`BatchStage`); a
+single source is a batch of one. A stage that is neither has a ``process`` of its own, asked for each source in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Block: TypeAlias = NDArray[Any]
 """Items with time on axis 0, any number of them, none included."""
+
+_LONG = 16
+"""Spans of items at once."""
 
 
 class Stage(Protocol):
@@ -91,7 +102,122 @@ class RowStage:
         """Nothing is remembered, so there is nothing to forget."""
 
 
-class Slices:
+class Memory:
+    """Base of dataclasses that hold what a stage remembers of the signal: of one source, or of several joined.
+
+    Arrays, lists and memories in it have the sources in front, and are replaced rather than written into. All else
+    holds for every source: memories can be joined if they agree in that, and in the shape of a source's share.
+    """
+
+    whole: Sequence[object] | None = None
+    """The stages whose memory this is, in the order of its rows, as long as it is that of all of them."""
+
+    @property
+    def standing(self) -> Hashable:
+        """What memories must agree in to be joined."""
+        return tuple([_standing(getattr(self, field.name)) for field in fields(self)])  # type: ignore[arg-type]
+
+    def share(self, row: int) -> Self:
+        """What is one source's."""
+        return type(self)(*[_share(getattr(self, field.name), row) for field in fields(self)])  # type: ignore[arg-type]
+
+
+def _standing(value: Any) -> Any:
+    match value:
+        case np.ndarray():
+            return value.shape[1:]
+        case Memory():
+            return value.standing
+        case list():
+            return None
+    return value
+
+
+def _share(value: Any, row: int) -> Any:
+    match value:
+        case np.ndarray() | list():
+            return value[row : row + 1]
+        case Memory():
+            return value.share(row)
+    return value
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    match first := values[0]:
+        case np.ndarray():
+            return np.concatenate(values)
+        case list():
+            return [each for value in values for each in value]
+        case Memory():
+            names = [field.name for field in fields(first)]  # type: ignore[arg-type]
+            return type(first)(*[_joined([getattr(value, name) for value in values]) for name in names])
+    return first
+
+
+M = TypeVar("M", bound=Memory)
+
+
+class BatchStage(Generic[M]):
+    """Base of stages that remember something of the signal: one step for any number of sources."""
+
+    memory: M
+    """This source's, alone or joined with others'."""
+    _row: int | None = None  # where in a memory of several
+
+    def begin(self) -> M:
+        """The memory of one source at a segment's start."""
+        raise TypeError(f"{type(self).__name__} does not say what it remembers")
+
+    def step(self, memory: M, blocks: Block) -> Block:
+        """Take ``(sources, n, *item)``, give ``(sources, k, *item)``, and bring these sources' memory up to date."""
+        raise TypeError(f"{type(self).__name__} does not say what its step is")
+
+    def process(self, block: Block) -> Block:
+        """Take a block of input items and give the output items that it completes: the step of a batch of one."""
+        rows: Block = self.step(self.own(), block[None])[0]
+        return rows
+
+    def reset(self) -> None:
+        """Forget the signal heard so far (a segment begins)."""
+        if self._row is not None:
+            self.memory.whole = self._row = None
+        self.memory = self.begin()
+
+    def own(self) -> M:
+        """This source's memory, which is its own from now on."""
+        if self._row is not None:
+            memory, row = self.memory, self._row
+            self.memory, self._row, memory.whole = memory.share(row), None, None
+        return self.memory
+
+
+def joined(stages: Sequence[BatchStage[M]]) -> M | None:
+    """The memory of these stages as one, theirs from now on; ``None`` where they do not stand alike."""
+    memory = stages[0].memory
+    if memory.whole != stages:
+        parts = [stage.own() for stage in stages]
+        if len(parts) > 1:
+            standing = [part.standing for part in parts]
+            if standing.count(standing[0]) < len(standing):
+                return None
+            memory = _joined(parts)
+            for row, stage in enumerate(stages):
+                stage.memory, stage._row = memory, row
+        else:
+            (memory,) = parts
+    memory.whole = stages
+    return memory
+
+
+@dataclass
+class _Kept(Memory):
+    """Items for the next slices; while ``count`` is below 0, so many are to be passed over first."""
+
+    items: Block | None
+    count: int
+
+
+class Slices(BatchStage[_Kept]):
     """Cuts a stream of items into overlapping slices: frames out of samples, windows out of feature rows.
 
     Args:
@@ -109,65 +235,30 @@ class Slices:
         self.span = span
         self.hop = hop
         self.lead = span // 2 if lead is None else lead
-        self._room = span + 16 * hop
-        self._items: Block | None
-        self._begin: int
-        self._end: int
-        self._skip: int
         self.reset()
 
-    def process(self, block: Block) -> Block:
-        """Give the slices that this block completes."""
-        if self._skip:
-            passed = min(self._skip, len(block))
-            self._skip -= passed
-            block = block[passed:]
-        begin, end = self._begin, self._end + len(block)
-        items = self._items
-        if items is None or end > len(items):
-            # Never written over: slices that were given out are views of it.
-            rest = block[:0] if items is None else items[begin : self._end]
-            items = np.empty((len(rest) + max(len(block), self._room), *block.shape[1:]), block.dtype)
-            items[: len(rest)] = rest
-            begin, end = 0, len(rest) + len(block)
-        items[end - len(block) : end] = block
-        n = max(0, (end - begin - self.span) // self.hop + 1)
+    def begin(self) -> _Kept:
+        """Nothing kept."""
+        return _Kept(None, 0)
+
+    def step(self, memory: _Kept, blocks: Block) -> Block:
+        """Give the slices that these blocks complete."""
+        count, span, hop = memory.count, self.span, self.hop
+        # Made anew every time: slices that are given out are views of it.
+        if count > 0 and memory.items is not None:
+            items = np.concatenate((memory.items, blocks), 1)
+        else:
+            items = blocks[:, -count:].copy()
+        count += blocks.shape[1]
+        n = max(0, (count - span) // hop + 1)
+        used = n * hop
+        rest = items[:, used:]
+        # A copy where the little that is kept would keep a long block alive.
+        memory.items, memory.count = rest if used < _LONG * span else rest.copy(), count - used
         # A view made by hand: `sliding_window_view` costs more than the FFT of the frame that it cuts.
-        step, *deeper = items.strides
-        shape, strides = (n, self.span, *items.shape[1:]), (self.hop * step, step, *deeper)
-        slices: Block = np.ndarray(shape, items.dtype, items, begin * step, strides)
-        slices.flags.writeable = False
-        begin += n * self.hop
-        if begin > end:
-            self._skip, begin = begin - end, end
-        if len(items) > 2 * self._room + self.span:
-            # A copy, so that the small rest does not keep a whole large block alive.
-            items, begin, end = items[begin:end].copy(), 0, end - begin
-        self._items, self._begin, self._end = items, begin, end
-        return slices
-
-    @staticmethod
-    def together(stages: Sequence[Slices], blocks: Block) -> Block | None:
-        """The slices of several sources that keep equally many items: see `auricle.stages.batch`."""
-        first = stages[0]
-        rests = [s._items[s._begin : s._end] for s in stages if s._items is not None and not s._skip]
-        if len(rests) < len(stages) or len({len(rest) for rest in rests}) > 1:
-            return None
-        kept = np.concatenate(rests).reshape(len(stages), -1, *blocks.shape[2:])
-        items = np.concatenate((kept, blocks), axis=1)
-        n = count_out(items.shape[1], span=first.span, hop=first.hop)
-        used = n * first.hop
-        if used > items.shape[1]:
-            return None
-        for stage, rest in zip(stages, items[:, used:].copy(), strict=True):
-            stage._items, stage._begin, stage._end = rest, 0, len(rest)
-        source, step, *deeper = items.strides
-        shape, strides = (len(stages), n, first.span, *items.shape[2:]), (source, first.hop * step, step, *deeper)
-        slices: Block = np.ndarray(shape, items.dtype, items, 0, strides)
+        sources, _, *shape = items.shape
+        source, item, *deeper = items.strides
+        strides = (source, hop * item, item, *deeper)
+        slices: Block = np.ndarray((sources, n, span, *shape), items.dtype, items, 0, strides)
         slices.flags.writeable = False
         return slices
-
-    def reset(self) -> None:
-        """Forget the items kept for the next slice."""
-        self._items = None
-        self._begin = self._end = self._skip = 0

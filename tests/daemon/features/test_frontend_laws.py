@@ -1,4 +1,4 @@
-"""Every stage of the front end obeys the three laws, however its input is cut."""
+"""Every stage of the front end obeys the four laws, however its input is cut."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from auricle.capture.recording import Recordings
 from auricle.capture.source import End, NominalClock, Segment, Sound
 from auricle.hearing.hearer import Hearer
 from auricle.hearing.lane import THRESHOLDS_S, Lane
+from auricle.hearing.together import Together
 from auricle.judge import budget, evaluate
 from auricle.judge.evaluate import Heard
 from auricle.judge.truth import Event
@@ -69,9 +70,10 @@ def hear(house: bundle.Bundle, samples: np.ndarray, **decision: object) -> list[
     )
     lane.take(Segment(0, RATE, NominalClock(RATE)))
     rng = np.random.default_rng(3)
+    together = Together()
     while len(samples):
         n = int(rng.integers(1, 9000))
-        lane.take(Sound(samples[:n]))
+        together.feed(lane, [Sound(samples[:n])])
         samples = samples[n:]
     lane.take(End("end"))
     return heard

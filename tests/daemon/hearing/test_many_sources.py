@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from auricle import config
 from auricle.capture.recording import Recordings
 from auricle.capture.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
 from auricle.features import front_end
-from auricle.gate import NoiseGate
 from auricle.hearing import engine, pipeline
 from auricle.hearing.decision import Smoother
 from auricle.hearing.lane import Lane
+from auricle.hearing.together import Together
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
 from auricle.stages import batch
@@ -224,24 +224,22 @@ def test_lanes_computed_together_say_what_each_says_alone(esc10: bundle.Bundle) 
     for i in range(12):
         alone: dict[str, list[Any]] = {}
         (lane,), _ = lanes_of(range(i, i + 1), alone)
-        for piece in pieces_of(i)[: 20 if i == 5 else None]:
-            lane.take(piece)
+        Together().feed(lane, pieces_of(i)[: 20 if i == 5 else None])
         lane.close()
         lane.tell("stopped")
         assert together_heard[f"s{i}"] == alone[f"s{i}"]
 
 
-class Breaking:
-    """A function that breaks after so many calls."""
+class Breaking(Level):
+    """A level meter that breaks after 90 blocks."""
 
-    def __init__(self, process: Callable[[Block], Block], calls: int) -> None:
-        self._process, self._left = process, calls
+    left = 90
 
-    def __call__(self, block: Block) -> Block:
-        if not self._left:
+    def step(self, memory: Any, blocks: Block) -> Block:
+        if not self.left:
             raise RuntimeError("a mistake")
-        self._left -= 1
-        return self._process(block)
+        self.left -= 1
+        return super().step(memory, blocks)
 
 
 def test_a_source_that_fails_costs_the_others_nothing(
@@ -279,7 +277,7 @@ def test_a_source_that_fails_costs_the_others_nothing(
         for lane in lanes:
             if lane.source.name == "stage":
                 monkeypatch.setattr(lane.ear, "kind", "one of its own")  # or those beside it would fail with it
-                monkeypatch.setattr(lane.ear.level, "process", Breaking(lane.ear.level.process, calls=90))
+                monkeypatch.setattr(lane.ear, "level", Breaking(lane.ear.stages.span, lane.ear.stages.hop))
         stop = engine.Stop()
         engine.run(lanes, publisher, stop)
         stop.close()
@@ -333,8 +331,7 @@ def test_a_further_source_takes_little_memory(esc10: bundle.Bundle) -> None:
         lanes.append(
             Lane(source, esc10, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=publisher)
         )
-        lanes[-1].take(Segment(0, RATE, NominalClock(RATE)))
-        lanes[-1].take(Sound(varied(3.0)))
+        Together().feed(lanes[-1], [Segment(0, RATE, NominalClock(RATE)), Sound(varied(3.0))])
 
     lane(0)
     tracemalloc.start()
@@ -376,9 +373,7 @@ def test_in_the_steady_state_no_stage_is_asked_alone(esc10: bundle.Bundle, monke
     signal = varied(4.0)
     for at in range(0, len(signal) - 640, 640):
         if at >= 3 * RATE:
-            for stage in chains[0]:
-                if hasattr(stage, "together"):
-                    monkeypatch.setattr(type(stage), "process", None)
+            monkeypatch.setattr(batch, "_apart", None)
         group.process(np.stack([signal[at : at + 640]] * 4))
 
 
@@ -400,8 +395,7 @@ def test_gates_of_every_sensitivity_share_a_batch(esc10: bundle.Bundle, monkeypa
     outs: list[list[Block]] = [[] for _ in signals]
     for at in range(0, len(signals[0]), 640):
         if at == 2 * RATE:
-            gate = next(stage for stage in chains[0] if isinstance(stage, NoiseGate))
-            monkeypatch.setattr(type(gate), "process", None)
+            monkeypatch.setattr(batch, "_apart", None)
         blocks = np.stack([signal[at : at + 640] for signal in signals])
         for out, given in zip(outs, group.process(blocks), strict=True):
             out.append(given)

@@ -18,6 +18,7 @@ from auricle.capture.ring import Ring, Run
 from auricle.capture.source import End, NominalClock, Piece, Segment, Sound
 from auricle.commands.synth import scene
 from auricle.hearing.lane import Lane
+from auricle.hearing.together import Together
 from auricle.hearing.whole import Classifier
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
@@ -54,8 +55,7 @@ def hear(pieces: Iterator[Piece], esc10: bundle.Bundle) -> list[dict[str, Any]]:
     lane = Lane(
         source, esc10, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=Publisher("node", [outlet])
     )
-    for piece in pieces:
-        lane.take(piece)
+    Together().feed(lane, pieces)
     return heard
 
 
@@ -148,6 +148,7 @@ def test_replay_agrees_with_classify(esc10: bundle.Bundle, tmp_path: Path, sound
     assert not padded
     cfg = config.load(None, environ={}, overrides={"decision.smoothing_ms": 0})
     heard: list[list[float]] = []
+    together = Together()
 
     def outlet(topic: str, payload: bytes) -> None:
         if topic.startswith("score."):
@@ -159,8 +160,7 @@ def test_replay_agrees_with_classify(esc10: bundle.Bundle, tmp_path: Path, sound
     )
     source.open()
     while not source.done:
-        for piece in source.poll(0.0):
-            lane.take(piece)
+        together.feed(lane, source.poll(0.0))
     np.testing.assert_array_equal(np.float32(heard), np.round(rows.astype(np.float64), 6).astype(np.float32))
 
 

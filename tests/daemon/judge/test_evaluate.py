@@ -18,6 +18,7 @@ from auricle.config.sections import DEFAULT_MODEL
 from auricle.errors import ConfigError, UsageError
 from auricle.hearing.hearer import Hearer, Hearing
 from auricle.hearing.lane import Lane
+from auricle.hearing.together import Together
 from auricle.judge import evaluate as evaluates
 from auricle.judge import truth
 from auricle.judge.evaluate import Heard
@@ -72,9 +73,9 @@ def test_what_is_judged_is_what_the_daemon_says(tmp_path: Path, esc10: bundle.Bu
         source, esc10, decision=cfg.decision, gate=cfg.gate, publish=cfg.publish, publisher=Publisher("node", [outlet])
     )
     source.open()
+    together = Together()
     while not source.done:
-        for piece in source.poll(0.0):
-            lane.take(piece)
+        together.feed(lane, source.poll(0.0))
     hearer = Hearer(esc10, cfg.decision, cfg.gate)
     for _ in range(2):  # the second time from the very same state
         heard = hearer.decide(hearer.hear(path))

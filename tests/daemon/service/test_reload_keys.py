@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,15 +108,13 @@ def test_every_key_takes_effect_as_the_docs_say(
     wanted["sources"].append({"name": "mic", "microphone": {}})
     here = daemon(wanted)
     lane, mic = here.lane(), here.lane("mic")
-    for piece in lane.source.poll(time.monotonic()):
-        lane.take(piece)
+    here.turn(lane)
     ear, cfg = lane.ear, here.reload.cfg
     section, _, name = path.partition(".")
     value = {"model": "./other"}.get(path, OTHER[path])
     changed = {**wanted, section: {**wanted.get(section, {}), name: value} if name else value}
     assert here.change(changed) == []
-    for piece in lane.source.poll(time.monotonic()):
-        lane.take(piece)
+    here.turn(lane)
     effect = all_keys()[path]
     same = here.lane() is lane and here.lane("mic") is mic and lane.ear is ear
     told = [message for message in here.of("status.") if message["source"] is None][-1]["detail"]
