@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,17 @@ def require(present: bool, what: str) -> None:
     if os.environ.get("AURICLE_REQUIRE_REAL") == "1":
         pytest.fail(f"missing here, and AURICLE_REQUIRE_REAL=1: {what}")
     pytest.skip(f"missing here: {what}")
+
+
+@pytest.fixture(autouse=True)
+def _log() -> Iterator[None]:
+    """The daemon's log as it was before: a test may run the daemon in its own process, which sets it up."""
+    log = logging.getLogger("auricle")
+    handlers, level, propagate = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:] = handlers
+    log.setLevel(level)
+    log.propagate = propagate
 
 
 @pytest.fixture(scope="session", name="require")

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from auricle import config
+from auricle.capture import decoder
 from auricle.capture import recording as recordings
 from auricle.capture.ahead import Ahead
 from auricle.capture.recording import Recordings
@@ -160,14 +161,14 @@ def test_a_disk_that_hangs_stops_one_recording_alone(
     heard as if nothing had been: no sample is lost."""
     answer = threading.Event()
     paths = [write(tmp_path / f"{i}.wav", varied(5.0, seed=i)) for i in range(3)]
-    read_of = recordings._Forward.read
+    read_of = decoder._Forward.read
 
     def hanging(file: Any, *arguments: Any, **keywords: Any) -> Any:
         if file.name == str(paths[1]) and file.tell() > 0:
             answer.wait()
         return read_of(file, *arguments, **keywords)
 
-    monkeypatch.setattr(recordings._Forward, "read", hanging)
+    monkeypatch.setattr(decoder._Forward, "read", hanging)
     monkeypatch.setattr(recordings, "STALL_S", 0.1)
     model = bundle.load("esc10")
     cfg = config.load(None, environ={}, overrides={"decision.hop_ms": 40})

@@ -232,7 +232,9 @@ def test_questions_without_end_cost_a_share(tmp_path: Path) -> None:
             socket.close()
     assert said == {"history", "error"}
     assert max(rounds_s) < 0.1
-    assert sum(rounds_s) < 0.3 * 4.0 + 0.5  # the share, and the burst
+    # A round that answers nothing costs microseconds; here there are tens of thousands, in the engine one a hop.
+    answering_s = [round_s for round_s in rounds_s if round_s > 1e-4]
+    assert sum(answering_s) < 0.3 * 4.0 + 0.5, "the share, and the burst"
 
 
 def test_later_is_asked_again(tmp_path: Path) -> None:

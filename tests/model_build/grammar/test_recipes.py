@@ -203,7 +203,7 @@ def test_a_wrong_kind_hides_no_other_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "{}: is empty; name a YAML file, or one of the package: classic, digits, esc10 or home"),
+        ("", "{}: is empty; name a YAML file, or one of the package: audioset, classic, digits, esc10 or home"),
         ("[1, 2]\n", "{}:1: holds a list, not keys; begin with a key, such as 'name: mine'"),
         ("name: [\n", "{}:1: not valid YAML: "),
     ],
