@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import zmq
 
-from auricle.publish.connections import address_of, connection, hang_up
+from auricle.publish.connections import Address, address_of, connection, hang_up
 
 log = logging.getLogger("auricle")
 
@@ -42,7 +42,7 @@ class Door:
         """Called with the descriptor of whoever came or left: what is known of that number is of another."""
         self.tell: Callable[[str], None] = lambda detail: None
         """Called, once a minute at most, with a line about who was cut."""
-        self._address = address_of("inproc://not-bound-yet")
+        self._address: Address = None
         self._socket = socket
         self._news_s = 0.0
         self._news: dict[str, int] = {}

@@ -58,9 +58,13 @@ def check_gates(cfg: config.Config, models: Mapping[str, Bundle]) -> None:
         ConfigError: every such source, with the place where the profile is written.
     """
     problems: dict[str, None] = {}
+    well: list[tuple[str, config.Gate]] = []
     for i, source in enumerate(cfg.sources):
+        if (source.model, source.gate) in well:
+            continue  # of two hundred sources most have the same gate, and a start should not build it for each
         try:
             pipeline.front_end_of(models[source.model], source.gate)
+            well.append((source.model, source.gate))
         except ConfigError as e:
             key = "gate" if source.gate.noise_profile is None else "gate.noise_profile"
             problems |= dict.fromkeys(precedence.placed(cfg, i, key, line) for line in e.lines())
