@@ -1,167 +1,22 @@
-"""Recordings as a source: any file that libsndfile reads, streamed in blocks at any pace."""
+"""Recordings as a source, one after the other, streamed at any pace."""
 
 from __future__ import annotations
 
-import glob
-import logging
-import os
 import time
 from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
 from zlib import crc32
 
-import numpy as np
-import soundfile
-from numpy.typing import NDArray
-
 from auricle.capture.ahead import Ahead
-from auricle.capture.conditioning import Resampler, clean, mono
-from auricle.capture.dates import moment_in
-from auricle.capture.decoder import CutShort, open_parts
+from auricle.capture.decoder import CutShort
+from auricle.capture.folders import find
+from auricle.capture.reader import Reader
 from auricle.capture.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
 from auricle.errors import AudioError
-
-log = logging.getLogger(__name__)
-
-EXTENSIONS = frozenset(
-    (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".w64", ".wav", ".wave")
-)
-"""File names that a folder is searched for; a file that is named itself may be called anything."""
-
-_MIN_RATE, _MAX_RATE = 1_000, 768_000
-_READ_FRAMES = 16_384
-"""Read at once: a call into libsndfile costs as much as some thousand samples."""
 
 AHEAD_S, MOST_AHEAD_S = 1.0, 30.0
 """Sound read ahead of its pace: so many seconds of real time, and no more than so much sound."""
 AGAIN_S, STALL_S = 0.01, 2.0
 """Where nothing has been read in time: how soon to ask again, and when to tell it."""
-
-
-def find(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The recordings that files, folders (searched deeply) and globs stand for, and a line for what stands for none.
-
-    Files keep the name under which they were reached; a folder's files come in sorted order.
-    """
-    found: list[str] = []
-    faults: list[str] = []
-
-    def walk(folder: str) -> None:
-        before = len(found), len(faults)
-        for root, folders, files in os.walk(folder, onerror=lambda e: faults.append(f"{e.filename}: {e.strerror}")):
-            folders.sort()
-            found.extend(os.path.join(root, f) for f in sorted(files) if Path(f).suffix.lower() in EXTENSIONS)
-        if before == (len(found), len(faults)):
-            faults.append(f"{folder}: no recording in this folder; use one with {', '.join(sorted(EXTENSIONS))} files")
-
-    for path in paths:
-        if os.path.isdir(path):
-            walk(path)
-        elif os.path.exists(path) or not glob.has_magic(path):
-            found.append(path)
-        else:
-            matches = sorted(glob.glob(path, recursive=True))
-            if not matches:
-                faults.append(f"{path}: no file matches this pattern")
-            for match in matches:
-                walk(match) if os.path.isdir(match) else found.append(match)
-    return found, faults
-
-
-class Reader:
-    """One recording, read as blocks of mono float32 at a wanted rate; never the whole file in memory.
-
-    What its header says of its length is held against what it holds: a length left open means the file's end, sound
-    behind a stated length is heard too, and streams that follow each other in an Ogg or MP3 are one recording.
-
-    Args:
-        path: WAV, FLAC, OGG, MP3 and whatever else libsndfile reads, of any rate, depth and number of channels.
-        rate_out: in Hz; the file's own unless told.
-
-    Raises:
-        AudioError: the file is missing, empty, or not sound.
-    """
-
-    def __init__(self, path: str, rate_out: int | None = None) -> None:
-        self.path = path
-        self.cleaned = 0
-        try:
-            if os.path.getsize(path) == 0:
-                raise AudioError(f"{path}: the file is empty")
-            self._parts = open_parts(path)
-        except OSError as e:
-            raise AudioError(f"{path}: {e.strerror or e}") from None
-        except soundfile.LibsndfileError as e:
-            raise AudioError(f"{path}: not a recording that can be read ({e.error_string.rstrip('.')})") from None
-        self._file = self._parts[0].file
-        self.rate = int(self._file.samplerate)
-        self.channels = int(self._file.channels)
-        self.frames = sum(part.frames or 0 for part in self._parts)
-        """Samples that are there, as far as is known; once it has been read, those that were."""
-        try:
-            for part in self._parts:
-                if not _MIN_RATE <= part.file.samplerate <= _MAX_RATE:
-                    use = f"use {_MIN_RATE} to {_MAX_RATE}"
-                    raise AudioError(f"{path}: a sample rate of {part.file.samplerate} Hz; {use}")
-            if all(part.frames == 0 for part in self._parts):
-                raise AudioError(f"{path}: holds no sample")
-        except AudioError:
-            self.close()
-            raise
-        self.rate_out = rate_out or self.rate
-
-    @property
-    def duration_s(self) -> float:
-        """Length of the recording as far as it is known; once it has been read, of what was heard."""
-        return self.frames / self.rate
-
-    @property
-    def cut(self) -> str | None:
-        """What is missing at its end, where that is seen before it is read: a line for a person."""
-        reasons = (part.cut(self.path, part.frames or 0) for part in self._parts)
-        return next((str(reason) for reason in reasons if reason is not None), None)
-
-    def start_us(self) -> int | None:
-        """When it was made, microseconds since 1970 UTC, from its name or its header; ``None`` if neither tells."""
-        stated = [os.path.basename(self.path), self._file.copy_metadata().get("date", "")]
-        return next((us for us in map(moment_in, stated) if us is not None), None)
-
-    def blocks(self, samples: int) -> Iterator[NDArray[np.float32]]:
-        """Blocks of about ``samples`` samples at ``rate_out``, then the resampler's tail; may be read once.
-
-        Raises:
-            CutShort: the file ends before its header says, or cannot be decoded further.
-        """
-        total = 0.0
-        short: CutShort | None = None
-        try:
-            for part in self._parts:
-                if part.note:
-                    log.warning("%s: %s", self.path, part.note)
-                rate = int(part.file.samplerate)
-                resampler = Resampler(rate, self.rate_out)
-                step = max(1, samples * rate // self.rate_out)
-                read = 0
-                for block in part.read(max(1, _READ_FRAMES // step) * step):
-                    read += len(block)
-                    cleaned, bad = clean(mono(block))
-                    self.cleaned += bad
-                    for at in range(0, len(cleaned), step):
-                        yield resampler.process(cleaned[at : at + step])
-                if len(tail := resampler.flush()):
-                    yield tail
-                total += read * self.rate / rate
-                short = short or part.cut(self.path, read)
-        finally:
-            self.close()
-        self.frames = round(total)
-        if short is not None:
-            raise short
-
-    def close(self) -> None:
-        """Close the file; harmless after `blocks` has ended."""
-        for part in self._parts:
-            part.close()
 
 
 class Recordings:

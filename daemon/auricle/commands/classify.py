@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from auricle.capture.recording import find
+from auricle.capture.folders import find
 from auricle.commands import options, text
 from auricle.commands.options import ConfigFile, Json, ModelName, Paths
 from auricle.errors import EXIT_SKIPPED, AudioError

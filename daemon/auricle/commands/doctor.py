@@ -18,7 +18,9 @@ import numpy as np
 import zmq
 
 from auricle import config
-from auricle.capture.recording import Reader, Recordings, find
+from auricle.capture.folders import find
+from auricle.capture.reader import Reader
+from auricle.capture.recording import Recordings
 from auricle.capture.source import NominalClock, Segment, Sound
 from auricle.commands import options
 from auricle.commands.options import ConfigFile, Json

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 import yaml
 
-from auricle.capture.recording import Reader
+from auricle.capture.reader import Reader
 from auricle.errors import AuricleError, UsageError
 from auricle.features import FrontEnd, front_end
 from auricle.features.kinds import KINDS

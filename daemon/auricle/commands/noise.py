@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
-from auricle.capture.recording import Reader
+from auricle.capture.reader import Reader
 from auricle.capture.source import Segment, Sound, Status, Terms
 from auricle.commands import options
 from auricle.errors import AudioError, AuricleError, DeviceError, UsageError

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle import config
-from auricle.capture.recording import Reader, find
+from auricle.capture.folders import find
+from auricle.capture.reader import Reader
 from auricle.errors import AudioError, StoredError
 from auricle.hearing import pipeline
 from auricle.hearing.decision import Change, Rule

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle import config, messages
-from auricle.capture.recording import Reader
+from auricle.capture.reader import Reader
 from auricle.errors import AudioError
 from auricle.hearing import pipeline
 from auricle.model.bundle import Bundle

@@ -15,7 +15,8 @@ import pytest
 import soundfile
 
 from auricle.capture.container import layout
-from auricle.capture.recording import Reader, Recordings
+from auricle.capture.reader import Reader
+from auricle.capture.recording import Recordings
 from auricle.capture.source import End, Gap, Skipped, Sound
 from auricle.errors import AudioError
 from helpers.sounds import RATE, varied, write

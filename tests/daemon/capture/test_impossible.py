@@ -11,7 +11,7 @@ import pytest
 
 from auricle import config
 from auricle.capture.conditioning import LOUDEST, clean, mono
-from auricle.capture.recording import Reader
+from auricle.capture.reader import Reader
 from auricle.capture.source import NominalClock, Segment, Sound
 from auricle.commands.replay import parse_start
 from auricle.errors import ConfigError, UsageError

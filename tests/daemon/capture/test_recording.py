@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from auricle.capture.recording import Reader, Recordings, find
+from auricle.capture.folders import find
+from auricle.capture.reader import Reader
+from auricle.capture.recording import Recordings
 from auricle.capture.source import End, Segment, Skipped, Sound
 from auricle.errors import AudioError
 from helpers.sounds import RATE, varied, write

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle import config
-from auricle.capture.recording import Reader
+from auricle.capture.reader import Reader
 from auricle.errors import ModelError
 from auricle.hearing import pipeline
 from auricle.model import bundle

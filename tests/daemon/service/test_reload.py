@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from auricle.capture.recording import Reader
+from auricle.capture.reader import Reader
 from auricle.errors import AuricleError
 from auricle.hearing import pipeline
 from helpers.reloading import Daemon, configuration, daemon, model_beside, recording, rule, seconds
