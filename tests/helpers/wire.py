@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,8 +17,9 @@ from auricle.messages import Event, Phase, Scores, SourceState, Status, rfc3339
 from auricle.messages.ids import uuid7
 from auricle.messages.topics import topic
 from auricle.publish.journal import Journal
+from auricle.publish.leftover import closed
 from auricle.publish.publisher import Publisher
-from auricle.publish.store import Store, closed
+from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
 from auricle.service.query import Query
 
@@ -89,10 +89,7 @@ class Daemon:
     def kill(self) -> None:
         """What SIGKILL leaves: nothing is told, nothing closed as it should; the kernel closes sockets and locks."""
         if self.store is not None:
-            self.store._disconnect()
-            if self.store._lock is not None:
-                os.close(self.store._lock)
-                self.store._lock = None
+            self.store.database.release()
         self._context.destroy(linger=0)
 
     def serve(self) -> None:

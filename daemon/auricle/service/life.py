@@ -17,8 +17,9 @@ from auricle.capture.poller import Poller
 from auricle.errors import EXIT_SKIPPED
 from auricle.hearing import engine
 from auricle.publish.journal import Journal
+from auricle.publish.leftover import closed
 from auricle.publish.publisher import Publisher
-from auricle.publish.store import Store, closed
+from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
 from auricle.service import logs
 from auricle.service.descriptors import connections_each
@@ -121,7 +122,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             logs.set_level(new.log)
             query.config_hash = new.hash()
             if store is not None:
-                store.max_mb, store.max_days = new.store.max_mb, new.store.max_days
+                store.bounds.max_mb, store.bounds.max_days = new.store.max_mb, new.store.max_days
 
         reload = Reload(
             cfg, load, roster, publisher, wake=stop.wake, overruled=overruled, first=trials, also=[take_over]

@@ -29,8 +29,9 @@ from auricle.hearing.reporter import Reporter
 from auricle.messages import questions, topics
 from auricle.model import bundle
 from auricle.publish.journal import Journal
+from auricle.publish.leftover import closed
 from auricle.publish.publisher import Publisher
-from auricle.publish.store import Store, closed
+from auricle.publish.store import Store
 from helpers.wire import daemon
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -208,10 +209,7 @@ class Life:
 
     def crash(self) -> None:
         """As SIGKILL leaves it: the kernel closes files and locks."""
-        self.store._disconnect()
-        if self.store._lock is not None:
-            os.close(self.store._lock)
-        self.store._lock = None
+        self.store.database.release()
 
     def tell(self, change: Change) -> None:
         self.reporter.change(change, None)
@@ -401,16 +399,16 @@ def test_a_long_mixed_run_keeps_the_schema(tmp_path: Path) -> None:
 
 def test_the_configuration_bounds_the_defaults() -> None:
     """The docs' figures are the code's."""
-    from auricle.publish import journal, store, zeromq
+    from auricle.publish import bounds, database, journal, table, waiting, zeromq
 
     text = PAGE.read_text()
     assert f"{zeromq.QUEUE:,} messages are queued" in text
     assert f"after {zeromq.GIVEN_UP_S} s" in text
-    assert f"syncs every {store.CHECKPOINT_S:g} s" in text
-    assert f"up to {store.WAITING:,} messages wait" in text
+    assert f"syncs every {database.CHECKPOINT_S:g} s" in text
+    assert f"up to {waiting.WAITING:,} messages wait" in text
     assert f"the newest {journal.HELD:,}" in text
-    assert f"{store.PAGE} events a page" in text
-    assert store.PRUNED == 8
+    assert f"{table.PAGE} events a page" in text
+    assert bounds.PRUNED == 8
     defaults = config.load(None, environ={}).publish
     assert f"`{defaults.endpoint}`" in text
     assert f"`{defaults.query}`" in text

@@ -181,9 +181,9 @@ def test_a_file_that_breaks_while_it_runs(tmp_path: Path) -> None:
         for _ in range(50):
             one.event("onset")
             one.event("offset")
-        assert store._db is not None
-        store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        store._db.execute("PRAGMA cache_size=0")
+        assert store.database.connection is not None
+        store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        store.database.connection.execute("PRAGMA cache_size=0")
         size = store.path.stat().st_size
         with store.path.open("r+b") as file:
             file.seek(4096)
@@ -244,19 +244,19 @@ def test_the_history_is_bounded(tmp_path: Path) -> None:
     with daemon(tmp_path) as one:
         store = one.store
         assert store is not None
-        store.max_mb = 0.3
+        store.bounds.max_mb = 0.3
         first = one.event("onset", "siren")
         for _ in range(700):
             one.event("onset")
             one.event("offset")
         found = kept(store)
-        assert store._db is not None
-        assert store._used_bytes(store._db) < 0.3e6 + 8 * 4096
+        assert store.database.connection is not None
+        assert store.bounds.used_bytes(store.database.connection) < 0.3e6 + 8 * 4096
         assert found[-1].id == one.sent[-1][1].id  # type: ignore[union-attr]
         assert first.id in {m.id for m in found}
         n = len({m.id for m in found})
         assert 20 < n < 500
-        store.max_days = -1.0  # everything is too old now
+        store.bounds.max_days = -1.0  # everything is too old now
         for _ in range(n):
             one.event("onset")
             one.event("offset")
@@ -304,7 +304,7 @@ def test_pages_give_each_event_once(tmp_path: Path) -> None:
 
 def test_a_store_that_waits_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While nothing can be written only so many messages wait; the oldest are lost, and that is counted."""
-    monkeypatch.setattr("auricle.publish.store.WAITING", 10)
+    monkeypatch.setattr("auricle.publish.waiting.WAITING", 10)
     (tmp_path / "state").write_text("a file")
     with daemon(tmp_path) as one:
         assert isinstance(one, Daemon)

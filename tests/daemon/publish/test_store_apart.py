@@ -42,7 +42,7 @@ def news(one: Daemon) -> list[str]:
 def look_now(one: Daemon) -> None:
     """Serve as if the next look at the file were due."""
     assert one.store is not None
-    one.store._look_s = 0.0
+    one.store.database._look_s = 0.0
     one.serve()
 
 
@@ -68,7 +68,7 @@ def test_marks_push_out_marks_alone(tmp_path: Path) -> None:
 
 def test_marks_that_wait_push_out_marks_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While nothing can be written a tenth of what waits may be marks; the oldest of them go, and that is counted."""
-    monkeypatch.setattr("auricle.publish.store.WAITING", 100)
+    monkeypatch.setattr("auricle.publish.waiting.WAITING", 100)
     (tmp_path / "state").write_text("a file")
     with daemon(tmp_path) as one:
         assert one.store is not None
@@ -76,7 +76,7 @@ def test_marks_that_wait_push_out_marks_alone(tmp_path: Path, monkeypatch: pytes
             one.event("onset")
             one.event("offset")
         marks(one, 200)
-        waiting = [topic for topic, _ in one.store._waiting]
+        waiting = [row.topic for row in one.store._waiting]
         assert sum(topic.startswith("event.") for topic in waiting) == 40
         assert sum(topic.startswith("mark.") for topic in waiting) == 10
         assert one.store.lost == 190

@@ -101,8 +101,8 @@ def test_flipped_bits_of_the_history(tmp_path: Path) -> None:
     with daemon(tmp_path) as one:
         one.event("onset")
         assert one.store is not None
-        assert one.store._db is not None
-        one.store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert one.store.database.connection is not None
+        one.store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         one.kill()
     good = (tmp_path / "state" / "events.db").read_bytes()
     folder = tmp_path / "flipped"

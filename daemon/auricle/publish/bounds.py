@@ -1,0 +1,68 @@
+"""How large and how old the history may become: what is over that goes with every write, a little at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from auricle.publish import table
+
+PRUNED = 8
+"""Rows taken away at most for each write: the bounds are kept without ever stopping for it."""
+MARKS = 10
+"""One part in so many of the history may be marks: they push out marks, and never an event."""
+_ROW_BYTES = 500
+"""What a row costs beside its message, about."""
+
+
+class Bounds:
+    """Those of one history.
+
+    Args:
+        max_mb: of the database; a tenth of it for marks.
+        max_days: since an event was told last.
+    """
+
+    def __init__(self, *, max_mb: float, max_days: float) -> None:
+        self.max_mb, self.max_days = max_mb, max_days
+        self._marks_bytes = self._marks_coming = 0
+        self._page_bytes = 4096
+
+    def measure(self, db: sqlite3.Connection) -> None:
+        """See how much is there, in a database that was just opened."""
+        (self._page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+        (self._marks_bytes,) = db.execute(
+            f"SELECT coalesce(sum(length(first) + {_ROW_BYTES}), 0) FROM events WHERE {table.MARKS}"
+        ).fetchone()
+
+    def keep(self, db: sqlite3.Connection, now_us: int, marks: int, marks_bytes: int) -> None:
+        """Take away what is over the bounds, within the transaction that writes more; `kept` once it is committed.
+
+        Args:
+            now_us: microseconds since 1970 UTC.
+            marks, marks_bytes: that it writes, and how long they are together.
+        """
+        coming = self._marks_bytes + marks_bytes + marks * _ROW_BYTES
+        if coming > self.max_mb * 1e6 / MARKS:
+            gone = db.execute(
+                f"SELECT n, coalesce(length(first), 0) FROM events WHERE {table.MARKS} ORDER BY n LIMIT {PRUNED}"
+            ).fetchall()
+            db.executemany("DELETE FROM events WHERE n = ?", [(n,) for n, _ in gone])
+            coming -= sum(size + _ROW_BYTES for _, size in gone)
+        oldest = f"SELECT n, topic, coalesce(length(first), 0) FROM events WHERE NOT going_on ORDER BY n LIMIT {PRUNED}"
+        gone = db.execute(oldest).fetchall() if self.used_bytes(db) > self.max_mb * 1e6 else []
+        db.executemany("DELETE FROM events WHERE n = ?", [(n,) for n, _, _ in gone])
+        coming -= sum(size + _ROW_BYTES for _, topic, size in gone if str(topic).startswith("mark."))
+        oldest = f"SELECT n FROM events WHERE NOT going_on ORDER BY n LIMIT {PRUNED}"
+        before_us = now_us - round(self.max_days * 86_400e6)
+        db.execute(f"DELETE FROM events WHERE told_us < ? AND n IN ({oldest})", (before_us,))
+        self._marks_coming = coming
+
+    def kept(self) -> None:
+        """What `keep` did is committed."""
+        self._marks_bytes = self._marks_coming
+
+    def used_bytes(self, db: sqlite3.Connection) -> int:
+        """What the database takes, without what is free in it."""
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        (free,) = db.execute("PRAGMA freelist_count").fetchone()
+        return int(pages - free) * self._page_bytes
