@@ -55,6 +55,6 @@ class Waiting:
             self._rows.popleft()
 
     def again(self) -> int:
-        """Let what was written of the events that go on wait once more, for a file that begins anew; how many events."""
+        """Let what was written of events that go on wait once more, for a file that begins anew; how many events."""
         self._rows.extendleft(reversed([row for rows in self._going_on.values() for row in rows]))
         return len(self._going_on)
