@@ -29,6 +29,9 @@ UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 def main() -> None:
     """The entry point: an error is one line, never a traceback."""
     allocator.keep_freed()
+    if (stderr := sys.__stderr__) is not None and sys.stderr is stderr:
+        # Ours is a copy: descriptor 2 belongs to libraries in C, which are muted where they talk too much.
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=stderr.encoding, closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # there is none where it was closed
             stream.reconfigure(errors="backslashreplace")  # an ASCII terminal; a file name that is no UTF-8

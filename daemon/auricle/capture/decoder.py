@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from auricle.capture import container, streams
+from auricle.capture.mute import muted
 from auricle.errors import AudioError
 
+_SAMPLE_DUMP = b"\xf0\x7e"
+"""Begins a sample dump of MIDI, whose decoder writes to standard output, among messages, what it finds wrong."""
 _OPEN_LENGTH = 2**60
 """libsndfile's count of samples where a header leaves it open is near 2^63."""
 
@@ -61,12 +66,14 @@ class Part:
     def read(self, frames: int) -> Iterator[NDArray[np.float32]]:
         """All sound as blocks ``(frames, channels)`` float32; up to where it breaks, and then ``fault`` says why."""
         sixteen = self.file.subtype == "PCM_16" and self.file.format != "FLAC"
+        talks = self.file.format == "MP3"
         out = np.empty((frames, self.file.channels), np.int16 if sixteen else np.float32)
         while not self.fault:
             if not sixteen:
                 out.fill(np.nan)
             try:
-                block = self.file.read(out=out)
+                with muted() if talks else nullcontext():
+                    block = self.file.read(out=out)
             except soundfile.LibsndfileError as e:
                 self.fault = e.error_string.rstrip(".") or "its data is damaged"
                 # What was decoded before the fault has been written already, and is sound.
@@ -104,10 +111,14 @@ def open_parts(path: str) -> list[Part]:
     """The decoders of a recording, one after the other.
 
     Raises:
+        AudioError: it is of a kind that is not heard.
         OSError, soundfile.LibsndfileError: it cannot be opened.
     """
+    with open(path, "rb") as raw:
+        if raw.read(2) == _SAMPLE_DUMP:
+            raise AudioError(f"{path}: a sample dump of MIDI is not heard; make a WAV of it")
     try:
-        file = _Forward(path)
+        file = _opened(path)
     except soundfile.LibsndfileError:
         # Behind junk or a long picture libsndfile does not find an MP3.
         if Path(path).suffix.lower() == ".mp3" and (parts := _mp3(path)):
@@ -117,7 +128,7 @@ def open_parts(path: str) -> list[Part]:
             mended = container.with_its_length(raw)
         if mended is None:
             raise
-        file = _Forward(streams.Stitched(path, mended))
+        file = _opened(streams.Stitched(path, mended))
     if file.format == "MP3" and (parts := _mp3(path)):
         file.close()
         return parts
@@ -142,6 +153,19 @@ def open_parts(path: str) -> list[Part]:
     return [Part(file, held.frames, held.stated, held.note, raw=sound)]
 
 
+def _opened(file: str | streams.Stitched) -> _Forward:
+    """A file by what it holds, whatever it is called.
+
+    Raises:
+        OSError, soundfile.LibsndfileError: it cannot be opened.
+    """
+    with muted():
+        if isinstance(file, str) and Path(file).suffix.lower() == ".raw":
+            # By this name soundfile takes any file for samples of which it must be told what they are.
+            return _Forward(os.open(file, os.O_RDONLY | os.O_CLOEXEC), closefd=True)
+        return _Forward(file)
+
+
 def _mp3(path: str) -> list[Part]:
     with open(path, "rb") as raw:
         found = streams.mp3(raw)
@@ -150,5 +174,5 @@ def _mp3(path: str) -> list[Part]:
 
 def _stitched(path: str, stream: streams.Stream) -> Part:
     raw = streams.Stitched(path, stream.pieces)
-    file = _Forward(raw)
+    file = _opened(raw)
     return Part(file, file.frames, None, whole=stream.whole, raw=raw)

@@ -17,9 +17,17 @@ from auricle.errors import AudioError
 
 log = logging.getLogger(__name__)
 
-_MIN_RATE, _MAX_RATE = 1_000, 768_000
+MIN_RATE, MAX_RATE = 1_000, 768_000
+MAX_CHANNELS = 64
+"""As of pipes and sound cards: more are no sound, or none that a mean says anything of."""
 _READ_FRAMES = 16_384
 """Read at once: a call into libsndfile costs as much as some thousand samples."""
+_READ_VALUES = 2**20
+"""And no more of all channels together, 4 MB, however many there are and however fast they come."""
+_HEADERLESS = (
+    "; raw samples do not say what they are: put a header before them, "
+    "as with ffmpeg -f s16le -ar 16000 -ac 1 -i IN.raw OUT.wav"
+)
 
 
 class Reader:
@@ -46,7 +54,9 @@ class Reader:
         except OSError as e:
             raise AudioError(f"{path}: {e.strerror or e}") from None
         except soundfile.LibsndfileError as e:
-            raise AudioError(f"{path}: not a recording that can be read ({e.error_string.rstrip('.')})") from None
+            reason = e.error_string.rstrip(".")
+            remedy = _HEADERLESS if os.path.splitext(path)[1].lower() == ".raw" else ""
+            raise AudioError(f"{path}: not a recording that can be read ({reason}){remedy}") from None
         self._file = self._parts[0].file
         self.rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
@@ -54,9 +64,12 @@ class Reader:
         """Samples that are there, as far as is known; once it has been read, those that were."""
         try:
             for part in self._parts:
-                if not _MIN_RATE <= part.file.samplerate <= _MAX_RATE:
-                    use = f"use {_MIN_RATE} to {_MAX_RATE}"
+                if not MIN_RATE <= part.file.samplerate <= MAX_RATE:
+                    use = f"use {MIN_RATE} to {MAX_RATE}"
                     raise AudioError(f"{path}: a sample rate of {part.file.samplerate} Hz; {use}")
+                if part.file.channels > MAX_CHANNELS:
+                    use = f"use 1 to {MAX_CHANNELS}"
+                    raise AudioError(f"{path}: {part.file.channels} channels; {use}")
             if all(part.frames == 0 for part in self._parts):
                 raise AudioError(f"{path}: holds no sample")
         except AudioError:
@@ -96,7 +109,8 @@ class Reader:
                 resampler = Resampler(rate, self.rate_out)
                 step = max(1, samples * rate // self.rate_out)
                 read = 0
-                for block in part.read(max(1, _READ_FRAMES // step) * step):
+                most = max(1, _READ_VALUES // part.file.channels)
+                for block in part.read(min(most, max(1, _READ_FRAMES // step) * step)):
                     read += len(block)
                     cleaned, bad = clean(mono(block))
                     self.cleaned += bad

@@ -19,7 +19,7 @@ import zmq
 
 from auricle import config
 from auricle.capture.folders import find
-from auricle.capture.reader import Reader
+from auricle.capture.reader import MAX_CHANNELS, MAX_RATE, MIN_RATE, Reader
 from auricle.capture.recording import Recordings
 from auricle.capture.source import NominalClock, Segment, Sound
 from auricle.commands import options
@@ -137,7 +137,9 @@ def recordings(name: str, paths: Sequence[str]) -> Finding:
             faults.append(str(e))
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     found = f"{faults[0]}{more}" if faults else f"{len(files)} file(s)"
-    return Finding(f"recordings of {name}", not faults, found, "correct sources[].recording.path, or the files")
+    bounds = f"1 to {MAX_CHANNELS} channels of {MIN_RATE} to {MAX_RATE} Hz can be heard"
+    remedy = f"correct sources[].recording.path, or the files; {bounds}"
+    return Finding(f"recordings of {name}", not faults, found, remedy)
 
 
 def microphones(wanted: Sequence[config.Microphone], folder: Path = Path("/dev/snd")) -> Iterator[Finding]:

@@ -76,6 +76,7 @@ def test_what_is_not_well_is_named(tmp_path: Path) -> None:
     assert "in use" in found["publish.endpoint"]["found"]
     assert not found["recordings of porch"]["ok"]
     assert "none.wav" in found["recordings of porch"]["found"]
+    assert "1 to 64 channels of 1000 to 768000 Hz" in found["recordings of porch"]["remedy"]
     assert not found["ffmpeg"]["ok"]
     microphone = found.get("microphone 'no such microphone'", found["microphones"])
     assert not microphone["ok"]
