@@ -76,6 +76,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         stack.callback(notifier.close)
         notifier.tell(STATUS="loading the model")
         trials = Trials(state_dir() / "models")
+        stack.callback(trials.close)
         models = load_models(cfg, trials)
         overruled = Overruled()
         overruled.tell(cfg, {name: model.card for name, model in models.items()})
@@ -125,7 +126,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
                 store.bounds.max_mb, store.bounds.max_days = new.store.max_mb, new.store.max_days
 
         reload = Reload(
-            cfg, load, roster, publisher, wake=stop.wake, overruled=overruled, first=trials, also=[take_over]
+            cfg, load, roster, publisher, wake=stop.wake, overruled=overruled, first=trials.apart, also=[take_over]
         )
         signal.signal(signal.SIGHUP, reload.ask)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
@@ -135,11 +136,13 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         def between() -> None:
             # First: what a reload holds up is not late by the machine's weakness.
             ladder.tick(time.monotonic())
-            if reload.asked:
+            # While a new model is tried in a child, sound is heard as before.
+            if reload.asked and not trials.busy:
                 notifier.reloading()
                 refused = reload.now()
-                watchdog.trouble = f"changed configuration refused: {refused[0]}" if refused else ""
-                watchdog.ready = False
+                if refused is not None:
+                    watchdog.trouble = f"changed configuration refused: {refused[0]}" if refused else ""
+                    watchdog.ready = False
             now_s = time.monotonic()
             roster.tick(now_s)
             watchdog.tick(now_s)

@@ -22,6 +22,7 @@ from auricle.publish.publisher import Publisher
 from auricle.service.overruled import Overruled
 from auricle.service.roster import Roster
 from auricle.service.sources import retune
+from auricle.service.trial import Trying
 
 log = logging.getLogger("auricle")
 
@@ -43,6 +44,8 @@ def load_models(cfg: config.Config, first: Callable[[Bundle], None] | None = Non
         if source.model not in models:
             try:
                 models[source.model] = bundle.load(source.model, cfg.models_dir, first=first)
+            except Trying:
+                raise
             except ModelError as e:
                 raise ModelError(precedence.placed(cfg, i, "model", str(e))) from None
     check_labels(cfg, {name: model.labels for name, model in models.items()})
@@ -114,8 +117,11 @@ class Reload:
         self.asked = True
         self._wake()
 
-    def now(self) -> list[str]:
-        """Reload; the problems because of which nothing was changed, or none."""
+    def now(self) -> list[str] | None:
+        """Reload; the problems because of which nothing was changed, or none.
+
+        ``None`` where a new model is being tried: a reload is asked for still, and worth while when none is any more.
+        """
         self.asked = False
         began_s = time.monotonic()
         try:
@@ -125,6 +131,9 @@ class Reload:
             changes = diff(self.cfg, wanted)
             # Lanes and ears that cannot be are refused here, before any of those that can has changed anything.
             lanes, ears = self._prepare(new, models)
+        except Trying:
+            self.asked = True
+            return None
         except AuricleError as e:
             return self._refuse(e.lines())
         except Exception as e:

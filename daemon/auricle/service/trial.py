@@ -1,7 +1,7 @@
 """A model from outside is first run in a child: its graph is read by C++, which does not raise but ends the process.
 
 What came with the package is trusted, and what has once held is known by its hash, so that a start waits for no child
-but the first with a new model.
+but the first with a new model. While sound is heard nobody waits: a reload goes on when the child has ended.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from auricle import config
@@ -26,6 +29,10 @@ KNOWN = 64
 """Hashes kept of models that have held."""
 
 
+class Trying(ModelError):
+    """A model that is being tried at this moment: whether it holds is known once its child has ended."""
+
+
 class Trials:
     """Which models have held.
 
@@ -38,41 +45,56 @@ class Trials:
         self._record = record
         self._command = command
         self._held: list[str] = []
+        self._trial: _Trial | None = None
 
     def __call__(self, model: Bundle) -> None:
-        """Run a model in a child unless it has held before.
+        """Run a model in a child unless it has held before, and wait for the child.
 
         Raises:
             ModelError: it did not hold, ended the child, or took more memory or time than a model may.
         """
-        if model.path.parent == PACKAGED or model.hash in self._held:
-            return
-        known = self._known()
-        if model.hash not in known:
-            self._run(model)
-            self._keep([*known, model.hash][-KNOWN:])
-        self._held.append(model.hash)
+        if not self._holds(model):
+            with closing(_Trial(model, self._command)) as trial:
+                trial.wait()
+                trial.judge()
+            self._keep_held(model)
 
-    def _run(self, model: Bundle) -> None:
-        try:
-            child = subprocess.run(
-                [*self._command, str(model.path.absolute()), model.hash],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=LIMIT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ModelError(f"{model.path}: did not answer within {LIMIT_S:g} s when it was tried") from None
-        except OSError as e:
-            raise ModelError(f"{model.path}: cannot be tried in a process of its own: {e.strerror}") from None
-        if child.returncode == 0:
+    def apart(self, model: Bundle) -> None:
+        """The same while sound is heard: a child is begun, and whoever asks again when none is `busy` is told.
+
+        Raises:
+            Trying: it is being tried.
+            ModelError: as above.
+        """
+        if self._holds(model):
             return
-        said = child.stdout.decode(errors="replace").splitlines()
-        if child.returncode > 0 and said:
-            raise ModelError(said[-1][:1000])
-        how = f"by signal {-child.returncode}" if child.returncode < 0 else f"with status {child.returncode}"
-        raise ModelError(f"{model.path}: ends the process that runs it, {how}: its graph is damaged; build it anew")
+        if self._trial is None or self._trial.model.hash != model.hash:
+            self.close()
+            self._trial = _Trial(model, self._command)
+        if not self._trial.ended:
+            raise Trying(f"{model.path}: is being tried")
+        with closing(self._trial) as trial:
+            self._trial = None
+            trial.judge()
+        self._keep_held(model)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model is being tried."""
+        return self._trial is not None and not self._trial.ended
+
+    def close(self) -> None:
+        """Give up what is being tried."""
+        if self._trial is not None:
+            self._trial.close()
+            self._trial = None
+
+    def _holds(self, model: Bundle) -> bool:
+        return model.path.parent == PACKAGED or model.hash in self._held or model.hash in self._known()
+
+    def _keep_held(self, model: Bundle) -> None:
+        self._keep([*self._known(), model.hash][-KNOWN:])
+        self._held.append(model.hash)
 
     def _known(self) -> list[str]:
         if self._record is None or not self._record.is_file():
@@ -89,6 +111,62 @@ class Trials:
                 write_atomically(self._record, "".join(f"{each}\n" for each in hashes).encode())
             except OSError:
                 return  # tried again at the next start, which costs a second
+
+
+class _Trial:
+    """One model in one child."""
+
+    def __init__(self, model: Bundle, command: Sequence[str]) -> None:
+        self.model = model
+        self._until_s = time.monotonic() + LIMIT_S
+        self._late = False
+        try:
+            self._child = subprocess.Popen(
+                [*command, str(model.path.absolute()), model.hash],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,  # a line at the most
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError as e:
+            raise ModelError(f"{model.path}: cannot be tried in a process of its own: {e.strerror}") from None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the child has; it does when its time is up."""
+        if self._child.poll() is None and time.monotonic() > self._until_s:
+            self._late = True
+            self.wait(0.0)
+        return self._child.returncode is not None
+
+    def wait(self, limit_s: float = LIMIT_S) -> None:
+        """Wait for the child's end, which comes when its time is up."""
+        try:
+            self._child.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self._late = True
+            self._child.kill()
+            self._child.wait()
+
+    def judge(self) -> None:
+        """Raise what the child has found, if it has found something."""
+        path, code = self.model.path, self._child.returncode
+        if self._late:
+            raise ModelError(f"{path}: did not answer within {LIMIT_S:g} s when it was tried")
+        if code == 0:
+            return
+        assert self._child.stdout is not None
+        said = self._child.stdout.read().decode(errors="replace").splitlines()
+        if code > 0 and said:
+            raise ModelError(said[-1][:1000])
+        how = f"by signal {-code}" if code < 0 else f"with status {code}"
+        raise ModelError(f"{path}: ends the process that runs it, {how}: its graph is damaged; build it anew")
+
+    def close(self) -> None:
+        """End the child, whatever it does."""
+        self._child.kill()
+        self._child.wait()
+        if self._child.stdout is not None:
+            self._child.stdout.close()
 
 
 def main(path: str, wanted: str) -> int:

@@ -22,9 +22,10 @@ from auricle.errors import ModelError
 from auricle.gate import NoiseGate
 from auricle.messages import Event
 from auricle.model import bundle
+from auricle.model.bundle import Bundle
 from auricle.publish.store import Store
 from auricle.service.state import Learned
-from auricle.service.trial import Trials
+from auricle.service.trial import Trials, Trying
 from helpers import reloading, sounds
 from helpers.wire import daemon
 
@@ -180,6 +181,37 @@ def test_a_graph_that_ends_the_process_is_refused(tmp_path: Path) -> None:
     assert record.read_text().split() == [opened.hash]
     bundle.load(str(good), first=Trials(record, command=("/bin/false",)))
     bundle.load("esc10", first=Trials(None, command=("/bin/false",)))
+
+
+def until_tried(trials: Trials, model: Bundle) -> None:
+    """Ask whether it holds, as a reload does, until that is known."""
+    deadline_s = time.monotonic() + 60
+    with pytest.raises(Trying):
+        trials.apart(model)
+    while trials.busy:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    trials.apart(model)
+
+
+def test_nobody_waits_for_a_trial_while_sound_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload asks again when the child has ended: what holds is remembered, what does not, or never answers, is
+    refused in the same line as at a start; a trial that is given up leaves no process behind."""
+    copy = bundle.load(str(shutil.copytree(bundle.find("esc10"), tmp_path / "copy")))
+    record = tmp_path / "models"
+    until_tried(Trials(record), copy)
+    assert record.read_text().split() == [copy.hash]
+    Trials(record, command=("/bin/false",)).apart(copy)
+    with pytest.raises(ModelError, match=r"copy: ends the process that runs it, by signal 6"):
+        until_tried(Trials(None, command=("/bin/sh", "-c", "kill -ABRT $$")), copy)
+    given_up = Trials(None, command=("/bin/sh", "-c", "exec sleep 600"))
+    with pytest.raises(Trying):
+        given_up.apart(copy)
+    given_up.close()
+    assert not given_up.busy
+    monkeypatch.setattr("auricle.service.trial.LIMIT_S", 0.1)
+    with pytest.raises(ModelError, match=r"copy: did not answer within 0\.1 s when it was tried"):
+        until_tried(Trials(None, command=("/bin/sh", "-c", "exec sleep 600")), copy)
 
 
 CARDS: dict[str, Callable[[str], str]] = {
