@@ -16,6 +16,7 @@ from auricle.capture.folders import find
 from auricle.capture.reader import Reader
 from auricle.errors import AudioError, StoredError
 from auricle.hearing import pipeline
+from auricle.hearing.afresh import Afresh
 from auricle.hearing.decision import Change, Rule
 from auricle.model.bundle import Bundle
 from auricle.model.card import contained
@@ -87,12 +88,11 @@ class Hearer:
         scorer = pipeline.scorer(bundle, decision, gate)
         self.contained = contained(bundle.card.includes)
         """Of labels that contain others, all that they contain."""
-        self._gate = scorer.front_end.gate
-        self._learned = {} if self._gate is None else self._gate.learned
         smoother = pipeline.smoother(bundle, decision)
-        self._stages = Pipeline([scorer.stages, smoother])
+        stages = Pipeline([scorer.stages, smoother])
+        self._afresh = Afresh(stages, scorer.front_end.gate)
         self._cache = cache
-        self.span, self.hop = self._stages.span, self._stages.hop
+        self.span, self.hop = stages.span, stages.hop
         """Samples before the first decision, and from one to the next."""
         self._settings = f"{bundle.hash} {self.hop} {smoother.lengths} {gate}"
         self.detector, self._apart = (
@@ -144,16 +144,7 @@ class Hearer:
 
     def hear_blocks(self, name: str, blocks: Iterator[NDArray[np.float32]]) -> Hearing:
         """The smoothed scores of one segment, given as blocks ``(n,)`` at the model's rate."""
-        self._stages.reset()
-        if self._gate is not None:
-            self._gate.learned = self._learned
-        samples = 0
-        rows: list[NDArray[np.float32]] = []
-        for block in blocks:
-            samples += len(block)
-            rows.append(self._stages.process(block))
-        none = np.empty((0, len(self.bundle.labels)), np.float32)
-        return Hearing(name, np.concatenate([none, *rows]), samples)
+        return Hearing(name, *self._afresh.hear(blocks))
 
     def decide(
         self, hearing: Hearing, rules: Mapping[str, Rule] | None = None, *, apart: bool = False

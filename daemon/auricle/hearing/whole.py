@@ -10,6 +10,7 @@ from auricle import config, messages
 from auricle.capture.reader import Reader
 from auricle.errors import AudioError
 from auricle.hearing import pipeline
+from auricle.hearing.afresh import Afresh
 from auricle.model.bundle import Bundle
 
 
@@ -31,9 +32,8 @@ class Classifier:
     def __init__(self, bundle: Bundle, decision: config.Decision, gate: config.Gate) -> None:
         self._bundle = bundle
         scorer = pipeline.scorer(bundle, decision, gate)
-        self._scorer, self._gate = scorer.stages, scorer.front_end.gate
-        self._learned = {} if self._gate is None else self._gate.learned
-        self.span = self._scorer.span
+        self._afresh = Afresh(scorer.stages, scorer.front_end.gate)
+        self.span = scorer.stages.span
         """Samples at the model's rate in a window: what is shorter is padded."""
         self._block = pipeline.block_samples(bundle)
 
@@ -45,25 +45,11 @@ class Classifier:
         Raises:
             AudioError: the file cannot be read.
         """
-        self._scorer.reset()
-        if self._gate is not None:
-            self._gate.learned = self._learned
         reader = Reader(path, self._bundle.card.front_end.sample_rate)
-        rows: list[NDArray[np.float32]] = []
-        head: list[NDArray[np.float32]] = []
-        heard = 0
-        for block in reader.blocks(self._block):
-            if heard < self.span:
-                head.append(block)
-            heard += len(block)
-            rows.append(self._scorer.process(block))
-        padded = heard < self.span
-        if padded:
-            if not heard:
-                raise AudioError(f"{path}: too short to be resampled; use at least one millisecond of sound")
-            short = np.resize(np.concatenate(head), self.span)
-            rows.append(self._scorer.process(short[heard:]))
-        return np.concatenate(rows), reader.duration_s, padded
+        rows, samples = self._afresh.hear(reader.blocks(self._block), at_least=self.span)
+        if not samples:
+            raise AudioError(f"{path}: too short to be resampled; use at least one millisecond of sound")
+        return rows, reader.duration_s, samples < self.span
 
     def verdict(self, path: str) -> Verdict:
         """Classify one file.

@@ -16,6 +16,7 @@ from auricle.errors import ConfigError
 from auricle.features.kinds import Frames
 from auricle.gate.noise import Floor, Geometry, floor_of
 from auricle.hearing import pipeline
+from auricle.hearing.afresh import Afresh
 from auricle.model.bundle import Bundle
 from auricle.stages.stage import Pipeline
 from auricle_build.grammar import read as recipes
@@ -70,18 +71,16 @@ class Ear:
 
     def __init__(self, bundle: Bundle, **gate: Any) -> None:
         self._bundle = bundle
-        self._scorer = pipeline.scorer(bundle, config.Decision(), config.Gate(**gate))
-        self.gate = self._scorer.front_end.gate
+        scorer = pipeline.scorer(bundle, config.Decision(), config.Gate(**gate))
+        self.gate, self._span = scorer.front_end.gate, scorer.stages.span
+        self._afresh = Afresh(scorer.stages, self.gate)
 
     def scores(self, sound: Sound, floor: Floor | None = None) -> NDArray[np.float32]:
         """Scores ``(n_windows, n_labels)`` of a recording, by the daemon's own stages, from a stated floor."""
-        stages = self._scorer.stages
-        stages.reset()
-        if self.gate is not None:
-            self.gate.learned = {} if floor is None else floor.learned
-        block = pipeline.block_samples(self._bundle)
-        sound = sounds.wrap(sound, stages.span)
-        return np.concatenate([stages.process(sound[i : i + block]) for i in range(0, len(sound), block)])
+        size = pipeline.block_samples(self._bundle)
+        blocks = (sound[i : i + size] for i in range(0, len(sound), size))
+        learned = {} if floor is None else floor.learned
+        return self._afresh.hear(blocks, at_least=self._span, learned=learned)[0]
 
     def verdict(self, sound: Sound, floor: Floor | None = None) -> tuple[str, str]:
         """The label of a recording as `auricle classify` gives it, and the highest of those that are events."""
