@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from auricle.stages.stage import Block
+from auricle.stages.stage import BatchStage, Block, Memory
 
 
-class PreEmphasis:
+@dataclass
+class _Kept(Memory):
+    """The sample before the next block, ``(sources, 1)``; ``None`` before a segment's first."""
+
+    last: Block | None
+
+
+class PreEmphasis(BatchStage[_Kept]):
     """First-order difference ``y[n] = x[n + 1] - coefficient * x[n]`` (Rabiner and Schafer 1978).
 
     The first sample of a segment has none before it and gives nothing: n samples give n - 1, and output 0 is about
@@ -32,29 +39,18 @@ class PreEmphasis:
     def __init__(self, coefficient: float) -> None:
         check(coefficient)
         self._coefficient = float(coefficient)
-        self._last: Block | None = None
+        self.reset()
 
-    def process(self, block: Block) -> Block:
+    def begin(self) -> _Kept:
+        """Return the memory of a segment that has not begun: no sample."""
+        return _Kept(None)
+
+    def step(self, memory: _Kept, blocks: Block) -> Block:
         """Take its share of the sample before from every sample."""
-        samples = block if self._last is None else np.concatenate((self._last, block))
-        if len(samples):
-            self._last = samples[-1:].copy()
-        return np.asarray(samples[1:] - self._coefficient * samples[:-1])
-
-    @staticmethod
-    def together(stages: Sequence[PreEmphasis], blocks: Block) -> Block | None:
-        """The differences of several sources that have begun: see `auricle.stages.batch`."""
-        lasts = [stage._last for stage in stages if stage._last is not None]
-        if len(lasts) < len(stages):
-            return None
-        samples = np.concatenate((np.stack(lasts), blocks), axis=1)
-        for stage, last in zip(stages, samples[:, -1:].copy(), strict=True):
-            stage._last = last
-        return np.asarray(samples[:, 1:] - stages[0]._coefficient * samples[:, :-1])
-
-    def reset(self) -> None:
-        """Forget the last sample."""
-        self._last = None
+        samples = blocks if memory.last is None else np.concatenate((memory.last, blocks), 1)
+        if samples.shape[1]:
+            memory.last = samples[:, -1:].copy()
+        return np.asarray(samples[:, 1:] - self._coefficient * samples[:, :-1])
 
 
 def check(coefficient: float) -> None:
