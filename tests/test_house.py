@@ -20,6 +20,7 @@ FLOORS = {
         __main__
         start
         commands
+        terminal
         service judge
         hearing
         features connectors
@@ -49,7 +50,7 @@ ONLY = {"capture": {"errors"}, "client": {"messages", "errors"}, "connectors": {
 """Rooms of `auricle` that use these alone of what is below: each is to be had without the rest."""
 LENT = {"judge", "hearing", "features", "capture", "config", "gate", "model", "messages", "stages", "stored", "errors"}
 """The rooms of `auricle` that `auricle_build` uses; how the daemon lives and publishes is no affair of a model."""
-SHARED = {"auricle.commands.progress"}
+SHARED = {"auricle.terminal.progress"}
 """Single files of `auricle` that `auricle_build` uses too: a bar looks alike whichever program draws it."""
 FACES = {"client", "config", "features", "gate", "messages"}
 """Rooms of `auricle` whose `__init__` hands names on."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auricle.commands import progress
 from auricle.errors import ConfigError
+from auricle.terminal import progress
 
 if TYPE_CHECKING:
     from auricle_build.grammar.recipes import Recipe

@@ -111,7 +111,7 @@ def test_every_package_that_the_daemon_loads_is_known(of_run: list[str]) -> None
 
 def test_what_the_daemon_is_not_asked_for_stays_out(of_run: list[str]) -> None:
     """Commands of other purposes are not in the daemon's memory."""
-    assert [name for name in of_run if name.startswith("auricle.commands")] == []
+    assert [name for name in of_run if name.startswith(("auricle.commands", "auricle.terminal"))] == []
 
 
 def test_blas_has_one_thread(tmp_path: Path) -> None:

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from auricle import config
 from auricle.capture.recording import Recordings
 from auricle.capture.source import NominalClock, Segment, Sound
-from auricle.commands import options
-from auricle.commands.options import ConfigFile, Json, ModelName
 from auricle.hearing import pipeline
 from auricle.hearing.ear import Ear
 from auricle.hearing.lane import Lane
@@ -27,6 +25,8 @@ from auricle.model.bundle import Bundle
 from auricle.publish.publisher import Publisher
 from auricle.service import logs
 from auricle.stages.stage import Stage
+from auricle.terminal import options
+from auricle.terminal.options import ConfigFile, Json, ModelName
 
 SHARE = 0.8
 """Of a core, that live sources may fill: what is left is for the system, and for ticks that come late."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from auricle.capture.folders import find
-from auricle.commands import options, text
-from auricle.commands.options import ConfigFile, Json, ModelName, Paths
 from auricle.errors import EXIT_SKIPPED, AudioError
 from auricle.hearing.whole import Classifier
+from auricle.terminal import options, text
+from auricle.terminal.options import ConfigFile, Json, ModelName, Paths
 
 
 def command(paths: Paths, json: Json = False, config: ConfigFile = None, model: ModelName = None) -> int:

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from auricle import __version__
-from auricle.commands.plain import PLAIN
+from auricle.terminal.help import PLAIN
 
 COMMANDS = {
     "run": "Run the daemon: listen to every source and publish what is heard.",

@@ -6,8 +6,8 @@ import json
 
 import typer
 
-from auricle.commands.options import ConfigFile
-from auricle.commands.plain import PLAIN
+from auricle.terminal.help import PLAIN
+from auricle.terminal.options import ConfigFile
 
 app = typer.Typer(help="Show, check and explain the configuration.", no_args_is_help=True, **PLAIN)
 
@@ -16,8 +16,8 @@ app = typer.Typer(help="Show, check and explain the configuration.", no_args_is_
 def show(config: ConfigFile = None) -> None:
     """Print the effective configuration as YAML, each value with where it came from, and the rules that hold."""
     from auricle import config as configs
-    from auricle.commands import rules, text
     from auricle.config import show as written
+    from auricle.terminal import rules, text
 
     loaded = configs.load(config)
     print(written.show(loaded), end="")

@@ -17,11 +17,12 @@ import soundfile
 import typer
 
 from auricle.client import Client, Event, Scores, Status
-from auricle.commands import synth, text
+from auricle.commands import synth
 from auricle.commands.synth import Part
 from auricle.config.sections import DEFAULT_MODEL
 from auricle.errors import EXIT_SKIPPED, AuricleError
 from auricle.model import bundle
+from auricle.terminal import text
 
 LABELS = ("siren", "rain", "whistle", "baby_cry")
 LIMIT_S = 30.0

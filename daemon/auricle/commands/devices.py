@@ -17,11 +17,11 @@ from auricle.capture import child
 from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
 from auricle.capture.source import Sound, Status, Terms
-from auricle.commands import options
-from auricle.commands.options import Json
-from auricle.commands.text import say
 from auricle.config import printable
 from auricle.errors import DeviceError
+from auricle.terminal import options
+from auricle.terminal.options import Json
+from auricle.terminal.text import say
 
 LIST_TIMEOUT_S = 10.0
 METER_RATE = 16000

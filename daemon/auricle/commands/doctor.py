@@ -22,9 +22,6 @@ from auricle.capture.folders import find
 from auricle.capture.reader import MAX_CHANNELS, MAX_RATE, MIN_RATE, Reader
 from auricle.capture.recording import Recordings
 from auricle.capture.source import NominalClock, Segment, Sound
-from auricle.commands import options
-from auricle.commands.options import ConfigFile, Json
-from auricle.commands.text import say
 from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, ConfigError, EndpointError, NoDaemonError
 from auricle.hearing import pipeline
 from auricle.hearing.lane import Lane
@@ -35,6 +32,9 @@ from auricle.publish.endpoint import bind, ipc_path
 from auricle.publish.publisher import Publisher
 from auricle.service.overruled import overruled
 from auricle.service.state import state_dir
+from auricle.terminal import options
+from auricle.terminal.options import ConfigFile, Json
+from auricle.terminal.text import say
 
 OLDEST = (3, 11)
 HEADROOM = 3.0

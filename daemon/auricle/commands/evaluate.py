@@ -9,13 +9,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from auricle.commands import options
-from auricle.commands.options import ConfigFile, Json, ModelName, Negatives, Scores, Truth
-from auricle.commands.progress import bar
-from auricle.commands.text import complain, say
 from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing.hearer import Hearer
 from auricle.judge.evaluate import evaluate, gather, text, write
+from auricle.terminal import options
+from auricle.terminal.options import ConfigFile, Json, ModelName, Negatives, Scores, Truth
+from auricle.terminal.progress import bar
+from auricle.terminal.text import complain, say
 
 
 def command(

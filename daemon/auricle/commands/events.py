@@ -13,9 +13,9 @@ from msgspec import UNSET
 
 from auricle import messages
 from auricle.client import AskEvents, Event, History, Mark, ask
-from auricle.commands import options, text
-from auricle.commands.options import ConfigFile, Json, Query
 from auricle.errors import UsageError
+from auricle.terminal import options, text
+from auricle.terminal.options import ConfigFile, Json, Query
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)")
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}

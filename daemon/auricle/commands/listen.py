@@ -13,10 +13,10 @@ import typer
 
 from auricle import messages
 from auricle.client import Client, Health, Item, Missed, Scores, Snapshot
-from auricle.commands import options, text
-from auricle.commands.options import ConfigFile, Json
 from auricle.config import printable
 from auricle.messages.topics import topic_of
+from auricle.terminal import options, text
+from auricle.terminal.options import ConfigFile, Json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from auricle.client import AskMark, Marked, ask
-from auricle.commands import options
-from auricle.commands.options import ConfigFile, Query
+from auricle.terminal import options
+from auricle.terminal.options import ConfigFile, Query
 
 
 def command(

@@ -9,12 +9,12 @@ import msgspec
 import typer
 
 from auricle import config
-from auricle.commands import options, rules, text
-from auricle.commands.options import ConfigFile, Json
 from auricle.errors import EXIT_SKIPPED, ModelError
 from auricle.hearing import precedence
 from auricle.model import bundle
 from auricle.model.bundle import Bundle
+from auricle.terminal import options, rules, text
+from auricle.terminal.options import ConfigFile, Json
 
 
 def command(

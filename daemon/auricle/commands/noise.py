@@ -15,9 +15,9 @@ from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
 from auricle.capture.reader import Reader
 from auricle.capture.source import Segment, Sound, Status, Terms
-from auricle.commands import options
 from auricle.errors import AudioError, AuricleError, DeviceError, UsageError
 from auricle.gate.noise import save_profile
+from auricle.terminal import options
 
 MIN_S, MAX_S = 0.5, 60.0
 _MICROPHONE_RATE = 48_000

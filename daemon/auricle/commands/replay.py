@@ -17,9 +17,6 @@ import zmq
 from auricle import messages
 from auricle.capture import dates
 from auricle.capture.recording import Recordings
-from auricle.commands import options, text
-from auricle.commands.options import ConfigFile, Json, ModelName, Paths
-from auricle.commands.progress import bar
 from auricle.errors import EXIT_SKIPPED, EndpointError, UsageError
 from auricle.hearing import engine, pipeline
 from auricle.hearing.lane import Lane
@@ -30,6 +27,9 @@ from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
 from auricle.service import logs
 from auricle.service.query import Query
+from auricle.terminal import options, text
+from auricle.terminal.options import ConfigFile, Json, ModelName, Paths
+from auricle.terminal.progress import bar
 
 
 def parse_speed(value: str) -> float | None:

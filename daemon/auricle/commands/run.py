@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from auricle.commands.options import ConfigFile, ModelName
 from auricle.service import life
+from auricle.terminal.options import ConfigFile, ModelName
 
 
 def command(config: ConfigFile = None, model: ModelName = None) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from auricle.client import AskStatus, Report, ask
-from auricle.commands import options, text
-from auricle.commands.options import ConfigFile, Json, Query
 from auricle.errors import EXIT_SKIPPED
 from auricle.messages.questions import SourceReport
+from auricle.terminal import options, text
+from auricle.terminal.options import ConfigFile, Json, Query
 
 
 def command(query: Query = None, json: Json = False, config: ConfigFile = None) -> int:

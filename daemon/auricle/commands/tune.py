@@ -11,16 +11,16 @@ from typing import Annotated
 import msgspec
 import typer
 
-from auricle.commands import options
-from auricle.commands.options import ConfigFile, Json, ModelName, Negatives, Scores, Truth
-from auricle.commands.progress import bar
-from auricle.commands.text import complain
 from auricle.config.layers import SYSTEM_FILE
 from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing.hearer import Hearer
 from auricle.judge import plots
 from auricle.judge.evaluate import gather
 from auricle.judge.tune import curve, fragment, remarks, tune
+from auricle.terminal import options
+from auricle.terminal.options import ConfigFile, Json, ModelName, Negatives, Scores, Truth
+from auricle.terminal.progress import bar
+from auricle.terminal.text import complain
 
 FRAGMENT = Path("conf.d") / "50-tuned.yaml"
 

@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from auricle import config
 from auricle.client import Scores
-from auricle.commands import listen, rules
+from auricle.commands import listen
 from auricle.commands.cli import app
 from auricle.config import layers
 from auricle.messages import Model, rfc3339
 from auricle.model import bundle
+from auricle.terminal import rules
 from helpers.bundles import made_up
 
 
