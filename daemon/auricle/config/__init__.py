@@ -11,7 +11,7 @@ from auricle.config.kinds import Choice, Flag, Kind, Name, Number, Refused, Text
 from auricle.config.layers import Expected, document
 from auricle.config.read import load
 from auricle.config.schema import Config
-from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Rule, Store
+from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Store, UserRule
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin
 from auricle.config.tree import Branch, Leaf, Node, Problems, Row, Where, from_object
 from auricle.config.walk import Walk
@@ -46,12 +46,12 @@ __all__ = [
     "Recording",
     "Refused",
     "Row",
-    "Rule",
     "Source",
     "Stdin",
     "Store",
     "Table",
     "Text",
+    "UserRule",
     "Walk",
     "Where",
     "document",

@@ -16,7 +16,18 @@ from pathlib import Path
 
 from auricle.config.keys import key, section, values
 from auricle.config.kinds import File, Model, Text
-from auricle.config.sections import DEFAULT_MODEL, Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Rule, Store
+from auricle.config.sections import (
+    DEFAULT_MODEL,
+    Capture,
+    Clips,
+    Decision,
+    Gate,
+    LabelRule,
+    Log,
+    Publish,
+    Store,
+    UserRule,
+)
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin, default_sources
 from auricle.config.words import mask
 
@@ -33,10 +44,10 @@ __all__ = [
     "Microphone",
     "Publish",
     "Recording",
-    "Rule",
     "Source",
     "Stdin",
     "Store",
+    "UserRule",
 ]
 
 

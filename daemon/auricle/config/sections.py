@@ -132,7 +132,7 @@ class LabelRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class UserRule:
     """The rules of one label as far as the user wrote them, ``None`` where the model's card has the word."""
 
     smoothing_ms: float | None
@@ -204,12 +204,12 @@ class Decision:
         example="dog_bark",
     )
 
-    def for_label(self, label: str) -> Rule:
+    def for_label(self, label: str) -> UserRule:
         """What the user wrote for ``label``, or for all."""
         own = self.labels.get(label, _NO_RULE)
-        return Rule(**{
+        return UserRule(**{
             item.name: getattr(self if getattr(own, item.name) is None else own, item.name)
-            for item in dataclasses.fields(Rule)
+            for item in dataclasses.fields(UserRule)
         })  # fmt: skip
 
 
