@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from auricle.config.compounds import Many, OneOf, Pair, Table, each
 from auricle.config.keys import REQUIRED, key, keys_of, section, value, values
-from auricle.config.kinds import Choice, Flag, Kind, Name, Number, Refused, Text, plain
+from auricle.config.kinds import Choice, Flag, Kind, Misfit, Name, Number, Text, plain
 from auricle.config.layers import Expected, document
 from auricle.config.read import load
 from auricle.config.schema import Config
@@ -36,6 +36,7 @@ __all__ = [
     "Log",
     "Many",
     "Microphone",
+    "Misfit",
     "Name",
     "Node",
     "Number",
@@ -44,7 +45,6 @@ __all__ = [
     "Problems",
     "Publish",
     "Recording",
-    "Refused",
     "Row",
     "Source",
     "Stdin",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from auricle.config.kinds import Kind, Refused, Text
+from auricle.config.kinds import Kind, Misfit, Text
 from auricle.config.tree import Branch, Leaf, Node, Row
 from auricle.config.words import listed
 
@@ -17,7 +17,7 @@ def each(given: Iterable[tuple[Kind, Node]]) -> list[Any]:
     for kind, item in given:
         try:
             found.append(kind.read(item))
-        except Refused as refusal:
+        except Misfit as refusal:
             refusal.item = refusal.item or item
             refusals += [refusal, *refusal.also]
     if refusals:
@@ -42,9 +42,9 @@ class OneOf:
         for kind in kinds:
             try:
                 return kind.read(node)
-            except Refused as refusal:
+            except Misfit as refusal:
                 refusals.append(refusal)
-        raise next((refusal for refusal in refusals if refusal.near), None) or Refused("is not understood")
+        raise next((refusal for refusal in refusals if refusal.near), None) or Misfit("is not understood")
 
     def wants(self) -> str:
         return self.what or listed([kind.wants() for kind in self.kinds])
@@ -63,7 +63,7 @@ class Many:
     def read(self, node: Node) -> tuple[Any, ...]:
         items = node.items if isinstance(node, Row) else () if isinstance(node, Leaf) and node.null else (node,)
         if len(items) < self.fewest:
-            raise Refused("is empty")
+            raise Misfit("is empty")
         return tuple(each((self.kind, item) for item in items))
 
     def wants(self) -> str:
@@ -85,10 +85,10 @@ class Pair:
 
     def read(self, node: Node) -> tuple[Any, Any]:
         if not isinstance(node, Row) or len(node.items) != 2:
-            raise Refused("are not two values in brackets" if isinstance(node, Row) else "is not in brackets")
+            raise Misfit("are not two values in brackets" if isinstance(node, Row) else "is not in brackets")
         first, second = each(zip((self.first, self.second), node.items, strict=True))
         if self.rising and first > second:
-            raise Refused("begins above its end")
+            raise Misfit("begins above its end")
         return first, second
 
     def wants(self) -> str:
@@ -107,7 +107,7 @@ class Table:
 
     def read(self, node: Node) -> dict[str, Any]:
         if not isinstance(node, Branch):
-            raise Refused("are no names with values")
+            raise Misfit("are no names with values")
         found = each((self.kind, item) for item in node.entries.values())
         return dict(zip(node.entries, found, strict=True))
 

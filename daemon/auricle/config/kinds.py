@@ -25,7 +25,7 @@ _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(?P<port>
 _IPC_PATH_BYTES = 107
 
 
-class Refused(Exception):
+class Misfit(Exception):
     """A value that does not fit; ``near`` when it is of the right sort but cannot be."""
 
     def __init__(self, complaint: str, *, near: bool = False) -> None:
@@ -33,7 +33,7 @@ class Refused(Exception):
         self.near = near
         self.item: Node | None = None
         """The item of a list that is at fault."""
-        self.also: tuple[Refused, ...] = ()
+        self.also: tuple[Misfit, ...] = ()
         """The same of other items."""
 
 
@@ -61,7 +61,7 @@ def loopback(endpoint: str) -> bool:
 
 def _text(node: Node) -> str:
     if not isinstance(node, Leaf):
-        raise Refused("a list cannot stand here" if isinstance(node, Row) else "a section cannot stand here")
+        raise Misfit("a list cannot stand here" if isinstance(node, Row) else "a section cannot stand here")
     return node.text.strip() if node.plain else node.text
 
 
@@ -80,14 +80,14 @@ class Number:
         text = _text(node).strip()
         if not _NUMBER.fullmatch(text):
             comma = re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text)
-            raise Refused(f"is not {noun}" + (" (write a point, not a comma)" if comma else ""))
+            raise Misfit(f"is not {noun}" + (" (write a point, not a comma)" if comma else ""))
         value = float(text.replace("_", ""))
         if not self.low <= value <= self.high or (self.above and value == self.low):
-            raise Refused("is out of range", near=True)
+            raise Misfit("is out of range", near=True)
         if not self.whole:
             return value
         if not value.is_integer():
-            raise Refused("is not a whole number", near=True)
+            raise Misfit("is not a whole number", near=True)
         return int(value)
 
     def wants(self) -> str:
@@ -106,7 +106,7 @@ class Flag:
     def read(self, node: Node) -> bool:
         text = _text(node).strip().lower()
         if text not in _SWITCH:
-            raise Refused("is not true or false")
+            raise Misfit("is not true or false")
         return _SWITCH[text]
 
     def wants(self) -> str:
@@ -128,7 +128,7 @@ class Choice:
             text = "on" if _SWITCH[text] else "off"
         if text not in self.words:
             near = nearest(text, self.words)
-            raise Refused("is not known" + (f"; did you mean {near!r}?" if near else ""))
+            raise Misfit("is not known" + (f"; did you mean {near!r}?" if near else ""))
         return text
 
     def wants(self) -> str:
@@ -148,11 +148,11 @@ class Text:
     def read(self, node: Node) -> str:
         text = _text(node)
         if not text.strip():
-            raise Refused("is empty")
+            raise Misfit("is empty")
         if len(text) > self.longest:
-            raise Refused(f"is longer than {self.longest} characters", near=True)
+            raise Misfit(f"is longer than {self.longest} characters", near=True)
         if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text):
-            raise Refused("holds a line break or another character that cannot be shown", near=True)
+            raise Misfit("holds a line break or another character that cannot be shown", near=True)
         return text
 
     def wants(self) -> str:
@@ -169,7 +169,7 @@ class Address(Text):
     def read(self, node: Node) -> str:
         text = Text.read(self, node)
         if text.startswith("-"):
-            raise Refused("begins like an option")
+            raise Misfit("begins like an option")
         return text
 
 
@@ -183,7 +183,7 @@ class Option(Text):
         text = Text.read(self, node)
         if text.startswith("-") and len(words := text.split()) > 1:
             # The value may be a secret, and so is not repeated.
-            raise Refused(f"holds an option and its value; write two items, [{words[0]}, ...]", near=True)
+            raise Misfit(f"holds an option and its value; write two items, [{words[0]}, ...]", near=True)
         return text
 
 
@@ -197,7 +197,7 @@ class Name:
         text = unicodedata.normalize("NFC", Text(longest=64).read(node))
         if not re.fullmatch(r"[\w-]+", text):
             slug = re.sub(r"[^\w-]+", "_", text).strip("_")
-            raise Refused("is not a name" + (f"; did you mean {slug!r}?" if slug else ""))
+            raise Misfit("is not a name" + (f"; did you mean {slug!r}?" if slug else ""))
         return text
 
     def wants(self) -> str:
@@ -256,9 +256,9 @@ class Endpoint:
         path = text.removeprefix("ipc://")
         if path != text and (path.startswith("/") or (path.startswith("@") and len(path) > 1)):
             if len(os.fsencode(path)) > _IPC_PATH_BYTES:
-                raise Refused(f"is longer than the {_IPC_PATH_BYTES} bytes that a socket's path may have", near=True)
+                raise Misfit(f"is longer than the {_IPC_PATH_BYTES} bytes that a socket's path may have", near=True)
             return text
-        raise Refused("is not an endpoint")
+        raise Misfit("is not an endpoint")
 
     def wants(self) -> str:
         return "tcp://ADDRESS:PORT or ipc:///PATH"
@@ -276,11 +276,11 @@ class Moment:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            raise Refused("is not a date and time") from None
+            raise Misfit("is not a date and time") from None
         if moment.tzinfo is None:
-            raise Refused("has no time zone; add Z for UTC, or an offset such as +01:00", near=True)
+            raise Misfit("has no time zone; add Z for UTC, or an offset such as +01:00", near=True)
         if not 1900 < moment.year < 2199:  # any zone's
-            raise Refused("cannot be published; use a year from 1901 to 2198", near=True)
+            raise Misfit("cannot be published; use a year from 1901 to 2198", near=True)
         return moment
 
     def wants(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auricle.config.keys import REQUIRED, Key, keys_of
-from auricle.config.kinds import Name, Refused, plain
+from auricle.config.kinds import Misfit, Name, plain
 from auricle.config.tree import DEFAULT, Branch, Leaf, Node, Problems, Row, Where, merge
 from auricle.config.words import nearest, shown
 
@@ -121,15 +121,15 @@ class Walk:
             return about.initial if callable(about.default) else None
         try:
             if empty:
-                raise Refused("is empty")
+                raise Misfit("is empty")
             return about.kind.read(node)
-        except Refused as refusal:
+        except Misfit as refusal:
             for each in (refusal, *refusal.also):
                 self._refuse(about, each, node, path)
             self.failed.add(path)
             return None if about.default is REQUIRED else about.initial
 
-    def _refuse(self, about: Key, refusal: Refused, node: Node, path: str) -> None:
+    def _refuse(self, about: Key, refusal: Misfit, node: Node, path: str) -> None:
         at = refusal.item or node
         complaint = str(refusal)
         if about.secret:
@@ -151,7 +151,7 @@ class Walk:
         for label, child in node.entries.items():
             try:
                 Name().read(Leaf(node.keys[label], label, plain=False))
-            except Refused as refusal:
+            except Misfit as refusal:
                 complaint = f"{shown(label)} {refusal}" if label.strip() else "a label is empty"
                 remedy = "" if complaint.endswith("?") else f"; use {Name().wants()}"
                 self.complain(node.keys[label], path, complaint + remedy)

@@ -11,9 +11,9 @@ from auricle.config import (
     Choice,
     Expected,
     Leaf,
+    Misfit,
     Node,
     Problems,
-    Refused,
     Walk,
     Where,
     document,
@@ -72,9 +72,9 @@ def _kind(tree: Node, problems: Problems) -> tuple[str | None, Node]:
     words = Choice(tuple(RECIPES))
     try:
         if isinstance(node, Leaf) and node.null:
-            raise Refused("is empty")
+            raise Misfit("is empty")
         return words.read(node), tree
-    except Refused as refusal:
+    except Misfit as refusal:
         complaint = f"{shown(node.text)} {refusal}" if isinstance(node, Leaf) and not node.null else str(refusal)
         if not complaint.endswith("?"):
             complaint += f"; use {words.wants()}"

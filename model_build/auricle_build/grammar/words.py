@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from auricle.config import Branch, Choice, Node, Number, Pair, Refused, Row, Text, each
+from auricle.config import Branch, Choice, Misfit, Node, Number, Pair, Row, Text, each
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+|[0-9]*\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?")
 
@@ -19,7 +19,7 @@ class Slug:
         text = Text(longest=64).read(node)
         if not re.fullmatch("[a-z0-9_]+", text):
             slug = re.sub("[^a-z0-9_]+", "_", text.lower()).strip("_")
-            raise Refused("is no label" + (f"; did you mean {slug!r}?" if slug else ""))
+            raise Misfit("is no label" + (f"; did you mean {slug!r}?" if slug else ""))
         return text
 
     def wants(self) -> str:
@@ -35,9 +35,9 @@ class Feature:
 
     def read(self, node: Node) -> dict[str, Any]:
         if not isinstance(node, Branch):
-            raise Refused("is no feature")
+            raise Misfit("is no feature")
         if "kind" not in node.entries:
-            raise Refused("a feature has no kind")
+            raise Misfit("a feature has no kind")
         return {name: self._value(item) for name, item in node.entries.items()}
 
     def _value(self, node: Node) -> Any:
@@ -51,7 +51,7 @@ class Feature:
             return None if node.null else words.get(node.text, node.text) if node.plain else node.text
         number = float(node.text)
         if abs(number) > 1e6:
-            refusal = Refused("is out of range; use at most 1000000")
+            refusal = Misfit("is out of range; use at most 1000000")
             refusal.item = node
             raise refusal
         return int(node.text) if node.text.lstrip("+-").isdigit() else number
@@ -78,7 +78,7 @@ class Layered:
 
     def read(self, node: Node) -> Layer:
         if not isinstance(node, Row) or len(node.items) != 4:
-            raise Refused("a layer is no list of four" if isinstance(node, Row) else "is no layer")
+            raise Misfit("a layer is no list of four" if isinstance(node, Row) else "is no layer")
         extent = Number(1, 256, whole=True)
         both = Pair(extent, extent)
         kinds = (Choice(("conv", "separable")), both, both, Number(1, 4096, whole=True))
