@@ -24,7 +24,7 @@ from auricle.publish.zeromq import Socket
 from auricle.service import logs
 from auricle.service.descriptors import connections_each
 from auricle.service.notify import Notifier
-from auricle.service.overload import Load
+from auricle.service.overload import Ladder
 from auricle.service.overruled import Overruled
 from auricle.service.query import Query
 from auricle.service.reload import Reload, load_models
@@ -131,7 +131,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         signal.signal(signal.SIGHUP, reload.ask)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         watchdog = Watchdog(roster.lanes, notifier, time.monotonic())
-        ladder = Load(roster.lanes)
+        ladder = Ladder(roster.lanes)
 
         def between() -> None:
             # First: what a reload holds up is not late by the machine's weakness.

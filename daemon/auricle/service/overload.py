@@ -50,7 +50,7 @@ class Paced(Protocol):
         """Publish a change of the source's state."""
 
 
-class Load:
+class Ladder:
     """Watches how late sound is, and takes the steps; each is a ``status`` of every live source, and counted.
 
     Sound is late that waits although its time to be heard has come (`LiveControl.late_s`). A source falls behind when

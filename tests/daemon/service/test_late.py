@@ -15,7 +15,7 @@ from auricle.capture.source import Gap, Sound, Terms, asked_every
 from auricle.hearing.engine import IDLE_S
 from auricle.hearing.lane import Counters
 from auricle.messages import SourceState
-from auricle.service.overload import Load
+from auricle.service.overload import Ladder
 
 RATE = 1000
 CHUNK_S = 0.05
@@ -89,7 +89,7 @@ class Heard:
 def listen(sources: Sequence[Given], *, cost: float, round_s: float = 0.002, for_s: float = 40.0) -> list[Heard]:
     """Hear sources as the engine does, where a second of each one's sound takes ``cost`` seconds."""
     lanes = [Heard(Pipe(f"s{i}", each), f"s{i}") for i, each in enumerate(sources)]
-    load = Load(lanes)
+    load = Ladder(lanes)
     now_s = 0.0
 
     def advance(by_s: float) -> None:

@@ -20,7 +20,7 @@ import zmq
 from auricle.capture.source import Terms
 from auricle.hearing.lane import Counters
 from auricle.messages import SourceState
-from auricle.service.overload import CALM_FOR_S, Load
+from auricle.service.overload import CALM_FOR_S, Ladder
 from helpers.sounds import RATE, varied
 
 # The daemon with a pipeline that is three times slower than the sound while a file is there, and less patience.
@@ -82,7 +82,7 @@ class House:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
         self.lanes = [Source(name, self.told) for name in ("porch", "garden")]
-        self.load = Load(self.lanes)
+        self.load = Ladder(self.lanes)
         self.now_s = 0.0
 
     def rounds(self, n: int, *, porch_s: float, each_s: float = 0.1) -> None:
