@@ -11,7 +11,7 @@ from auricle.capture.clock import CaptureClock
 from auricle.capture.poller import Feed, Poller
 from auricle.capture.retry import Retry
 from auricle.capture.ring import Ring
-from auricle.capture.source import AT_ONCE_S, Counters, Piece, Status, Terms
+from auricle.capture.source import AT_ONCE_S, LiveCounters, Piece, Status, Terms
 from auricle.capture.track import Track, lose
 
 log = logging.getLogger("auricle")
@@ -39,7 +39,7 @@ class Live:
         self.done = False
         self.stretch = 1.0
         self._poller = poller
-        self._counters = Counters(ring_s=terms.ring_s)
+        self._counters = LiveCounters(ring_s=terms.ring_s)
         self._clock: CaptureClock | None = None
         self._track: Track | None = None
         self._polled_s = self._lenient_until_s = 0.0
@@ -128,7 +128,7 @@ class Live:
             self._give_up(feed)
             yield from self._lose(now_s, reason)
 
-    def counters(self) -> Counters:
+    def counters(self) -> LiveCounters:
         """The figures of now; one object, filled anew at every call."""
         found = self._counters
         if self._clock is not None:

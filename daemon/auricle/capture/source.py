@@ -133,7 +133,7 @@ class Skipped:
 
 
 @dataclass(slots=True)
-class Counters:
+class LiveCounters:
     """What a live source has come to since it was opened; samples at its own rate.
 
     ``cleaned`` samples were not finite. ``overruns`` counts gaps
@@ -221,7 +221,7 @@ class Source(Protocol):
     def live(self) -> LiveControl | None:
         """What a live source can be asked and told besides; ``None`` of one that waits to be heard, as recordings."""
 
-    def counters(self) -> Counters | None:
+    def counters(self) -> LiveCounters | None:
         """What a live source has come to; ``None`` of one that loses nothing, such as recordings."""
 
     def open(self) -> None:

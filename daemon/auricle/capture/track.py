@@ -9,10 +9,10 @@ from auricle.capture.clock import CaptureClock
 from auricle.capture.conditioning import Resampler, clean
 from auricle.capture.poller import Feed
 from auricle.capture.ring import Lost, Ring, Run
-from auricle.capture.source import AT_ONCE_S, Counters, End, Gap, LossCause, Piece, Segment, Sound, Status
+from auricle.capture.source import AT_ONCE_S, End, Gap, LiveCounters, LossCause, Piece, Segment, Sound, Status
 
 
-def lose(counters: Counters, clock: CaptureClock, samples: int, cause: LossCause, *, estimated: bool) -> Gap:
+def lose(counters: LiveCounters, clock: CaptureClock, samples: int, cause: LossCause, *, estimated: bool) -> Gap:
     """Count samples that were not heard, from the next one on; the gap that says so."""
     gap = Gap(counters.next, samples, clock.rate, cause, estimated, clock)
     counters.lost += samples
@@ -35,7 +35,7 @@ class Track:
     """
 
     def __init__(
-        self, feed: Feed, ring: Ring, *, clock: CaptureClock, counters: Counters, model_rate: int, since_s: float
+        self, feed: Feed, ring: Ring, *, clock: CaptureClock, counters: LiveCounters, model_rate: int, since_s: float
     ) -> None:
         self.since_s = since_s
         self._feed = feed
