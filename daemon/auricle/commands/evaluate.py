@@ -13,7 +13,7 @@ from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing.hearer import Hearer
 from auricle.judge.evaluate import evaluate, gather, text, write
 from auricle.terminal import options
-from auricle.terminal.options import ConfigFile, Json, ModelName, Negatives, Scores, Truth
+from auricle.terminal.options import ConfigFile, Json, ModelName, Negatives, ScoreCache, Truth
 from auricle.terminal.progress import bar
 from auricle.terminal.text import complain, say
 
@@ -24,7 +24,7 @@ def command(
     negatives: Negatives = None,
     json: Json = False,
     report: Annotated[Path | None, typer.Option(help="Write Markdown, JSON and curves into this folder.")] = None,
-    cache: Scores = None,
+    cache: ScoreCache = None,
     config: ConfigFile = None,
     model: ModelName = None,
 ) -> int:

@@ -15,7 +15,7 @@ from auricle import messages
 from auricle.client import AskEvents, Event, History, Mark, ask
 from auricle.errors import UsageError
 from auricle.terminal import options, text
-from auricle.terminal.options import ConfigFile, Json, Query
+from auricle.terminal.options import ConfigFile, Json, QueryEndpoint
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)")
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -40,7 +40,7 @@ def command(
     since: Annotated[str | None, typer.Option(help="Such as 1h, 2d or 2026-03-01T06:30; all unless told.")] = None,
     label: Annotated[str | None, typer.Option(help="Only events of this label.")] = None,
     source: Annotated[str | None, typer.Option(help="Only events of this source.")] = None,
-    query: Query = None,
+    query: QueryEndpoint = None,
     json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values, with a header.")] = False,
     config: ConfigFile = None,

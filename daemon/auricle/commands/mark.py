@@ -8,14 +8,14 @@ import typer
 
 from auricle.client import AskMark, Marked, ask
 from auricle.terminal import options
-from auricle.terminal.options import ConfigFile, Query
+from auricle.terminal.options import ConfigFile, QueryEndpoint
 
 
 def command(
     text: Annotated[str, typer.Argument(help="What to remember of this moment.")],
     label: Annotated[str | None, typer.Option(help="What it really was.")] = None,
     source: Annotated[str | None, typer.Option(help="Which source is meant.")] = None,
-    query: Query = None,
+    query: QueryEndpoint = None,
     config: ConfigFile = None,
 ) -> int:
     """Mark the moment, and print the mark's identifier; the exit code.

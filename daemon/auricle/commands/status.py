@@ -8,10 +8,10 @@ from auricle.client import AskStatus, Report, ask
 from auricle.errors import EXIT_SKIPPED
 from auricle.messages.questions import SourceReport
 from auricle.terminal import options, text
-from auricle.terminal.options import ConfigFile, Json, Query
+from auricle.terminal.options import ConfigFile, Json, QueryEndpoint
 
 
-def command(query: Query = None, json: Json = False, config: ConfigFile = None) -> int:
+def command(query: QueryEndpoint = None, json: Json = False, config: ConfigFile = None) -> int:
     """Print whether the daemon hears; the exit code, 1 where not all is well.
 
     Raises:

@@ -18,7 +18,7 @@ from auricle.judge import plots
 from auricle.judge.evaluate import gather
 from auricle.judge.tune import curve, fragment, remarks, tune
 from auricle.terminal import options
-from auricle.terminal.options import ConfigFile, Json, ModelName, Negatives, Scores, Truth
+from auricle.terminal.options import ConfigFile, Json, ModelName, Negatives, ScoreCache, Truth
 from auricle.terminal.progress import bar
 from auricle.terminal.text import complain
 
@@ -78,7 +78,7 @@ def command(
     ] = False,
     json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves into this picture.")] = None,
-    cache: Scores = None,
+    cache: ScoreCache = None,
     config: ConfigFile = None,
     model: ModelName = None,
 ) -> int:

@@ -19,7 +19,9 @@ ModelName = Annotated[
 ]
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Recordings: files, folders or globs.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output.")]
-Query = Annotated[str | None, typer.Option("--endpoint", help="Where the daemon answers; publish.query unless told.")]
+QueryEndpoint = Annotated[
+    str | None, typer.Option("--endpoint", help="Where the daemon answers; publish.query unless told.")
+]
 Truth = Annotated[
     Path | None,
     typer.Option(
@@ -30,7 +32,9 @@ Negatives = Annotated[
     list[str] | None,
     typer.Option("--negatives", metavar="PATH", help="Recordings without any event; may be repeated."),
 ]
-Scores = Annotated[Path | None, typer.Option("--cache", help="Keep scores in this folder, to be found the next time.")]
+ScoreCache = Annotated[
+    Path | None, typer.Option("--cache", help="Keep scores in this folder, to be found the next time.")
+]
 
 
 def load(path: Path | None, model: str | None = None, *, without: Path | None = None) -> Config:
