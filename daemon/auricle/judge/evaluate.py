@@ -16,7 +16,7 @@ from auricle.errors import UsageError
 from auricle.hearing.decision import Rule
 from auricle.hearing.hearer import Hearer, Hearing, Progress
 from auricle.judge import plots, scoring, truth
-from auricle.judge.figures import Alarms, Figures, Point, Report
+from auricle.judge.figures import Alarms, Evaluation, Figures, Point
 from auricle.judge.scoring import Tally
 from auricle.judge.truth import Event
 
@@ -76,7 +76,7 @@ def alarms(count: int, hours: float) -> Alarms:
     return Alarms(count, round(hours, 4), rate, low, high)
 
 
-def evaluate(hearer: Hearer, heard: Sequence[Heard]) -> Report:
+def evaluate(hearer: Hearer, heard: Sequence[Heard]) -> Evaluation:
     """Judge what the rules in force report."""
     labels = hearer.labels
     onset, both, segments = Tally(labels), Tally(labels), Tally(labels)
@@ -116,7 +116,7 @@ def evaluate(hearer: Hearer, heard: Sequence[Heard]) -> Report:
 
     total = onset.overall
     by_threshold = [(threshold, _counts(hearer, heard, threshold)) for threshold in CURVE]
-    return Report(
+    return Evaluation(
         model=messages.Model(hearer.bundle.card.name, hearer.bundle.hash),
         recordings=len(heard),
         hours=round(hours, 4),
@@ -198,7 +198,7 @@ def _median(values: Sequence[float]) -> float | None:
     return round(float(np.median(values)), 3) if values else None
 
 
-def text(report: Report) -> list[str]:
+def text(report: Evaluation) -> list[str]:
     """The report as lines of a Markdown table and what belongs to it; plain enough for a terminal."""
     rows = [("all", report.overall), *report.labels.items()]
     width = max(len(name) for name, _ in rows)
@@ -233,7 +233,7 @@ def _two(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def write(report: Report, folder: Path) -> list[Path]:
+def write(report: Evaluation, folder: Path) -> list[Path]:
     """Write ``report.md``, ``report.json`` and, where matplotlib is there, ``curves.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["# Evaluation", "", *text(report)]

@@ -39,7 +39,7 @@ class Point(msgspec.Struct):
     false_alarms_per_hour: float | None
 
 
-class Report(msgspec.Struct, kw_only=True):
+class Evaluation(msgspec.Struct, kw_only=True):
     """What `evaluate` says."""
 
     model: messages.Model

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from auricle.judge.figures import Point, Report
+from auricle.judge.figures import Evaluation, Point
 
 NAMED = 12
 """Labels that a legend names at most; the curves of others are grey."""
@@ -35,7 +35,7 @@ def _pairs(points: Sequence[Point], x: str, y: str) -> tuple[list[float], list[f
     return [a for a, _ in found], [b for _, b in found]
 
 
-def curves(report: Report, path: Path) -> None:
+def curves(report: Evaluation, path: Path) -> None:
     """Precision over recall, and misses over false alarms an hour (DET), by label and over all."""
     plt, figure, (left, right) = _figure(2)
     heard = {label: points for label, points in report.curves.items() if any(p.recall is not None for p in points)}

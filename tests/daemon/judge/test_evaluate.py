@@ -147,8 +147,8 @@ def test_the_command_writes_a_report(tmp_path: Path) -> None:
     ]
     result = CliRunner().invoke(app, [*arguments, "--json", "--report", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
-    said = msgspec.json.decode(result.stdout, type=evaluates.Report)
-    assert said == msgspec.json.decode((tmp_path / "out" / "report.json").read_bytes(), type=evaluates.Report)
+    said = msgspec.json.decode(result.stdout, type=evaluates.Evaluation)
+    assert said == msgspec.json.decode((tmp_path / "out" / "report.json").read_bytes(), type=evaluates.Evaluation)
     assert (said.recordings, said.overall.true) == (2, 2)
     text = (tmp_path / "out" / "report.md").read_text()
     assert all(label in text for label in said.labels)
