@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from auricle.gate.mask import Frames, MaskSmoother
+from auricle.gate.mask import MaskMemory, MaskSmoother
 from auricle.gate.noise import Floor, Geometry, floor_of, load_profile
 from auricle.gate.overlap import OverlapAdd
 from auricle.stages.spectrum import Spectrum
@@ -24,7 +24,7 @@ _GROUP = 16
 class _Held(Memory):
     """Frames whose weights are not known yet; while ``count`` is below 0, so many are to be passed over first."""
 
-    mask: Frames
+    mask: MaskMemory
     frames: Block | None
     count: int
     gates: list[NoiseGate]

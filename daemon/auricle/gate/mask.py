@@ -43,14 +43,14 @@ def _triangles(n_freq: int, n_past: int, n_ahead: int) -> tuple[Counts, Counts]:
 
 
 @dataclass
-class Frames(Memory):
+class MaskMemory(Memory):
     """Masks that rows to come still reach back to, and how many rows, whose past did not all exist, were given."""
 
     masks: Counts
     given: int
 
 
-class MaskSmoother(BatchStage[Frames]):
+class MaskSmoother(BatchStage[MaskMemory]):
     """A mask ``(n, n_bins)`` of what is louder than the noise, to weights ``(k, n_bins)``.
 
     Over frequency the triangle reaches ``n_freq`` bins to each side, and over the spectrum's ends, where nothing is: so
@@ -81,12 +81,12 @@ class MaskSmoother(BatchStage[Frames]):
         """What an open mask is after smoothing over frequency: 1 but for the spectrum's ends."""
         self.reset()
 
-    def begin(self) -> Frames:
+    def begin(self) -> MaskMemory:
         """Frames before row 0's past do not exist, and weigh nothing."""
         before = self._n_past - min(self._n_past, self._n_ahead)
-        return Frames(np.zeros((1, before, self._n_bins), self._type), 0)
+        return MaskMemory(np.zeros((1, before, self._n_bins), self._type), 0)
 
-    def step(self, memory: Frames, blocks: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def step(self, memory: MaskMemory, blocks: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Smoothed masks of the frames whose look-ahead these frames complete, 0 to 1."""
         sources, n, bins = blocks.shape
         if n > _LONGEST:
