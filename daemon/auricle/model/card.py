@@ -65,7 +65,7 @@ class Timing(msgspec.Struct, frozen=True):
     lags: dict[str, tuple[int, int]] = {}
 
 
-class State(msgspec.Struct, frozen=True):
+class StateTensor(msgspec.Struct, frozen=True):
     """One tensor that the stateful network hands from call to call."""
 
     input: str
@@ -74,12 +74,12 @@ class State(msgspec.Struct, frozen=True):
     zero_point: int
 
 
-class Stream(msgspec.Struct, frozen=True):
+class StreamTensors(msgspec.Struct, frozen=True):
     """The names of the stateful network's tensors."""
 
     input: str
     output: str
-    states: list[State]
+    states: list[StateTensor]
 
 
 class Embedding(Affine, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,7 +143,7 @@ class Card(msgspec.Struct, frozen=True):
     measured: dict[str, str] = {}
     golden_steps: int = 2
     embedding: Embedding | None = None
-    stream: Stream | None = None
+    stream: StreamTensors | None = None
 
     @property
     def step_samples(self) -> int:

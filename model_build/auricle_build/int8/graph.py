@@ -118,7 +118,7 @@ class Graph:
 
 
 @dataclass(frozen=True)
-class State:
+class StateTensor:
     """What a stateful graph hands from one call to the next: names of the tensors, and what it begins with."""
 
     input: str
@@ -134,7 +134,7 @@ class _Writer:
         self.open = (0, 1) if stateful else ()
         self.before: list[Tensor] = []
         self.after: list[Tensor] = []
-        self.states: list[State] = []
+        self.states: list[StateTensor] = []
 
     def activation(self, name: str, shape: Sequence[int], grid: Affine) -> Tensor:
         return self.graph.tensor(name, shape, grid, self.open)
@@ -165,7 +165,7 @@ class _Writer:
         self.cut(f"{name}/keep", joined, (0, -n_frames, 0, 0), (0, 0, 0, 0), kept)
         self.before.append(state)
         self.after.append(kept)
-        self.states.append(State(f"{name}/state_in", f"{name}/state_out", shape, x.grid.zero_point))
+        self.states.append(StateTensor(f"{name}/state_in", f"{name}/state_out", shape, x.grid.zero_point))
         return joined
 
     def convolution(self, name: str, x: Tensor, op: Op, pair: Any, grid: Affine, relu: bool) -> Tensor:
@@ -246,7 +246,7 @@ def whole(model: Quantised, name: str, n_features: int) -> bytes:
     return _Writer(model, name, stateful=False).write(window, n_features, model.columns)
 
 
-def stateful(model: Quantised, name: str, n_features: int) -> tuple[bytes, list[State]]:
+def stateful(model: Quantised, name: str, n_features: int) -> tuple[bytes, list[StateTensor]]:
     """``stream.tflite``: n new frames ``(sources, n, n_features, 1)`` and the states in, a score for each column and
     the states out. The number of sources and n (a multiple of the stride product) are set by resizing the inputs.
     """

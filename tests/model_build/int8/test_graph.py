@@ -79,7 +79,7 @@ def whole_scores(content: bytes, rows: Int8, hop: int) -> Int8:
     return np.stack(out)
 
 
-def stream_scores(content: bytes, states: Sequence[graph.State], sources: Int8, cuts: Sequence[int]) -> Int8:
+def stream_scores(content: bytes, states: Sequence[graph.StateTensor], sources: Int8, cuts: Sequence[int]) -> Int8:
     """Scores of every column ``(sources, columns, labels)``, the frames given in calls of the sizes ``cuts``."""
     interpreter = Interpreter(model_content=content, num_threads=1)
     kept = {s.input: np.full((len(sources), *s.shape[1:]), s.zero_point, np.int8) for s in states}
@@ -102,7 +102,7 @@ def stream_scores(content: bytes, states: Sequence[graph.State], sources: Int8, 
 
 
 @pytest.fixture(scope="module")
-def graphs() -> tuple[bytes, bytes, list[graph.State], trunk.Geometry]:
+def graphs() -> tuple[bytes, bytes, list[graph.StateTensor], trunk.Geometry]:
     made = model()
     streamed, states = graph.stateful(made, "test", N_FEATURES)
     return graph.whole(made, "test", N_FEATURES), streamed, states, trunk.geometry(made.ops, made.columns)
