@@ -41,7 +41,7 @@ class Device(TypedDict):
     default: bool
 
 
-class Level(TypedDict):
+class Reading(TypedDict):
     """The level of a tenth of a second, dB below full scale; `None` for digital silence."""
 
     level_dbfs: float | None
@@ -102,7 +102,9 @@ def print_devices(*, as_json: bool = False) -> int:
     return 0
 
 
-def levels(device: int | str, *, channel: int | str = "mix", seconds: float | None = None) -> Iterator[Level | Status]:
+def levels(
+    device: int | str, *, channel: int | str = "mix", seconds: float | None = None
+) -> Iterator[Reading | Status]:
     """Levels of a device, ten a second, and what becomes of it in between.
 
     Args:
@@ -155,8 +157,8 @@ def meter(device: int | str, *, seconds: float | None = None, as_json: bool = Fa
     return 0 if heard else 1
 
 
-def _level(block: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Level:
-    return Level(
+def _level(block: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Reading:
+    return Reading(
         level_dbfs=_db(math.sqrt(float(np.mean(np.square(block, dtype=np.float64))))),
         peak_dbfs=_db(float(np.max(np.abs(block)))),
     )
@@ -166,7 +168,7 @@ def _db(amplitude: float) -> float | None:
     return round(20 * math.log10(amplitude), 1) if amplitude > 0 else None
 
 
-def _drawn(level: Level) -> str:
+def _drawn(level: Reading) -> str:
     def place(db: float | None) -> int:
         return 0 if db is None else round(BAR * min(max(1 - db / FLOOR_DB, 0.0), 1.0))
 

@@ -163,7 +163,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Address(Text):
+class MediaAddress(Text):
     """What ffmpeg opens; never an option of its own."""
 
     def read(self, node: Node) -> str:

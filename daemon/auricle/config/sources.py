@@ -7,7 +7,7 @@ from datetime import datetime
 
 from auricle.config.compounds import Many, OneOf
 from auricle.config.keys import REQUIRED, key, section
-from auricle.config.kinds import Address, Choice, Flag, Model, Moment, Name, Number, Option, Pattern, Text
+from auricle.config.kinds import Choice, Flag, MediaAddress, Model, Moment, Name, Number, Option, Pattern, Text
 from auricle.config.sections import DEFAULT_MODEL, Decision, Gate
 
 SOURCE_KINDS = ("microphone", "recording", "ffmpeg", "stdin")
@@ -78,7 +78,7 @@ class Ffmpeg:
 
     url: str = key(
         REQUIRED,
-        Address("an address that ffmpeg reads, such as rtsp://camera.lan/stream"),
+        MediaAddress("an address that ffmpeg reads, such as rtsp://camera.lan/stream"),
         "segment",
         "What ffmpeg opens. A password in it is never shown.",
         example="rtsp://camera.lan/stream",

@@ -67,7 +67,7 @@ class Message(msgspec.Struct, kw_only=True):
     ]
 
 
-class Heard(Message, kw_only=True):
+class AboutSound(Message, kw_only=True):
     """A message about sound."""
 
     file: Annotated[str | UnsetType, Meta(description="the recording, where the source plays some")] = UNSET
@@ -80,7 +80,7 @@ class Heard(Message, kw_only=True):
     ]
 
 
-class Scores(Heard, kw_only=True, tag="score", tag_field="type"):
+class Scores(AboutSound, kw_only=True, tag="score", tag_field="type"):
     """A decision: the smoothed score of every label."""
 
     scores: Annotated[dict[str, Score], Meta(description="by label")]
@@ -99,7 +99,7 @@ class Scores(Heard, kw_only=True, tag="score", tag_field="type"):
     ] = UNSET
 
 
-class Event(Heard, kw_only=True, tag="event", tag_field="type"):
+class Event(AboutSound, kw_only=True, tag="event", tag_field="type"):
     """An event began, goes on or ended. `sample` and `t` are those of the decision that says so."""
 
     phase: Annotated[Phase, Meta(description="one onset, any number of updates, one offset")]
