@@ -14,7 +14,7 @@ import typer
 from auricle import __version__
 from auricle.errors import AuricleError, ConfigError
 from auricle_build import judging
-from auricle_build.terminal import Data, Live, RecipeFile, Runs, Threads, recipe, tensorflow
+from auricle_build.terminal import DataFolder, Display, RecipeFile, Runs, Threads, recipe, tensorflow
 
 app = typer.Typer(
     name="auricle-build",
@@ -30,7 +30,7 @@ app = typer.Typer(
 @app.command()
 def train(
     config: RecipeFile,
-    data: Data = None,
+    data: DataFolder = None,
     hold_out: Annotated[
         list[int] | None, typer.Option("--hold-out", help="A fold to judge on; may be repeated.")
     ] = None,
@@ -53,7 +53,7 @@ def train(
 
         if out is not None:
             raise ConfigError(["--out: classic is trained to be judged, not shipped; leave it out"])
-        live = Live()
+        live = Display()
         with live.bars:
             classic.run(
                 rec,
@@ -65,7 +65,7 @@ def train(
                 reading=live.reading,
             )
         return
-    live = Live()
+    live = Display()
     if isinstance(rec, PretrainedRecipe):
         from auricle_build import finetune, ship
 
@@ -110,7 +110,7 @@ def train(
 @app.command()
 def crossval(
     config: RecipeFile,
-    data: Data = None,
+    data: DataFolder = None,
     folds: Annotated[
         list[int] | None, typer.Option("--fold", help="A fold to judge on; every fold unless told.")
     ] = None,
@@ -144,7 +144,7 @@ def crossval(
         raise ConfigError([f"--beside: {rec.name} is no pretrained network; leave it out"])
     if isinstance(rec, PretrainedRecipe) and thresholds_of is not None:
         raise ConfigError(["--thresholds-of: here scene-report tells the false alarms; leave it out"])
-    live = Live()
+    live = Display()
     given: dict[str, Any] = {"root": rec.data.folder(data), "runs": runs, "out": out, "threads": threads}
     given |= {"say": live.say, "report": live.training, "reading": live.reading}
     with live.bars:
@@ -212,7 +212,7 @@ def thresholds(
         smoothings_ms=smoothing_ms or (),
         only=only or (),
         cache=cache,
-        say=Live().say,
+        say=Display().say,
     )
     onset, offset, lags = shipped.lags
     rules = {"thresholds": shipped.thresholds, "min_durations_ms": shipped.min_durations_ms}
@@ -224,7 +224,7 @@ def thresholds(
     typer.echo(yaml.safe_dump({**told, "detector": shipped.figures}, sort_keys=False, default_flow_style=None))
     if not dry_run:
         written = tuning.write(opened, shipped, only or ())
-        Live().say(f"{written.path}/card.yaml: {written.card.name} is now {written.hash}")
+        Display().say(f"{written.path}/card.yaml: {written.card.name} is now {written.hash}")
 
 
 @app.command()

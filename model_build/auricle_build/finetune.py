@@ -18,7 +18,7 @@ from auricle_build.learn.pretrained import Pretrained, classes
 from auricle_build.learn.soundscapes import Sounds, Soundscapes
 from auricle_build.material import clips as clipping
 from auricle_build.material.clips import Clip
-from auricle_build.material.rows import Features, Progress, Rows, load_all
+from auricle_build.material.rows import Counting, Features, Rows, load_all
 
 ASIDE_BATCHES = 60
 """Batches of windows made of what is kept aside, to calibrate by."""
@@ -135,8 +135,8 @@ def train(
     cache: Path | None,
     threads: int = 2,
     say: build.Say = print,
-    report: Callable[[training.Progress], None] | None = None,
-    reading: Progress | None = None,
+    report: Callable[[training.Standing], None] | None = None,
+    reading: Counting | None = None,
 ) -> Trained:
     """Train a recipe with some folds held out, or go on from the checkpoint in ``folder``.
 
@@ -176,11 +176,11 @@ def train(
     return Trained(rec, made, good, aside, mine, soundscapes, steps)
 
 
-def windows(made: Pretrained, aside: Soundscapes) -> calibration.Windows:
+def windows(made: Pretrained, aside: Soundscapes) -> calibration.UnseenWindows:
     """What a network says of windows made of what it was not trained on."""
     parts = [aside(step) for step in range(ASIDE_BATCHES)]
     logits = [np.asarray(made.logits(made.embedding(part.x))[0], np.float32) for part in parts]
-    return calibration.Windows(
+    return calibration.UnseenWindows(
         np.concatenate(logits),
         np.concatenate([part.y for part in parts]),
         np.concatenate([part.weight for part in parts]),

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from auricle_build.terminal import Data, Live, RecipeFile, recipe, tensorflow
+from auricle_build.terminal import DataFolder, Display, RecipeFile, recipe, tensorflow
 
 
 def gate_report(
     model: Annotated[str, typer.Argument(help="A model's name or a bundle's folder.")] = "esc10",
-    data: Data = None,
+    data: DataFolder = None,
     folds: Annotated[list[int] | None, typer.Option("--fold", help="Folds to judge on; 4 unless told.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("docs"),
 ) -> None:
@@ -20,7 +20,7 @@ def gate_report(
     from auricle.model import bundle
     from auricle_build.reports import gate_report as gates
 
-    live = Live()
+    live = Display()
     with live.bars:
         path = gates.report(bundle.load(model, None), data, folds or [4], out, live.reading)
     live.say(str(path))
@@ -33,7 +33,7 @@ def scenes(
         list[int] | None,
         typer.Option("--fold", help="A fold that the model never saw; may be repeated. data.held_out is always taken."),
     ] = None,
-    data: Data = None,
+    data: DataFolder = None,
     number: Annotated[int, typer.Option("--number", min=0, help="How many scenes.")] = 1,
     minutes: Annotated[float, typer.Option("--minutes", min=0.2, help="Length of each.")] = 15.0,
     snr: Annotated[tuple[float, float], typer.Option("--snr", help="Events over the background, dB: from, to.")] = (
@@ -59,7 +59,7 @@ def scenes(
     rec = recipe(config)
     plan = composing.Plan(60 * minutes, rec.front_end.sample_rate, snr, every)
     chosen = composing.material(rec, folds or [], rec.data.folder(data), labels or ())
-    composing.write(out, chosen, plan, seed=seed, number=number, negatives=negatives, phone=phone, say=Live().say)
+    composing.write(out, chosen, plan, seed=seed, number=number, negatives=negatives, phone=phone, say=Display().say)
     composing.state(
         out, plan, recipe=rec.name, folds=folds or [], labels=labels or [], seed=seed, scenes=number, phone=phone
     )
@@ -99,9 +99,9 @@ def scene_report(
         name=name,
         out=out,
         cache=cache,
-        say=Live().say,
+        say=Display().say,
     )
-    Live().say(str(page))
+    Display().say(str(page))
 
 
 def yamnet(
@@ -115,4 +115,4 @@ def yamnet(
     from auricle_build.reports import yamnet as yardstick
 
     opened = yardstick.write(model, rec, out)
-    Live().say(f"{opened.path}: {opened.card.name} {opened.hash}, model.tflite {len(opened.whole) / 1000:.0f} KB")
+    Display().say(f"{opened.path}: {opened.card.name} {opened.hash}, model.tflite {len(opened.whole) / 1000:.0f} KB")

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle_build.grammar.recipes import Recipe
-from auricle_build.learn.batches import Material
+from auricle_build.learn.batches import TrainingRows
 from auricle_build.learn.teacher import taught_by
 from auricle_build.material import clips as clipping
 from auricle_build.material.clips import Clip
-from auricle_build.material.rows import Features, Progress, Rows, load_all
+from auricle_build.material.rows import Counting, Features, Rows, load_all
 
 
 def white_noise(features: Features, seconds: float = 90.0) -> Rows:
@@ -33,12 +33,12 @@ class Loaded:
         train_clips, kept_clips: the clips on either side.
         kept: rows of the clips kept aside, as the daemon would compute them.
         truth: index of each kept clip's label among the recipe's labels.
-        originals: names behind ``Material.original``.
+        originals: names behind ``TrainingRows.original``.
         failed: a line for each recording that could not be read.
         known: clips of the held-out folds that are not judged by, for their source is trained on in another set.
     """
 
-    train: Material
+    train: TrainingRows
     train_clips: Sequence[Clip]
     kept_clips: Sequence[Clip]
     kept: Sequence[Rows]
@@ -54,7 +54,7 @@ def prepare(
     *,
     root: Path,
     cache: Path | None = None,
-    progress: Progress | None = None,
+    progress: Counting | None = None,
 ) -> Loaded:
     """Read the clips of a recipe, split them by fold, and compute the rows of all variants.
 
@@ -81,7 +81,7 @@ def prepare(
     taught = taught_by(root / data.teacher, good, cache, progress) if data.teacher else None
     originals = sorted({c.label for c in good})
     other = len(labels) - 1
-    material = Material(
+    material = TrainingRows(
         rows=[list(variants) for variants in zip(*columns, strict=True)],
         label=np.asarray([labels.index(c.label) if c.label in labels else other for c in good]),
         original=np.asarray([originals.index(c.label) for c in good]),

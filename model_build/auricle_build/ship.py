@@ -19,7 +19,7 @@ from auricle_build.finetune import Trained
 from auricle_build.grammar.recipes import PretrainedRecipe
 from auricle_build.int8 import convert
 from auricle_build.judge import calibration
-from auricle_build.judge.calibration import Windows
+from auricle_build.judge.calibration import UnseenWindows
 
 EXAMPLES = 400
 """Windows that the int8 ranges are taken from: sounds as recorded. What training makes of them is louder and stranger,
@@ -66,7 +66,7 @@ def calibrated(trained: Trained, others: Sequence[Path]) -> dict[str, Any]:
     """
     if not others:
         return {}
-    windows = Windows.joined([Windows.load(path) for path in others])
+    windows = UnseenWindows.joined([UnseenWindows.load(path) for path in others])
     scale, shift = calibration.fit(windows, trained.taught)
     trained.network.calibrate(scale, shift)
     before = calibration.reliability(windows, trained.taught, np.ones_like(scale), np.zeros_like(shift))

@@ -12,10 +12,10 @@ from auricle.terminal import progress
 
 if TYPE_CHECKING:
     from auricle_build.grammar.recipes import Recipe
-    from auricle_build.learn.training import Progress
+    from auricle_build.learn.training import Standing
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe: a YAML file, or the name of one in the package.")]
-Data = Annotated[
+DataFolder = Annotated[
     Path | None, typer.Option("--data", help="Folder of the recordings; the recipe's data.root unless told.")
 ]
 Runs = Annotated[Path, typer.Option("--runs", help="Where checkpoints, logs and cached features are kept.")]
@@ -41,7 +41,7 @@ def tensorflow(command: str) -> None:
         raise ConfigError([f"{command}: TensorFlow is not installed; pip install 'auricle[build]'"])
 
 
-class Live:
+class Display:
     """Progress on a terminal as a bar, elsewhere as lines."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Live:
             self._reading = self.bars.add_task("features", total=total)
         self.bars.update(self._reading, completed=done)
 
-    def training(self, now: Progress) -> None:
+    def training(self, now: Standing) -> None:
         """Where training is."""
         if self._training is None:
             self._training = self.bars.add_task("training", total=now.steps)

@@ -158,7 +158,7 @@ def test_resumed_training_is_training_that_never_stopped(runs: tuple[Path, dict[
     assert {c.fold for c in whole.clips} == {1}
     assert {c.fold for c in whole.aside} == {2}
     assert len((folder / "parts" / "log.csv").read_text().splitlines()) == 4
-    kept = [calibration.Windows.load(folder / name / "aside.npz") for name in ("tiny-without-2", "parts")]
+    kept = [calibration.UnseenWindows.load(folder / name / "aside.npz") for name in ("tiny-without-2", "parts")]
     assert kept[0].logits.shape == (3 * 4, 3)
     np.testing.assert_array_equal(kept[0].logits, kept[1].logits)
 

@@ -12,7 +12,7 @@ from auricle_build.grammar.fit import Fault
 from auricle_build.grammar.learning import Classic, Draw, Epochs, Plain, Schedule, Streaming
 from auricle_build.grammar.material import Data, Front, Label
 from auricle_build.grammar.pretrained import FineTuning, MobileNet, Scenery
-from auricle_build.grammar.trunk import Geometry, LayerError, Op, geometry, plan
+from auricle_build.grammar.trunk import Extent, LayerError, Op, extent, plan
 from auricle_build.grammar.words import Slug, count
 
 Check: TypeAlias = tuple[tuple[str, ...], Callable[[], Iterator[Fault]]]
@@ -108,10 +108,10 @@ class StreamingRecipe(Recipe):
         Schedule,
     )
 
-    def shape(self) -> tuple[list[Op], Geometry]:
+    def shape(self) -> tuple[list[Op], Extent]:
         """The trunk and what it means in time. Raises LayerError where it cannot be."""
         ops = plan(self.network.layers, self.front_end.n_features)
-        return ops, geometry(ops, self.network.columns)
+        return ops, extent(ops, self.network.columns)
 
     def window_frames(self) -> int:
         return self.shape()[1].window_frames

@@ -36,7 +36,7 @@ class Op:
 
 
 @dataclass(frozen=True)
-class Geometry:
+class Extent:
     """What the network's shape means in time: see DESIGN's definition of stateful.
 
     Args:
@@ -88,7 +88,7 @@ def plan(layers: Sequence[Layer], n_features: int) -> list[Op]:
     return ops
 
 
-def geometry(ops: Sequence[Op], columns: int) -> Geometry:
+def extent(ops: Sequence[Op], columns: int) -> Extent:
     """Stride, receptive field and window of a plan.
 
     Raises:
@@ -100,4 +100,4 @@ def geometry(ops: Sequence[Op], columns: int) -> Geometry:
         stride *= op.step[0]
         if receptive % stride:
             raise LayerError(f"{receptive} frames seen at a stride of {stride}; make it a multiple of it")
-    return Geometry(stride, receptive, columns)
+    return Extent(stride, receptive, columns)

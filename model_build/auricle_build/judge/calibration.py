@@ -23,7 +23,7 @@ EDGES = np.linspace(0.0, 1.0, 11)
 
 
 @dataclass(frozen=True)
-class Windows:
+class UnseenWindows:
     """Windows of sounds that a network was not trained on.
 
     Args:
@@ -41,7 +41,7 @@ class Windows:
         np.savez_compressed(path, logits=self.logits, y=self.y, weight=self.weight)
 
     @classmethod
-    def load(cls, path: Path) -> Windows:
+    def load(cls, path: Path) -> UnseenWindows:
         """What :meth:`save` kept.
 
         Raises:
@@ -54,12 +54,12 @@ class Windows:
             raise ConfigError([f"{path}: no windows of a fold kept aside: {error}"]) from error
 
     @classmethod
-    def joined(cls, parts: Sequence[Windows]) -> Windows:
+    def joined(cls, parts: Sequence[UnseenWindows]) -> UnseenWindows:
         """Several lots as one."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "y", "weight")))
 
 
-def fit(windows: Windows, taught: Sequence[bool]) -> tuple[Floats, Floats]:
+def fit(windows: UnseenWindows, taught: Sequence[bool]) -> tuple[Floats, Floats]:
     """Scale and shift of each label ``(n_labels,)``; 1 and 0 of labels that no recording taught.
 
     Logistic regression by Newton's method, pulled towards what the network said.
@@ -94,7 +94,7 @@ class Bin:
     held: float
 
 
-def reliability(windows: Windows, taught: Sequence[bool], scale: Floats, shift: Floats) -> list[Bin]:
+def reliability(windows: UnseenWindows, taught: Sequence[bool], scale: Floats, shift: Floats) -> list[Bin]:
     """The reliability table of calibrated scores, over all labels that were taught."""
     mine = np.flatnonzero(taught)
     score = 1.0 / (1.0 + np.exp(-(windows.logits[:, mine] * scale[mine] + shift[mine])))
@@ -117,7 +117,7 @@ def error(bins: Sequence[Bin]) -> float:
     return sum(each.count * abs(each.score - each.held) for each in bins) / total if total else 0.0
 
 
-def crossed(parts: Sequence[Windows]) -> tuple[list[Bin], list[Bin]]:
+def crossed(parts: Sequence[UnseenWindows]) -> tuple[list[Bin], list[Bin]]:
     """The reliability tables of several lots of windows, as they are, and each calibrated by all of the others.
 
     What is fitted on a lot fits that lot best: so each is told by what was fitted without it.
@@ -126,8 +126,8 @@ def crossed(parts: Sequence[Windows]) -> tuple[list[Bin], list[Bin]]:
     taught: list[bool] = np.any(y > 0.5, axis=0).tolist()
     told = []
     for i, part in enumerate(parts):
-        scale, shift = fit(Windows.joined([*parts[:i], *parts[i + 1 :]]), taught)
-        told.append(Windows(part.logits * scale + shift, part.y, part.weight))
+        scale, shift = fit(UnseenWindows.joined([*parts[:i], *parts[i + 1 :]]), taught)
+        told.append(UnseenWindows(part.logits * scale + shift, part.y, part.weight))
     one, zero = np.ones(y.shape[1], np.float32), np.zeros(y.shape[1], np.float32)
-    before, after = (reliability(Windows.joined(lots), taught, one, zero) for lots in (parts, told))
+    before, after = (reliability(UnseenWindows.joined(lots), taught, one, zero) for lots in (parts, told))
     return before, after

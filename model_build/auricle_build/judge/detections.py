@@ -53,7 +53,7 @@ class Point:
 
 
 @dataclass(slots=True)
-class Label:
+class LabelFound:
     """What was found of a label; ``points`` by threshold, rising, everything else of its rule as it is in force."""
 
     true: int = 0
@@ -96,7 +96,7 @@ def _log_odds(points: Sequence[Point]) -> list[float]:
 class Found:
     """What was found of the labels that were judged, in so many hours; in ``hours_without_events`` nothing happened."""
 
-    labels: Mapping[str, Label]
+    labels: Mapping[str, LabelFound]
     hours: float
     hours_without_events: float
     recordings: int
@@ -147,7 +147,7 @@ def find(lots: Lots, labels: Sequence[str]) -> Found:
     What comes near an event of a label that the alarmed one contains is no false alarm: a siren is an alarm.
     """
     known = [label for label in labels if all(label in hearer.labels for hearer, _ in lots)]
-    found = {label: Label() for label in known}
+    found = {label: LabelFound() for label in known}
     segments = Tally(known)
     for hearer, heard in lots:
         for item in heard:

@@ -15,7 +15,7 @@ from auricle_build.learn.network import Network
 from auricle_build.material.rows import Rows
 
 Scores = NDArray[np.float32]
-Scorer = Callable[[Rows], Scores]
+RowScorer = Callable[[Rows], Scores]
 """From a clip's rows ``(k, n_features)`` to scores ``(n_windows, n_labels)``."""
 
 
@@ -24,7 +24,7 @@ def activate(logits: Any, head: str) -> Any:
     return tf.nn.sigmoid(logits) if head == "sigmoid" else tf.nn.softmax(logits)
 
 
-def float_scorer(network: Network, *, window_frames: int, hop_frames: int, stride_frames: int, head: str) -> Scorer:
+def float_scorer(network: Network, *, window_frames: int, hop_frames: int, stride_frames: int, head: str) -> RowScorer:
     """Scores before quantisation: the trunk runs once over the clip, its columns are pooled window by window."""
 
     def pool(x: Any) -> Any:
@@ -42,7 +42,7 @@ def float_scorer(network: Network, *, window_frames: int, hop_frames: int, strid
     return score
 
 
-def folded_scorer(model: Quantised, *, window_frames: int, hop_frames: int, stride_frames: int) -> Scorer:
+def folded_scorer(model: Quantised, *, window_frames: int, hop_frames: int, stride_frames: int) -> RowScorer:
     """Scores of the weights that int8 was made of, unrounded: what int8 is compared with."""
 
     def pool(columns: Any) -> Any:
@@ -60,7 +60,7 @@ def folded_scorer(model: Quantised, *, window_frames: int, hop_frames: int, stri
     return score
 
 
-def int8_scorer(model: bytes, *, window_frames: int, hop_frames: int, threads: int = 1) -> Scorer:
+def int8_scorer(model: bytes, *, window_frames: int, hop_frames: int, threads: int = 1) -> RowScorer:
     """Scores of a quantised ``model.tflite``, dequantised: every window on its own, as the format defines it."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -151,7 +151,7 @@ class Judgement:
 
 
 def judge(
-    scorer: Scorer, rows: Sequence[Rows], truth: NDArray[np.int64], labels: Sequence[str], background: str | None
+    scorer: RowScorer, rows: Sequence[Rows], truth: NDArray[np.int64], labels: Sequence[str], background: str | None
 ) -> Judgement:
     """Score clips."""
     windows = [scorer(np.asarray(r, np.float32)) for r in rows]
@@ -159,7 +159,7 @@ def judge(
 
 
 def mistakes(
-    scorer: Scorer,
+    scorer: RowScorer,
     rows: Sequence[Sequence[Rows]],
     clips: NDArray[np.int64],
     n_events: int,

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle_build.grammar.material import Front
-from auricle_build.judge.evaluate import Scorer
+from auricle_build.judge.evaluate import RowScorer
 from auricle_build.learn.batches import FLOOR_DB, add_db, coloured_noise
 from auricle_build.material.rows import Rows
 
 
 def measure(
-    scorer: Scorer,
+    scorer: RowScorer,
     clips: Sequence[Rows],
     truth: NDArray[np.int64],
     background: int | None,

@@ -17,7 +17,7 @@ NO_PLACES = np.empty((0, 2), np.int64)
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingRows:
     """Rows to learn from.
 
     Args:
@@ -126,7 +126,7 @@ class Batches:
 
     def __init__(
         self,
-        material: Material,
+        material: TrainingRows,
         options: Draw,
         *,
         window_frames: int,

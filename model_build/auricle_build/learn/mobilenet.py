@@ -29,7 +29,7 @@ LAST = 16  # the convolution after the blocks, counted with them
 
 
 @dataclass(frozen=True)
-class Block:
+class Bottleneck:
     """An inverted residual: widen by 1x1, filter depthwise, weigh the channels, narrow by 1x1.
 
     Args:
@@ -49,7 +49,7 @@ class Block:
 
 
 BLOCKS = tuple(
-    Block(*row)
+    Bottleneck(*row)
     for row in (
         (3, 16, 16, False, False, 1),
         (3, 64, 24, False, False, 2),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from auricle.errors import AudioError, ConfigError
 from auricle_build.material import sound as sounds
 from auricle_build.material.clips import Clip
-from auricle_build.material.rows import Progress
+from auricle_build.material.rows import Counting
 
 SAMPLE_RATE = 16000
 
@@ -43,7 +43,7 @@ class Taught:
 
 
 def taught_by(
-    model: Path, clips: Sequence[Clip], cache: Path | None = None, progress: Progress | None = None
+    model: Path, clips: Sequence[Clip], cache: Path | None = None, progress: Counting | None = None
 ) -> list[Taught]:
     """Logits of a waveform classifier (YAMNet: 15,600 samples in, 521 scores out) along each clip.
 

@@ -117,7 +117,7 @@ def losses(
     return loss
 
 
-class Network(Protocol):
+class Trainable(Protocol):
     """What is trained."""
 
     @property
@@ -214,7 +214,7 @@ SAVED_EVERY = 200
 
 
 @dataclass(frozen=True)
-class Progress:
+class Standing:
     """Where a training stands: ``loss`` and ``accuracy`` since the last check; ``judged`` at a check, of what is aside.
 
     ``mistaken`` counts the windows of background that are taken for a label.
@@ -248,7 +248,7 @@ def restore(path: Path, optimizer: AdamW, batches: Drawn) -> tuple[int, tuple[in
 
 
 def train(
-    network: Network,
+    network: Trainable,
     batches: Drawn,
     schedule: Steps,
     folder: Path,
@@ -257,7 +257,7 @@ def train(
     patience: int = 0,
     judge: Callable[[], Mapping[str, float]] | None = None,
     mistakes: Callable[[], NDArray[np.int64]] | None = None,
-    report: Callable[[Progress], None] | None = None,
+    report: Callable[[Standing], None] | None = None,
     stop_at: int | None = None,
 ) -> int:
     """Train, or go on from the checkpoint in ``folder``; the network ends with the running mean of its weights.
@@ -313,7 +313,7 @@ def train(
         if step % every and step < last:
             save(checkpoint, optimizer, step, best, batches)
             if report:
-                report(Progress(step, steps, float(loss), float(accuracy), {}, len(batches.mistaken), left))
+                report(Standing(step, steps, float(loss), float(accuracy), {}, len(batches.mistaken), left))
             continue
         recent.clear()
         optimizer.swap()
@@ -326,7 +326,7 @@ def train(
             if patience:
                 save(folder / "best.npz", optimizer, step, best, batches)
         save(checkpoint, optimizer, step, best, batches)
-        now = Progress(step, steps, float(loss), float(accuracy), judged, len(batches.mistaken), left)
+        now = Standing(step, steps, float(loss), float(accuracy), judged, len(batches.mistaken), left)
         _append(log, now)
         if report:
             report(now)
@@ -337,7 +337,7 @@ def train(
     return step
 
 
-def _append(log: Path, now: Progress) -> None:
+def _append(log: Path, now: Standing) -> None:
     row = {"step": now.step, "loss": f"{now.loss:.5f}", "accuracy": f"{now.accuracy:.4f}"}
     row["mistaken"] = str(now.mistaken)
     row |= {f"judged_{k}": f"{v:.5f}" for k, v in now.judged.items()}

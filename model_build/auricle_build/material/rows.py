@@ -21,7 +21,7 @@ from auricle_build.material import sound as sounds
 from auricle_build.material.clips import Clip
 
 Rows = NDArray[np.floating[Any]]
-Progress = Callable[[int, int], None]
+Counting = Callable[[int, int], None]
 
 
 def _hash(path: Path) -> str:
@@ -132,7 +132,7 @@ def load_all(
     *,
     trim: bool = False,
     once: bool = False,
-    progress: Progress | None = None,
+    progress: Counting | None = None,
 ) -> tuple[list[Clip], list[Rows], list[str]]:
     """Rows of many clips; those that cannot be read are left out and named.
 

@@ -40,7 +40,7 @@ def run(
     out: Path,
     threads: int,
     say: Callable[[str], None],
-    report: Callable[[training.Progress], None] | None = None,
+    report: Callable[[training.Standing], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
     shipped: bundles.Bundle | None = None,
 ) -> Path:

@@ -66,7 +66,7 @@ class Steady:
     taken_db: float
 
 
-class Ear:
+class GatedModel:
     """A model with the gate off or on, whose floor is set before every recording."""
 
     def __init__(self, bundle: Bundle, **gate: Any) -> None:
@@ -122,7 +122,7 @@ def in_noise(
     """
     rate = bundle.card.front_end.sample_rate
     places = [sounds.load(noise.path, rate, 0.0, 90.0) for noise in noises]
-    ears = {name: Ear(bundle, **gate) for name, gate in SETTINGS.items()}
+    ears = {name: GatedModel(bundle, **gate) for name, gate in SETTINGS.items()}
     frames = geometry(bundle)
     quiet = floor_of(_room(rate), *frames)
     found = []
@@ -164,7 +164,7 @@ def steady(bundle: Bundle, clips: Sequence[Clip]) -> list[Steady]:
             continue
         sound = _minute(mine, rate)
         for name, (gate, floor) in settings.items():
-            ear = Ear(bundle, **gate)
+            ear = GatedModel(bundle, **gate)
             scores = ear.scores(sound, floor)
             of_label = scores[:, bundle.labels.index(label)]
             share = float(np.mean(scores.argmax(axis=1) == bundle.labels.index(label)))
@@ -190,7 +190,7 @@ def _minute(clips: Sequence[Clip], rate: int) -> Sound:
     return np.asarray(np.concatenate(parts)[: int(STEADY_S * rate)], np.float32)
 
 
-def _taken_db(bundle: Bundle, ear: Ear, sound: Sound, floor: Floor | None) -> float:
+def _taken_db(bundle: Bundle, ear: GatedModel, sound: Sound, floor: Floor | None) -> float:
     if ear.gate is None:
         return 0.0
     front = {name: value for name, value in bundle.card.front_end.params().items() if name != "features"}

@@ -35,7 +35,7 @@ def run(
     out: Path,
     threads: int,
     say: Callable[[str], None],
-    report: Callable[[training.Progress], None] | None = None,
+    report: Callable[[training.Standing], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
     beside: Mapping[str, str] | None = None,
 ) -> Path:
@@ -159,5 +159,5 @@ def write(
         for fold, folder in mine.items()
     }
     asides = [folder / "aside.npz" for folder in mine.values()]
-    kept = [calibration.Windows.load(path) for path in asides if path.exists()]
+    kept = [calibration.UnseenWindows.load(path) for path in asides if path.exists()]
     return page.write(rec.name, found, known, sets, calibration.crossed(kept) if len(kept) > 1 else None, out, beside)

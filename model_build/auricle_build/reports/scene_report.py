@@ -19,7 +19,7 @@ from auricle.model import bundle as bundles
 from auricle.model.bundle import Bundle
 from auricle_build.grammar import fit
 from auricle_build.judge import detections
-from auricle_build.judge.detections import Found, Label
+from auricle_build.judge.detections import Found, LabelFound
 from auricle_build.material.scenes import ABOUT
 from auricle_build.reports.markdown import table
 
@@ -255,7 +255,7 @@ def _rarely(found: Found) -> float:
     return found.recall_at(RARE) if found.hours * RARE >= 1 else found.extrapolated(RARE)
 
 
-def _noticed(found: Found | Label) -> str:
+def _noticed(found: Found | LabelFound) -> str:
     if not found.true:
         return "-"
     low, high = detections.share_interval(found.noticed, found.true)
@@ -271,7 +271,9 @@ def _share(value: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
-def _by_label(columns: Sequence[Column], judged: Sequence[str], cell: Callable[[Label, float], str]) -> list[list[str]]:
+def _by_label(
+    columns: Sequence[Column], judged: Sequence[str], cell: Callable[[LabelFound, float], str]
+) -> list[list[str]]:
     rows = []
     for label in judged:
         mine = [(column.found.labels.get(label), column.found.hours) for column in columns]
@@ -280,12 +282,12 @@ def _by_label(columns: Sequence[Column], judged: Sequence[str], cell: Callable[[
     return rows
 
 
-def _as_shipped(label: Label, hours: float) -> str:
+def _as_shipped(label: LabelFound, hours: float) -> str:
     noticed = f"{100 * label.noticed / label.true:.0f} %" if label.true else "-"
     return f"{noticed}; {_alarms(label.alarms, hours)}"
 
 
-def _at_rates(label: Label, hours: float) -> str:
+def _at_rates(label: LabelFound, hours: float) -> str:
     rare = label.recall_at(RARE, hours) if hours * RARE >= 1 else label.extrapolated(RARE, hours)
     return " / ".join(_share(share) for share in (*(label.recall_at(rate, hours) for rate in RATES), rare))
 

@@ -10,15 +10,15 @@ import pytest
 
 from auricle.errors import ConfigError
 from auricle_build.judge import calibration
-from auricle_build.judge.calibration import Bin, Windows
+from auricle_build.judge.calibration import Bin, UnseenWindows
 
 
-def windows(scale: list[float], shift: list[float], n: int, seed: int = 0) -> Windows:
+def windows(scale: list[float], shift: list[float], n: int, seed: int = 0) -> UnseenWindows:
     """Labels that are there as often as the sigmoid of ``scale * logit + shift`` says."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(-1.0, 2.0, (n, len(scale))).astype(np.float32)
     p = 1.0 / (1.0 + np.exp(-(logits * scale + shift)))
-    return Windows(logits, (rng.random(p.shape) < p).astype(np.float32), np.ones_like(logits))
+    return UnseenWindows(logits, (rng.random(p.shape) < p).astype(np.float32), np.ones_like(logits))
 
 
 def test_scale_and_shift_are_found_again() -> None:
@@ -43,7 +43,7 @@ def test_few_windows_change_little() -> None:
     for found, told, neutral in zip(few, many, (1.0, 0.0), strict=True):
         assert abs(found[0] - neutral) < abs(told[0] - neutral) / 3
     made = windows(*wrong, 1000)
-    unsure = Windows(made.logits, made.y, np.zeros_like(made.weight))
+    unsure = UnseenWindows(made.logits, made.y, np.zeros_like(made.weight))
     assert [part.tolist() for part in calibration.fit(unsure, [True])] == [[1.0], [0.0]]
 
 
@@ -64,7 +64,7 @@ def test_the_reliability_table_by_hand() -> None:
     said = np.asarray([[logit(s), 0.0] for s in scores] + [[40.0, 0.0], [logit(0.55), 0.0]], np.float32)
     y = np.asarray([1, 0, 0, 0, 1, 0, 1, 0], np.float32)
     weight = np.asarray([1, 1, 1, 1, 1, 0.6, 1, 0.3], np.float32)
-    made = Windows(said, np.stack([y, y], axis=1), np.stack([weight, weight], axis=1))
+    made = UnseenWindows(said, np.stack([y, y], axis=1), np.stack([weight, weight], axis=1))
     neutral: Any = np.ones(2, np.float32), np.zeros(2, np.float32)
     found = calibration.reliability(made, [True, False], *neutral)
     assert [(round(b.low, 1), round(b.high, 1), b.count) for b in found] == [
@@ -92,7 +92,7 @@ def test_windows_are_kept_and_joined(tmp_path: Path) -> None:
     """What is read is what was kept; several lots follow each other; another file is told to be none, in one line."""
     one, other = windows([1.0, 1.0], [0.0, 0.0], 5), windows([1.0, 1.0], [0.0, 0.0], 3, seed=1)
     one.save(tmp_path / "aside.npz")
-    joined = Windows.joined([Windows.load(tmp_path / "aside.npz"), other])
+    joined = UnseenWindows.joined([UnseenWindows.load(tmp_path / "aside.npz"), other])
     for name in ("logits", "y", "weight"):
         np.testing.assert_array_equal(
             getattr(joined, name), np.concatenate([getattr(one, name), getattr(other, name)]), strict=True
@@ -101,17 +101,17 @@ def test_windows_are_kept_and_joined(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("none")
     for name in ("other.npz", "text.npz", "none.npz"):
         with pytest.raises(ConfigError, match=rf"{name}: no windows of a fold kept aside: ") as caught:
-            Windows.load(tmp_path / name)
+            UnseenWindows.load(tmp_path / name)
         assert len(caught.value.lines()) == 1
 
 
-def lot(seed: int, scale: float, shift: float, n: int = 4000) -> Windows:
+def lot(seed: int, scale: float, shift: float, n: int = 4000) -> UnseenWindows:
     """Two labels whose logits, multiplied and shifted so, would mean what they say; the second is never there."""
     rng = np.random.default_rng(seed)
     true = rng.normal(-1.0, 2.0, (n, 2)).astype(np.float32)
     y = (rng.random((n, 2)) < 1 / (1 + np.exp(-true))).astype(np.float32)
     y[:, 1] = 0.0
-    return Windows(((true - shift) / scale).astype(np.float32), y, np.ones_like(y))
+    return UnseenWindows(((true - shift) / scale).astype(np.float32), y, np.ones_like(y))
 
 
 def test_each_lot_is_calibrated_by_the_others() -> None:

@@ -19,7 +19,7 @@ from auricle.judge.truth import Event
 from auricle.model import bundle as bundles
 from auricle.model.bundle import Bundle
 from auricle_build.judge import detections
-from auricle_build.judge.detections import Label, Point
+from auricle_build.judge.detections import LabelFound, Point
 from helpers.bundles import made_up
 
 LABELS = {"siren": [440.0], "bark": [2500.0], "alarm": [5000.0]}
@@ -101,16 +101,16 @@ def test_a_line_is_drawn_on() -> None:
     for x in steps.tolist():
         rate = 10.0 * 2.0 ** (-2.0 * x)
         points.append(Point(1 / (1 + math.exp(-x)), round(100 - 10 * (x + 2)), round(rate * hours * 1000)))
-    label = Label(true=100, points=[*points, Point(1.0, 0, 0)])
+    label = LabelFound(true=100, points=[*points, Point(1.0, 0, 0)])
     # Alarms were counted in thousandths, so that rounding is no matter.
     wanted = math.log2(10_000.0 / 0.1) / 2
     expected = (100 - 10 * (min(wanted, float(steps[-1])) + 2)) / 100
     assert label.extrapolated(0.1, hours) == pytest.approx(expected, abs=0.02)
     assert label.extrapolated(1000.0, hours) == pytest.approx((100 - 10 * (math.log2(10) / 2 + 2)) / 100, abs=0.02)
-    assert math.isnan(Label(true=0, points=points).extrapolated(0.1, hours))
-    assert math.isnan(Label(true=1, points=[Point(0.5, 1, 1), Point(0.9, 0, 0)]).extrapolated(0.1, hours))
+    assert math.isnan(LabelFound(true=0, points=points).extrapolated(0.1, hours))
+    assert math.isnan(LabelFound(true=1, points=[Point(0.5, 1, 1), Point(0.9, 0, 0)]).extrapolated(0.1, hours))
     rising = [Point(0.5, 1, 1), Point(0.9, 1, 5)]
-    assert math.isnan(Label(true=1, points=rising).extrapolated(0.1, hours)), "no line that falls"
+    assert math.isnan(LabelFound(true=1, points=rising).extrapolated(0.1, hours)), "no line that falls"
 
 
 def test_rules_of_another_card(bundle: Bundle, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         y = (rng.random((200, 4)) < 0.3).astype(np.float32)
         y[:, 3] = 0.0
         logits = (4 * (y - 0.5) + rng.normal(0, 1, y.shape)).astype(np.float32)
-        calibration.Windows(logits, y, np.ones_like(y)).save(folder / "aside.npz")
+        calibration.UnseenWindows(logits, y, np.ones_like(y)).save(folder / "aside.npz")
         return SimpleNamespace(recipe=rec)
 
     def write(trained: SimpleNamespace, folder: Path, others: Sequence[Path]) -> bundles.Bundle:
