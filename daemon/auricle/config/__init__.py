@@ -15,7 +15,7 @@ from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, L
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin
 from auricle.config.tree import Branch, Leaf, Node, Problems, Row, Where, from_object
 from auricle.config.walk import Walk
-from auricle.config.words import listed, nearest, printable, shown
+from auricle.config.wording import listed, nearest, printable, shown
 
 __all__ = [
     "REQUIRED",

@@ -8,7 +8,7 @@ from typing import Any
 
 from auricle.config.kinds import Kind, Misfit, Text
 from auricle.config.tree import Branch, Leaf, Node, Row
-from auricle.config.words import listed
+from auricle.config.wording import listed
 
 
 def each(given: Iterable[tuple[Kind, Node]]) -> list[Any]:

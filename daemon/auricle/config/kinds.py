@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from auricle.config.tree import Leaf, Node, Row
-from auricle.config.words import listed, nearest, number
+from auricle.config.wording import listed, nearest, number
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?")
 _SWITCH = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}

@@ -21,7 +21,7 @@ from auricle.config.tree import (
     graft,
     merge,
 )
-from auricle.config.words import printable, shown
+from auricle.config.wording import printable, shown
 
 PREFIX = "AURICLE__"
 SYSTEM_FILE = Path("/etc/auricle/auricle.yaml")

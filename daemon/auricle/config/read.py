@@ -13,7 +13,7 @@ from auricle.config.layers import layered
 from auricle.config.schema import SOURCE_KINDS, Clips, Config, Decision, LabelRule, Publish, Source
 from auricle.config.tree import DEFAULT, Node, Problems, Where
 from auricle.config.walk import Walk
-from auricle.config.words import listed, nearest, shown
+from auricle.config.wording import listed, nearest, shown
 from auricle.errors import ConfigError
 
 

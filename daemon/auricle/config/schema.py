@@ -29,7 +29,7 @@ from auricle.config.sections import (
     UserRule,
 )
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin, default_sources
-from auricle.config.words import mask
+from auricle.config.wording import mask
 
 __all__ = [
     "SOURCE_KINDS",

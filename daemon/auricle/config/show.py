@@ -15,7 +15,7 @@ import yaml
 from auricle.config.keys import REQUIRED, Key, keys_of
 from auricle.config.kinds import plain
 from auricle.config.schema import SOURCE_KINDS, Config, Source
-from auricle.config.words import mask, number
+from auricle.config.wording import mask, number
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
 _WIDTH = 112

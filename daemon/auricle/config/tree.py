@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from auricle.config.words import shown
+from auricle.config.wording import shown
 from auricle.errors import ConfigError
 
 MAX_BYTES = 256 * 1024

@@ -12,7 +12,7 @@ from typing import Any
 from auricle.config.keys import REQUIRED, Key, keys_of
 from auricle.config.kinds import Misfit, Name, plain
 from auricle.config.tree import DEFAULT, Branch, Leaf, Node, Problems, Row, Where, merge
-from auricle.config.words import nearest, shown
+from auricle.config.wording import nearest, shown
 
 
 class Walk:

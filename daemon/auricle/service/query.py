@@ -40,7 +40,7 @@ from auricle.publish.door import CONNECTIONS, Door
 from auricle.publish.journal import Journal
 from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store
-from auricle.service.budget import ASKERS, ROUND_S, Budgets
+from auricle.service.allowance import ASKERS, ROUND_S, Allowances
 
 LONGEST_QUESTION = 256 * 1024
 """A position may name thousands of topics."""
@@ -121,7 +121,7 @@ class Query:
         self._lanes = lanes
         self._store = store
         self._began_s = time.monotonic()
-        self._budgets = Budgets(self._began_s)
+        self._allowances = Allowances(self._began_s)
         self._marks: dict[bytes, deque[float]] = {}
         self._tags = msgspec.json.Decoder(_Tagged)
         self._questions: msgspec.json.Decoder[AnyQuestion] = msgspec.json.Decoder(AnyQuestion)
@@ -142,13 +142,13 @@ class Query:
     @property
     def resting(self) -> bool:
         """Whether so much has been answered that what waits must wait on."""
-        return self._budgets.all.later_s(time.monotonic()) > 0
+        return self._allowances.all.later_s(time.monotonic()) > 0
 
     def serve(self) -> None:
         """Answer what waits, as far as the time that questions may take reaches; does not block."""
         self.door.look()
         until_s = time.monotonic() + ROUND_S
-        while (began_s := time.monotonic()) < until_s and self._budgets.all.later_s(began_s) <= 0:
+        while (began_s := time.monotonic()) < until_s and self._allowances.all.later_s(began_s) <= 0:
             try:
                 asker, *frames = self._socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
@@ -156,16 +156,16 @@ class Query:
             envelope = [asker]
             if len(frames) == 2 and not frames[0]:  # a REQ socket's delimiter
                 envelope.append(frames.pop(0))
-            budget = self._budgets.of(asker, began_s)
-            later_s = budget.later_s(began_s)
+            allowance = self._allowances.of(asker, began_s)
+            later_s = allowance.later_s(began_s)
             answer = msgspec.json.encode(self.answer(frames, asker) if later_s <= 0 else self._later(frames, later_s))
             # Whoever asked may have gone, or does not read.
             with suppress(zmq.ZMQError):
                 self._socket.send_multipart([*envelope, answer], zmq.DONTWAIT)
             taken_s = time.monotonic() - began_s
-            self._budgets.all.spend(taken_s, began_s)
+            self._allowances.all.spend(taken_s, began_s)
             if later_s <= 0:
-                budget.spend(taken_s, began_s)
+                allowance.spend(taken_s, began_s)
 
     def answer(self, frames: Sequence[bytes], asker: bytes = b"") -> Reply:
         """The answer to a question's frames, whatever they hold, whoever asks."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from auricle.config import REQUIRED, Choice, Many, Number, Pair, Table, section, value
-from auricle_build.grammar.words import Layer, Layered, count, share
+from auricle_build.grammar.kinds import Layer, Layered, count, share
 
 KINDS = ("streaming", "mobilenet_v3", "classic")
 _KIND = "What it is: this decides the other keys of `network`, `batch` and `schedule`."

@@ -12,7 +12,7 @@ from auricle.errors import ConfigError
 from auricle.features import front_end
 from auricle.stages.filters import TAPERS
 from auricle.stages.spectrum import ALIGNS
-from auricle_build.grammar.words import Feature, Slug, count
+from auricle_build.grammar.kinds import Feature, Slug, count
 
 READERS = ("table", "esc50", "esc10", "fsdd", "folders", "annotated")
 

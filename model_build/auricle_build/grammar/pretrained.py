@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from auricle.config import REQUIRED, Choice, Number, Pair, Text, value
+from auricle_build.grammar.kinds import count, share
 from auricle_build.grammar.learning import KINDS
-from auricle_build.grammar.words import count, share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

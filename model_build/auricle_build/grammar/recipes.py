@@ -9,11 +9,11 @@ from typing import TypeAlias
 from auricle.config import REQUIRED, Choice, Flag, Name, Text, section, value
 from auricle_build.grammar import fit
 from auricle_build.grammar.fit import Fault
+from auricle_build.grammar.kinds import Slug, count
 from auricle_build.grammar.learning import Classic, Draw, Epochs, Plain, Schedule, Streaming
 from auricle_build.grammar.material import Data, Front, Label
 from auricle_build.grammar.pretrained import FineTuning, MobileNet, Scenery
 from auricle_build.grammar.trunk import Extent, LayerError, Op, extent, plan
-from auricle_build.grammar.words import Slug, count
 
 Check: TypeAlias = tuple[tuple[str, ...], Callable[[], Iterator[Fault]]]
 """The keys that a check looks at, and the check, which is made where all of them could be read."""

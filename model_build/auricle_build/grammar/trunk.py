@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from auricle.errors import ConfigError
-from auricle_build.grammar.words import Layer
+from auricle_build.grammar.kinds import Layer
 
 
 @dataclass(frozen=True)

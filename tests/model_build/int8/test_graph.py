@@ -16,7 +16,7 @@ pytest.importorskip("tensorflow", reason="missing here: the build extra")
 from ai_edge_litert.interpreter import Interpreter
 
 from auricle_build.grammar import trunk
-from auricle_build.grammar.words import Layer
+from auricle_build.grammar.kinds import Layer
 from auricle_build.int8 import graph, quantise
 
 LAYERS = [

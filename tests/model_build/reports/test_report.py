@@ -63,7 +63,7 @@ def test_folds_come_back_as_they_were_kept(tmp_path: Path) -> None:
 def test_operations_are_counted_by_hand() -> None:
     """Two layers whose multiplications can be counted on paper."""
     from auricle_build.grammar import trunk
-    from auricle_build.grammar.words import Layer
+    from auricle_build.grammar.kinds import Layer
 
     ops = trunk.plan([Layer("conv", (2, 2), (2, 2), 3), Layer("separable", (1, 2), (1, 1), 4)], 4)
     # 8 frames: 4 x 2 cells of 2*2*1*3, then 4 x 1 cells of 2*3 and of 3*4, then 4 columns of 4, and 4 by 5 labels

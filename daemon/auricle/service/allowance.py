@@ -12,7 +12,7 @@ ASKERS = 1024
 """Remembered; those are forgotten first that have nothing to answer for any more."""
 
 
-class Budget:
+class Allowance:
     """A time that fills up at a steady rate and is drawn upon; it may be overdrawn once, and then is paid back.
 
     Args:
@@ -33,18 +33,18 @@ class Budget:
         return self._full_s - now_s - BURST_S / self._share
 
 
-class Budgets:
+class Allowances:
     """Those of all askers, by what ZeroMQ calls their connection."""
 
     def __init__(self, now_s: float) -> None:
-        self.all = Budget(ALL_SHARE, now_s)
-        self._each: dict[bytes, Budget] = {}
+        self.all = Allowance(ALL_SHARE, now_s)
+        self._each: dict[bytes, Allowance] = {}
 
-    def of(self, asker: bytes, now_s: float) -> Budget:
-        """The budget of one asker."""
+    def of(self, asker: bytes, now_s: float) -> Allowance:
+        """The allowance of one asker."""
         found = self._each.get(asker)
         if found is None:
             if len(self._each) >= ASKERS:
-                self._each = {who: budget for who, budget in self._each.items() if budget.later_s(now_s) > 0}
-            found = self._each[asker] = Budget(PEER_SHARE, now_s)
+                self._each = {who: left for who, left in self._each.items() if left.later_s(now_s) > 0}
+            found = self._each[asker] = Allowance(PEER_SHARE, now_s)
         return found
