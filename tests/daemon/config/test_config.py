@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from auricle.config import Config, Rule, load
+from auricle.config import Config, UserRule, load
 from auricle.config import layers as config_layers
 from auricle.config.diff import diff
 from auricle.config.keys import REQUIRED, Key, keys_of
@@ -97,7 +97,7 @@ def test_the_environment_reaches_into_lists_and_takes_yaml(tmp_path: Path) -> No
     assert second.microphone.device == "3"
     assert config.models_dir is None
     assert config.node == "010"
-    assert config.decision.for_label("dog_bark") == Rule(None, 0.9, None, None, 500)
+    assert config.decision.for_label("dog_bark") == UserRule(None, 0.9, None, None, 500)
     device = load(environ={"AURICLE__SOURCES__0__MICROPHONE__DEVICE": "3"}).sources[0].microphone
     assert device is not None
     assert device.device == 3
@@ -116,10 +116,10 @@ def test_a_source_has_its_own_model_gate_and_decision(tmp_path: Path) -> None:
     assert (x.model, x.gate, x.decision) == (config.model, config.gate, config.decision)
     assert y.model == "b"
     assert (y.gate.sensitivity, y.gate.reduction) == (2, 0.5)
-    assert y.decision.for_label("dog") == Rule(None, 0.7, 0.3, None, 500)
-    assert y.decision.for_label("cow") == Rule(None, 0.4, 0.2, None, 500)
-    assert y.decision.for_label("cat") == y.decision.for_label("never heard of") == Rule(None, 0.6, 0.2, None, 500)
-    assert x.decision.for_label("dog") == Rule(None, 0.7, None, None, 500)
+    assert y.decision.for_label("dog") == UserRule(None, 0.7, 0.3, None, 500)
+    assert y.decision.for_label("cow") == UserRule(None, 0.4, 0.2, None, 500)
+    assert y.decision.for_label("cat") == y.decision.for_label("never heard of") == UserRule(None, 0.6, 0.2, None, 500)
+    assert x.decision.for_label("dog") == UserRule(None, 0.7, None, None, 500)
 
 
 def test_every_kind_of_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
