@@ -1,4 +1,4 @@
-"""`python -m auricle`."""
+"""`python -m auricle` runs the program."""
 
 from auricle.start import main
 

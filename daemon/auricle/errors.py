@@ -1,4 +1,5 @@
-"""The errors that a user is shown: one line each, what is wrong, with the value, and the remedy."""
+"""These are the errors that a user is shown: one line each, with where, what is wrong with the value, and the
+remedy."""
 
 from __future__ import annotations
 
@@ -13,12 +14,12 @@ EXIT_CONFIG = 78
 
 
 class AuricleError(Exception):
-    """Something that a user can understand and mend: ``where: what is wrong; the remedy``."""
+    """Says what a user can understand and mend: ``where: what is wrong; the remedy``."""
 
     exit_code = EXIT_SKIPPED
 
     def lines(self) -> list[str]:
-        """The error as lines for a terminal, without the program's name."""
+        """Return the error as lines for a terminal, without the program's name."""
         return [str(self)]
 
 
@@ -29,25 +30,25 @@ class UsageError(AuricleError):
 
 
 class AudioError(AuricleError):
-    """A recording that cannot be read; the daemon skips it and goes on."""
+    """A recording cannot be read; the daemon skips it and goes on."""
 
 
 class DeviceError(AuricleError):
-    """A microphone, or the sound system below it, that is not there."""
+    """A microphone, or the sound system below it, is not there."""
 
 
 class StoredError(AuricleError):
-    """A stored file that is not what it should be; whoever reads it says in its own error what that means."""
+    """A stored file is not what it should be; whoever reads it says in an error of its own what that means."""
 
 
 class ModelError(AuricleError):
-    """A bundle that does not hold: it is refused before the first sample."""
+    """A bundle does not hold; it is refused before the first sample."""
 
     exit_code = EXIT_CONFIG
 
 
 class ConfigError(AuricleError):
-    """A configuration that does not validate: every problem found, each its own line."""
+    """A configuration does not validate: every problem found is a line of its own."""
 
     exit_code = EXIT_CONFIG
 
@@ -60,7 +61,7 @@ class ConfigError(AuricleError):
 
 
 class EndpointError(AuricleError):
-    """A ZeroMQ endpoint that cannot be bound or understood."""
+    """A ZeroMQ endpoint cannot be bound or understood."""
 
     exit_code = EXIT_CONFIG
 

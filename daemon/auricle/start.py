@@ -1,4 +1,5 @@
-"""Where the program begins. The daemon itself starts without the command line's libraries, a quarter of its start."""
+"""The program begins here. The daemon itself starts without the command line's libraries, which would be a quarter of
+its start."""
 
 from __future__ import annotations
 
@@ -19,15 +20,15 @@ from auricle.errors import EXIT_INTERNAL, EXIT_OUTPUT, EXIT_USAGE, AuricleError
 from auricle.service import allocator
 
 OPTIONS = {"--config": "config", "-c": "config", "--model": "model"}
-"""Of `auricle run`."""
+"""The options of `auricle run`."""
 
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""Why output, which is no file of ours, cannot be written."""
+"""Errors of output that cannot be written where it is no file of ours."""
 
 
 def main() -> None:
-    """The entry point: an error is one line, never a traceback."""
+    """Run the program: an error is one line, never a traceback."""
     allocator.keep_freed()
     if (stderr := sys.__stderr__) is not None and sys.stderr is stderr:
         # Ours is a copy: descriptor 2 belongs to libraries in C, which are muted where they talk too much.
@@ -40,7 +41,7 @@ def main() -> None:
             _command()
         finally:
             if sys.stdout is not None:
-                sys.stdout.flush()  # here, where a failure can be told
+                sys.stdout.flush()  # here, where a failure still gets its line
     except AuricleError as e:
         _leave(e.exit_code, e.lines())
     except KeyboardInterrupt:
@@ -109,7 +110,8 @@ def _internal(error: Exception) -> NoReturn:
 
 
 def _plain(arguments: Sequence[str]) -> dict[str, str] | None:
-    """The options of an `auricle run` that says nothing unusual; ``None`` where the command line has to be asked."""
+    """Return the options of an `auricle run` that says nothing unusual; ``None`` where the command line has to be
+    asked."""
     if not arguments or arguments[0] != "run" or len(arguments) % 2 == 0:
         return None
     names, values = arguments[1::2], arguments[2::2]

@@ -1,1 +1,1 @@
-"""The model side of Auricle: datasets, training, quantisation, evaluation, export."""
+"""Auricle's model side lies here: datasets, training, quantisation, evaluation, export."""

@@ -1,4 +1,4 @@
-"""From a recipe to a bundle: material, training, int8, judgement, export."""
+"""A recipe becomes a bundle here: material, training, int8, judgement, export."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Made:
-    """A trained and quantised model with what it was judged on.
+    """Holds a trained and quantised model with what it was judged on.
 
     Args:
         float_judgement, int8_judgement: on the clips kept aside, None where there are none.
@@ -56,7 +56,7 @@ class Made:
 
 
 def default_hop_frames(front: Front) -> int:
-    """The daemon's default decision hop in frames of a front end."""
+    """Return the daemon's default decision hop in frames of a front end."""
     return round(DEFAULT_HOP_MS * front.sample_rate / 1000 / front.hop_length)
 
 
@@ -161,7 +161,7 @@ def make(
 
 
 def _some_events(loaded: Loaded, window_frames: int, n_events: int, most: int = 400) -> tuple[list[Rows], Any]:
-    """Clips of events that were trained on, spread over all of them, with their labels."""
+    """Choose clips of events that were trained on, spread over all of them, with their labels."""
     mine = np.flatnonzero(loaded.train.label < n_events)
     mine = mine[:: -(-len(mine) // most)].tolist()
     rows = [loaded.train.rows[i][0] for i in mine]
@@ -171,13 +171,14 @@ def _some_events(loaded: Loaded, window_frames: int, n_events: int, most: int = 
 
 
 def differing(folder: Path, rec: Recipe) -> str | None:
-    """The key in which the recipe of the run in a folder is another one; what people read apart."""
+    """Return a key in which the recipe of the run in a folder differs, but for what is written for people; ``None`` if
+    none does."""
     stored = folder / "recipe.yaml"
     if not stored.exists():
         return None
     try:
         before, now = (_flat(values(r)) for r in (recipes.load(stored), rec))
-    except ConfigError:  # what began here is no recipe of today
+    except ConfigError:  # the run that began here has no recipe of today
         return stored.name
     told = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
     return min(told - {"description", "licence"}, default=None)
@@ -206,7 +207,7 @@ def claim(folder: Path, rec: Recipe) -> None:
 
 
 def behind_gate(made: Made) -> Judgement:
-    """The int8 model on the event clips kept aside, heard through the noise gate at its default settings."""
+    """Judge the int8 model on the event clips kept aside, heard through the noise gate at its default settings."""
     rec, loaded = made.recipe, made.loaded
     labels = rec.names
     mine = [i for i in range(len(loaded.kept)) if labels[int(loaded.truth[i])] != rec.background]
@@ -220,7 +221,7 @@ def behind_gate(made: Made) -> Judgement:
 
 
 def figures(made: Made) -> dict[str, Any]:
-    """What the card says of the clips kept aside, float and int8."""
+    """Return the figures of the card about the clips kept aside, float and int8."""
     out: dict[str, Any] = {"steps": made.steps}
     if made.int8_judgement is None or made.float_judgement is None:
         return out
@@ -232,7 +233,7 @@ def figures(made: Made) -> dict[str, Any]:
 
 
 def ship(made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None) -> bundles.Bundle:
-    """Write the bundle; refused where int8 falls behind float on the clips that they were compared on.
+    """Write the bundle; refuse it where int8 falls behind float on the clips that they were compared on.
 
     Args:
         stated: further figures for the card, those of a cross-validation for instance.
@@ -279,7 +280,7 @@ def ship(made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None) -
 
 
 def quiet(made: Made) -> Quiet:
-    """The clips kept aside that hold none of the labels, with their int8 scores."""
+    """Return the clips kept aside that hold none of the labels, with their int8 scores."""
     judged = made.int8_judgement
     assert judged is not None
     mine = np.flatnonzero(~judged.of_events()).tolist()

@@ -1,4 +1,4 @@
-"""The command line of the model side; each command imports what it needs."""
+"""The model side has its command line here; each command imports what it needs."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def _root_options(
 
 
 def main() -> None:
-    """The entry point: errors as one line each, exit codes as DESIGN has them."""
+    """Run the program: errors as one line each, exit codes as DESIGN has them."""
     try:
         app()
     except AuricleError as error:

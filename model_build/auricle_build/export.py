@@ -1,4 +1,4 @@
-"""Writing a bundle: both graphs, golden vectors and the card, or refusing to."""
+"""A bundle is written here, with both graphs, golden vectors and the card, or refused."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def refuse(whole: Judgement, quantised: Judgement, *, margin: float = 0.02, marg
 
 
 def trained_on(sets: Sequence[ClipSet], clips: Sequence[Clip]) -> list[dict[str, Any]]:
-    """What stands in the card of the material."""
+    """Return the entries of the card about the material."""
     counts = Counter(c.origin for c in clips)
     return [
         {"name": s.name, "licence": s.licence, "source": s.source, "clips": counts[s.name]}
@@ -137,7 +137,7 @@ def write(
 def golden_vectors(
     content: bytes, source: Affine, params: Mapping[str, Any], window_frames: int, *, winner: bool = True
 ) -> tuple[Any, Any, int]:
-    """Windows of our own sounds, end to end, and the network's answers to them.
+    """Choose windows of our own sounds, end to end, with the network's answers to them.
 
     Other runtimes round otherwise inside, and where a score is halfway up, a step inside is several in the answer. Only
     windows are taken that two sets of kernels here answer alike, so that a good network is not refused elsewhere.
@@ -170,7 +170,7 @@ def golden_vectors(
         raise ModelError("export: two sets of int8 kernels agree on fewer than two windows; the model hardly decides")
     found: list[tuple[int, int, Any, int]] = []
     for steps, j, one, _ in alike:
-        # First the windows whose answer nobody gave yet.
+        # First come the windows whose answer no window before had.
         found.append((sum(int(f[2].argmax()) == int(one.argmax()) for f in found), j, one, steps))
     chosen = sorted(sorted(found, key=lambda f: f[:2])[:GOLDEN_WINDOWS], key=lambda f: f[1])
     kept = np.concatenate([q[j * hop : j * hop + window_frames] for _, j, _, _ in chosen]).astype(np.float32)
@@ -179,7 +179,7 @@ def golden_vectors(
 
 
 class _Whole:
-    """A whole-window network with LiteRT's delegate or without, which is what tflite-runtime computes with."""
+    """Runs a whole-window network with LiteRT's delegate or without, which is what tflite-runtime computes with."""
 
     def __init__(self, content: bytes, *, delegate: bool) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType

@@ -1,4 +1,4 @@
-"""From a recipe to a bundle, for networks that start from pretrained weights: material, training, int8, export."""
+"""A recipe becomes a bundle here for networks that start from pretrained weights: material, training, int8, export."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from auricle_build.material.clips import Clip
 from auricle_build.material.rows import Counting, Features, Rows, load_all
 
 ASIDE_BATCHES = 60
-"""Batches of windows made of what is kept aside, to calibrate by."""
+"""How many batches of windows are made of the clips kept aside, to calibrate by."""
 _ASIDE_SEED = 1_000_003  # no seed that anybody trains with
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network with what it was trained on.
+    """Holds a trained network with what it was trained on.
 
     Args:
         clips, aside: the clips on either side of the split.
@@ -45,7 +45,8 @@ class Trained:
 
 
 def features(rec: PretrainedRecipe, cache: Path | None) -> Features:
-    """The recipe's front end as the steps want it: without the offset, which is added where a window is complete.
+    """Return the recipe's front end as the steps want it: without the offset, which is added where a window is
+    complete.
 
     What is weaker than the offset would otherwise be lost before another gain could lift it above.
     """
@@ -56,13 +57,13 @@ def features(rec: PretrainedRecipe, cache: Path | None) -> Features:
 
 
 def taught(rec: PretrainedRecipe, clips: Sequence[Clip]) -> list[bool]:
-    """Which of the recipe's labels have recordings."""
+    """Return, label by label, whether the recipe has recordings of it."""
     found = {clip.label for clip in clips}
     return [name in found for name in rec.names]
 
 
 def network(rec: PretrainedRecipe, root: Path, taught: Sequence[bool]) -> Pretrained:
-    """The network before its first step.
+    """Build the network as it is before its first step.
 
     Raises:
         ConfigError: the weights or the table of classes are not those, or a label names an unknown class.
@@ -90,14 +91,14 @@ def network(rec: PretrainedRecipe, root: Path, taught: Sequence[bool]) -> Pretra
 
 
 def _unknown(name: str, known: Sequence[str], table: Path) -> str:
-    """The complaint of a class that is none; there are too many to name them all."""
+    """Return the complaint of a class that AudioSet does not have; there are too many to name them all."""
     near = nearest(name, known)
     remedy = f"did you mean {near!r}?" if near else f"use one of {table}"
     return f"{shown(name)} is no class of AudioSet; {remedy}"
 
 
 def drawn(rec: PretrainedRecipe, clips: Sequence[Clip], rows: Sequence[Sequence[Rows]], seed: int) -> Soundscapes:
-    """What steps draw from clips."""
+    """Return the source of batches that steps draw from clips."""
     places = {each.name for each in rec.data.sets if each.place}
     sounds = Sounds(
         rows,
@@ -116,7 +117,7 @@ def drawn(rec: PretrainedRecipe, clips: Sequence[Clip], rows: Sequence[Sequence[
 
 
 def split(rec: PretrainedRecipe, held_out: Sequence[int], root: Path) -> tuple[list[Clip], list[Clip]]:
-    """The clips to train on, and those kept aside.
+    """Divide the clips into those to train on, and those kept aside.
 
     Raises:
         ConfigError: data that is not there, or a split that leaks.
@@ -177,7 +178,7 @@ def train(
 
 
 def windows(made: Pretrained, aside: Soundscapes) -> calibration.UnseenWindows:
-    """What a network says of windows made of what it was not trained on."""
+    """Return what a network says of windows made of sounds that it was not trained on."""
     parts = [aside(step) for step in range(ASIDE_BATCHES)]
     logits = [np.asarray(made.logits(made.embedding(part.x))[0], np.float32) for part in parts]
     return calibration.UnseenWindows(

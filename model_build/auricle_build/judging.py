@@ -1,4 +1,4 @@
-"""The commands that judge models beyond their clips: with the gate, in scenes, and beside what others ship."""
+"""These commands judge models beyond their clips: with the gate, in scenes, and beside what others ship."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The material that a recipe names: read, split, and computed as the daemon would."""
+"""The material that a recipe names is prepared here: read, split, and computed as the daemon would."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from auricle_build.material.rows import Counting, Features, Rows, load_all
 
 
 def white_noise(features: Features, seconds: float = 90.0) -> Rows:
-    """Rows of white noise ``(k, n_features)``, each feature's mean taken off."""
+    """Make rows of white noise ``(k, n_features)``, each feature's mean taken off."""
     sound = np.random.default_rng(7).standard_normal(int(seconds * features.sample_rate)).astype(np.float32)
     rows = features.of(0.1 * sound)
     return np.asarray(rows - rows.mean(axis=0), np.float32)
@@ -26,7 +26,7 @@ def white_noise(features: Features, seconds: float = 90.0) -> Rows:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A recipe's material, split.
+    """Holds a recipe's material, split.
 
     Args:
         train: what the steps draw from.

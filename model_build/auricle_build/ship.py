@@ -1,4 +1,5 @@
-"""A fine-tuned network as a bundle: calibrated, converted once, compared with what it was made of, and written."""
+"""A fine-tuned network becomes a bundle here: calibrated, converted once, compared with what it was made of, and
+written."""
 
 from __future__ import annotations
 
@@ -22,22 +23,23 @@ from auricle_build.judge import calibration
 from auricle_build.judge.calibration import UnseenWindows
 
 EXAMPLES = 400
-"""Windows that the int8 ranges are taken from: sounds as recorded. What training makes of them is louder and stranger,
-and ranges wide enough for it cost a point of accuracy."""
+"""How many windows the int8 ranges are taken from: sounds as recorded. Windows as training makes them are louder and
+stranger, and ranges wide enough for those cost a point of accuracy."""
 COMPARED = 640
-"""Other windows, at least so many, as training draws them, on which int8 is compared with float."""
+"""On how many other windows, at least, as training draws them, int8 is compared with float."""
 FOREIGN = 4
-"""By how many times more another class of machine may differ from this one than two sets of kernels here do."""
+"""How many times as much another class of machine may differ from this one as two sets of kernels here do."""
 HOP_MS, SMOOTHING_MS, HYSTERESIS = 160.0, 320.0, 0.1
-"""How the card proposes to decide: a tenth of a window from one decision to the next."""
+"""How the card proposes to decide; the hop is a tenth of a window."""
 SURE, UNSURE = 0.7, 0.3
 """A label that float gives more than the one shall have at least the other in int8."""
 LOST = 0.03
-"""Of how many of these that may fail."""
+"""The share of these labels for which that may fail."""
 
 
 def asides(rec: PretrainedRecipe, runs: Path, held_out: Sequence[int]) -> list[Path]:
-    """What networks of the recipe said of folds they had not heard, in ``runs``; not what is held out itself."""
+    """Return the files of what networks of the recipe said of folds they had not heard, in ``runs``; not of what is
+    held out itself."""
     found = sorted(runs.glob(f"{rec.name}-without-[0-9]*/aside.npz"))
     mine = {runs / f"{rec.name}-without-{fold}" / "aside.npz" for fold in held_out}
     return [path for path in found if path not in mine]
@@ -85,7 +87,7 @@ def calibrated(trained: Trained, others: Sequence[Path]) -> dict[str, Any]:
 
 
 def compare(graph: convert.Converted, outputs: Callable[[Any], tuple[Any, Any]], windows: Any) -> dict[str, Any]:
-    """How int8 differs from the float network that it was made of, for the card.
+    """Measure how int8 differs from the float network that it was made of, for the card.
 
     Raises:
         ModelError: too many labels that float is sure of are lost.
@@ -120,7 +122,7 @@ def write(trained: Trained, folder: Path, figures: Mapping[str, Any]) -> bundles
     shape = (rec.window_frames(), rec.front_end.n_features)
     content = convert.converted(network.outputs, shape, trained.drawn.as_recorded(EXAMPLES))
     graph = convert.Converted(content)
-    # Steps that were never trained on.
+    # Batches of steps that were never trained on.
     unseen = range(rec.schedule.steps, rec.schedule.steps + -(-COMPARED // rec.batch.size))
     said = compare(graph, network.outputs, np.concatenate([trained.drawn(step).x for step in unseen]))
     params = rec.front_end.params
@@ -169,6 +171,6 @@ def _card(grid: Affine) -> dict[str, Any]:
 
 
 def pretrained(rec: PretrainedRecipe) -> dict[str, Any]:
-    """What stands in the card of the weights that it began from."""
+    """Return the entries of the card about the weights that training began from."""
     told = rec.network
     return {"name": "AudioSet", "licence": told.licence, "source": told.source, "sha256": told.sha256}

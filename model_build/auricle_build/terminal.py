@@ -1,4 +1,4 @@
-"""What commands share: options, the recipe they are given, and progress as people see it."""
+"""Commands share this: options, the recipe they are given, and progress as people see it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Threads = Annotated[int, typer.Option("--threads", help="Threads to compute with
 
 
 def recipe(path: Path) -> Recipe:
-    """The recipe of a command, by file or by name."""
+    """Read the recipe of a command, by file or by name."""
     from auricle_build.grammar import read
 
     return read.load(path)
@@ -42,7 +42,7 @@ def tensorflow(command: str) -> None:
 
 
 class Display:
-    """Progress on a terminal as a bar, elsewhere as lines."""
+    """Shows progress, on a terminal as a bar, elsewhere as lines."""
 
     def __init__(self) -> None:
         self.bars = progress.bars(counted=True)
@@ -51,13 +51,13 @@ class Display:
         self._training: Any = None
 
     def reading(self, done: int, total: int) -> None:
-        """So many recordings are read."""
+        """Show that so many recordings are read."""
         if self._reading is None or done == 1:
             self._reading = self.bars.add_task("features", total=total)
         self.bars.update(self._reading, completed=done)
 
     def training(self, now: Standing) -> None:
-        """Where training is."""
+        """Show how far training has come."""
         if self._training is None:
             self._training = self.bars.add_task("training", total=now.steps)
         self.bars.update(self._training, completed=now.step)
@@ -72,5 +72,5 @@ class Display:
         )
 
     def say(self, line: str) -> None:
-        """A line above the bars."""
+        """Print a line above the bars."""
         self.console.print(line, highlight=False)

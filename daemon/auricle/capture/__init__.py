@@ -1,1 +1,1 @@
-"""This room brings sound in: from a microphone, a command, standard input or recordings, as pieces with their times."""
+"""This room brings sound in; the child of every microphone lives here, so that it imports nothing but this room."""

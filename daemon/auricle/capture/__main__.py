@@ -1,4 +1,4 @@
-"""`python -I -m auricle.capture`: the child of a microphone, a process of its own."""
+"""`python -I -m auricle.capture` is the child of a microphone, a process of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Reading ahead in threads that may hang, on a disk or a share that does not answer, so that whoever hears does not."""
+"""Files are read ahead here in threads that may hang, on a disk or a share that does not answer, so that whoever hears
+does not.
+
+A thread cannot be ended from outside, and reading from a dead share hangs in the kernel. So what hangs keeps its
+thread, and the work behind it gets another one; nobody else notices.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +17,15 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 STUCK_S = 0.25
-"""Work that takes longer may hang: what waits behind it is given a thread of its own."""
+"""Work that takes longer may hang: what waits behind such work is given a thread of its own."""
 IDLE_S = 10.0
-"""A thread more than one that has had nothing to do for so long ends."""
+"""A thread that has had nothing to do for so long ends, unless it is the only one."""
 SETTLE_S = 0.5
-"""At the program's end work under way is waited for so long; what hangs is left behind."""
+"""At the program's end work under way is waited for so long; a thread that hangs is left behind."""
 
 
 class _Threads:
-    """One thread does everybody's reading, as long as none of it hangs."""
+    """Does everybody's reading in one thread, as long as none of it hangs."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -29,7 +34,7 @@ class _Threads:
         self._threads = 0
 
     def do(self, work: Callable[[], None]) -> None:
-        """Have this done, soon."""
+        """Have this work done soon."""
         with self._changed:
             self._work.append(work)
             if not self._threads:
@@ -76,7 +81,7 @@ atexit.register(_threads.settle)
 
 
 class Ahead(Generic[T]):
-    """What a generator yields, some of it made in advance, in order; whoever asks never waits.
+    """Gives what a generator yields, in order, some of it made in advance; whoever asks never waits.
 
     The generator runs in one thread at a time, never in that of the consumer.
 
@@ -96,7 +101,8 @@ class Ahead(Generic[T]):
         self._more()
 
     def get(self) -> T | None:
-        """The next item, or ``None`` while there is none; raises what the generator has raised, when it is its turn."""
+        """Return the next item, or ``None`` while there is none; raise what the generator has raised, when that is its
+        turn."""
         ended = self._ended  # asked first: after it nothing is made any more
         item = self._made.popleft() if self._made else None
         if not ended:
@@ -111,7 +117,7 @@ class Ahead(Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Whether `get` has given everything, a failure too."""
+        """Return whether `get` has given everything, a failure too."""
         return self._ended and not self._made and self._error is None
 
     def close(self) -> None:

@@ -1,9 +1,10 @@
-"""Hear one PortAudio device and write what it says to standard output: a process of its own for each microphone.
+"""The child hears one PortAudio device and writes what it hears to standard output: a process of its own for each
+microphone.
 
 A frozen sound server makes every call of PortAudio hang for ever, and a thread cannot be given up; a process can. So
-this one only opens, reads and writes, ends at the first error with its reason, and is started anew. It reads in a
-blocking way, for callbacks are built by cffi in memory that is writable and executable, which
-`MemoryDenyWriteExecute=yes` forbids.
+the child only opens, reads and writes, ends at the first error with its reason, and is started anew. It reads in a
+blocking way, since cffi builds callbacks in memory that is writable and executable, which `MemoryDenyWriteExecute=yes`
+forbids.
 
 Standard output is a pipe of records no longer than ``PIPE_BUF``, which arrive whole or not at all. When the pipe is
 full a record is dropped, and the next one's sample index tells how much is missing. The end of standard input ends
@@ -43,16 +44,16 @@ _ADDRESS = re.compile(r" \((?:hw|plughw):[^()]*\)$")
 
 
 class Unavailable(Exception):
-    """The device cannot be heard; the one-line reason."""
+    """The device cannot be heard; the message is the one-line reason."""
 
 
 def stable(name: str) -> str:
-    """A device's name without the card's number, which changes when something is plugged in."""
+    """Return a device's name without the card's number, which changes when something is plugged in."""
     return _ADDRESS.sub("", name)
 
 
 def find(inputs: list[dict[str, Any]], wanted: int | str, default: int) -> dict[str, Any]:
-    """The device that is meant: a number, ``default``, a name, or a part of one name only.
+    """Find the device that is meant: a number, ``default``, a name, or a part of one name only.
 
     Args:
         inputs: devices that can be heard, as PortAudio describes them.
@@ -88,7 +89,7 @@ def find(inputs: list[dict[str, Any]], wanted: int | str, default: int) -> dict[
 
 
 def send(kind: int, payload: bytes | memoryview, *, flags: int = 0, index: int = 0, clock_ns: int = 0) -> bool:
-    """Write one record; whether the pipe had room for it."""
+    """Write one record; return whether the pipe had room for it."""
     try:
         os.write(1, HEADER.pack(kind, flags, len(payload), 0, index, clock_ns) + payload)
     except BlockingIOError:
@@ -97,7 +98,7 @@ def send(kind: int, payload: bytes | memoryview, *, flags: int = 0, index: int =
 
 
 def hear(sd: Any, wanted: dict[str, Any]) -> None:
-    """Open the device and pass on what it says until something fails.
+    """Open the device and pass on its sound until something fails.
 
     Args:
         sd: the module sounddevice.
@@ -161,7 +162,7 @@ def _rate(sd: Any, device: dict[str, Any], channels: int, rates: list[int]) -> i
 
 
 def listing(sd: Any) -> list[dict[str, Any]]:
-    """What can be heard: index, name, channels, default rate, the rates it takes, whether it is the default."""
+    """List what can be heard: index, name, channels, default rate, the rates it takes, whether it is the default."""
     found = []
     for device in _inputs(sd):
         rates = []
@@ -185,7 +186,7 @@ def listing(sd: Any) -> list[dict[str, Any]]:
 
 
 def _reason(fault: BaseException | None) -> str:
-    """PortAudio's own words, on one line."""
+    """Return PortAudio's own words, on one line."""
     return " ".join(str(fault).split()) or type(fault).__name__
 
 
@@ -196,7 +197,7 @@ def _end_with_parent() -> None:
 
 
 def main() -> int:
-    """Hear, or list; the exit code. The reason of a failure is a record, or the last line of standard error."""
+    """Hear, or list; return the exit code. The reason of a failure is a record, or the last line of standard error."""
     listed = sys.argv[1] == "--list"
     if not listed:
         os.set_blocking(1, False)

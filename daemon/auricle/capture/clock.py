@@ -1,4 +1,5 @@
-"""When a sample was heard: samples of a sound card mapped to the time of day, and how far the card's clock drifts."""
+"""This clock says when a sample was heard: samples of a sound card mapped to the time of day, and how far the card's
+clock drifts."""
 
 from __future__ import annotations
 
@@ -7,9 +8,9 @@ from bisect import bisect_right
 from collections import deque
 
 HISTORY = 256
-"""Lines that are remembered, one a second: events are back-dated by less than that."""
+"""How many lines are remembered, one a second: events are back-dated by less than that."""
 STEADY_PPM, HURRY = 500e-6, 0.5
-"""By how much a line may lean to meet the measured time: always, and when it is off by more than `FAR_NS`."""
+"""By how much a line may lean to meet the measured time: usually, and when it is off by more than `FAR_NS`."""
 FAR_NS = 250_000_000
 FIT_S, FIT_POINTS, FIT_MIN_S = 10, 360, 60
 """Drift is fitted through the earliest delivery of every 10 s of the last hour, once there is a minute of it."""
@@ -20,7 +21,7 @@ STEP_NS = 20_000_000
 
 
 def utc_offset_ns() -> int:
-    """UTC minus the monotonic clock, taken where both can be read at nearly the same moment."""
+    """Return UTC minus the monotonic clock, taken where both can be read at nearly the same moment."""
     best, offset = 1 << 62, 0
     for _ in range(3):
         before = time.monotonic_ns()
@@ -34,7 +35,8 @@ def utc_offset_ns() -> int:
 
 
 class CaptureClock:
-    """The clock of a live source: a line through (sample, monotonic clock) that is refitted slowly and never goes back.
+    """Maps the samples of a live source to time by a line through (sample, monotonic clock) that is refitted slowly and
+    never goes back.
 
     Deliveries are late by varying amounts and never early, so the line follows the earliest ones. It is continued, not
     replaced: each second a new line begins where the last one is, leaning so that it meets the measured time. Which
@@ -62,11 +64,12 @@ class CaptureClock:
         self._refit_at = 0
 
     def begin(self, sample: int, monotonic_ns: int) -> None:
-        """Sound begins, or begins again after a loss that only the clock could count.
+        """Begin the sound, or begin again after a loss that only the clock could count.
 
         Args:
             sample: its index.
-            monotonic_ns: when it was heard; where that lies before what has been told already, that instead.
+            monotonic_ns: when it was heard; where that lies before a time already given to a sample, that time
+                instead.
         """
         at = float(monotonic_ns)
         if self._lines:
@@ -80,7 +83,7 @@ class CaptureClock:
         self._refit_at = sample + self.rate
 
     def hear(self, sample: int, delivered_ns: int) -> None:
-        """All samples before this one have been delivered by then."""
+        """Take note that all samples before this one have been delivered by then."""
         self._newest = sample
         late = delivered_ns - self._at(sample)
         if self._second is None or late < self._second[1] - self._at(self._second[0]):
@@ -92,15 +95,16 @@ class CaptureClock:
             self._refit()
 
     def utc_us(self, sample: int) -> int:
-        """Microseconds since 1970 UTC at which the sample was heard."""
+        """Return the time at which the sample was heard, in microseconds since 1970 UTC."""
         return (round(self._at(sample)) + self._offset_ns) // 1000
 
     def monotonic_ns(self, sample: int) -> int:
-        """The monotonic clock at which the sample was heard."""
+        """Return the monotonic clock at which the sample was heard."""
         return round(self._at(sample))
 
     def stepped(self) -> float | None:
-        """Seconds by which the system's UTC clock has stepped since last asked; the mapping follows it."""
+        """Return by how many seconds the system's UTC clock has stepped since the last call, if it has; the mapping
+        follows."""
         step_ns = utc_offset_ns() - self._offset_ns
         if abs(step_ns) < STEP_NS:
             return None
@@ -138,7 +142,7 @@ class CaptureClock:
         self._continue(self._newest, self._at(self._newest), self._period_ns * (1 + correction))
 
     def _fit(self) -> None:
-        """Least squares of delivery over sample (Legendre 1805), as the difference from the nominal rate."""
+        """Fit delivery over sample by least squares (Legendre 1805), as the difference from the nominal rate."""
         n = len(self._points)
         sample0, ns0 = self._points[0]
         if n < 3 or self._points[-1][1] - ns0 < FIT_MIN_S * 1e9 - FIT_S * 1e9:

@@ -1,4 +1,4 @@
-"""What every source does to its samples before the first stage: mix-down, cleaning, resampling."""
+"""Every source does this to its samples before the first stage: mix-down, cleaning, resampling."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import soxr
 from numpy.typing import NDArray
 
 LOUDEST = 2.0**23
-"""The largest amplitude that is let pass: of 24-bit integers that were never scaled. Beyond is a damaged sample, which
-would drown all that comes after it in whatever averages; every stage's powers stay finite below."""
+"""The largest amplitude that may pass: that of 24-bit integers that were never scaled. What is larger is a damaged
+sample, which would drown all that comes after it in whatever averages; up to here every stage's powers stay finite."""
 
 
 def mono(block: NDArray[np.float32], channel: int | None = None) -> NDArray[np.float32]:
@@ -34,7 +34,7 @@ def clean(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
 
 
 class Resampler:
-    """Mono sound from one rate to another as a stream; passes blocks through where the rates agree.
+    """Converts mono sound from one rate to another as a stream; where the rates agree, blocks pass as they are.
 
     soxr's stream is independent of how it is cut, starts without delay, and gives its tail at `flush`.
     """
@@ -44,13 +44,13 @@ class Resampler:
         self._stream = None if rate_in == rate_out else soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32")
 
     def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(n,)`` float32 at the rate in; what is ready at the rate out."""
+        """Take ``(n,)`` float32 at the rate in, and give what is ready at the rate out."""
         if self._stream is None:
             return block
         return np.asarray(self._stream.resample_chunk(block), np.float32)
 
     def flush(self) -> NDArray[np.float32]:
-        """The tail that the filter still holds; afterwards a new segment may begin."""
+        """Return the tail that the filter still holds; afterwards a new segment may begin."""
         if self._stream is None:
             return np.empty(0, np.float32)
         tail = np.asarray(self._stream.resample_chunk(np.empty(0, np.float32), last=True), np.float32)

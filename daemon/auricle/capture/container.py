@@ -1,4 +1,5 @@
-"""What a recording's container says of its sound against what its file holds: a length open, too small, too large."""
+"""What a recording's container says of its sound is held here against what its file holds: a length may be open, too
+small, or too large."""
 
 from __future__ import annotations
 
@@ -19,19 +20,20 @@ _RAW_BYTES = {
     "FLOAT": 4,
     "DOUBLE": 8,
 }
-"""Bytes of a sample, of the codings that a file's bytes can be counted in."""
+"""The bytes of a sample, in the codings whose samples can be counted by a file's bytes."""
 
 _MOST_CHUNKS = 10_000
-"""Chunks that are looked at: a file of nothing but empty ones must not hold anybody up."""
+"""How many chunks are looked at: a file of nothing but empty ones must not hold anybody up."""
 _OPEN_32 = ((0, 0), (0x7FFF_0000, 0x8000_0000), (0xFFFF_0000, 0xFFFF_FFFF))
-"""What writers leave in a length of 32 bits that they mean to fill in later, the header's own size taken off or not."""
+"""The lengths of 32 bits that writers leave when they mean to fill them in later, the header's own size taken off or
+not."""
 _OPEN_64 = 2**60
 _PRINTABLE = frozenset(string.printable.encode()) - frozenset(b"\t\n\r\x0b\x0c")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a container keeps its samples.
+    """Says where a container keeps its samples.
 
     Args:
         at: offset of the first byte of sound.
@@ -53,7 +55,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much sound a file holds, in samples of all channels.
+    """Says how much sound a file holds, in samples of all channels.
 
     Args:
         at: offset of its first byte.
@@ -72,7 +74,7 @@ class Extent:
 
 
 def layout(file: BinaryIO) -> Layout | None:
-    """Where a WAV (RIFF, RIFX, RF64, BW64), W64, AIFF, AU or CAF keeps its samples; ``None`` of others."""
+    """Find where a WAV (RIFF, RIFX, RF64, BW64), W64, AIFF, AU or CAF keeps its samples; ``None`` of others."""
     file.seek(0)
     head = file.read(40)
     kind = head[:4]
@@ -92,7 +94,7 @@ def layout(file: BinaryIO) -> Layout | None:
 
 
 def extent(file: BinaryIO, subtype: str, channels: int) -> Extent | None:
-    """How much sound there is, whatever the header says; ``None`` where it cannot be counted in bytes.
+    """Find how much sound there is, whatever the header says; ``None`` where it cannot be counted in bytes.
 
     A length left open, and one that has wrapped at 4 GiB, means: to the end of the file. What lies behind a stated
     length is sound as well, unless it is chunks as the container has them.
@@ -122,7 +124,7 @@ def extent(file: BinaryIO, subtype: str, channels: int) -> Extent | None:
 
 
 def with_its_length(file: BinaryIO) -> list[bytes | tuple[int, int]] | None:
-    """The pieces of a CAF with the length in its header that its file has; ``None`` of what is no CAF."""
+    """Return the pieces of a CAF with the length in its header that its file has; ``None`` of what is no CAF."""
     file.seek(0)
     if file.read(4) != b"caff" or (found := _caf(file)) is None:
         return None
@@ -140,7 +142,7 @@ def _is_open(stated: int, *, wide: bool) -> bool:
 
 
 def _chunks_follow(file: BinaryIO, found: Layout, length: int, size: int) -> bool:
-    """Whether what lies behind the sound is nothing, or the container's own chunks up to the end of the file."""
+    """Return whether what lies behind the sound is nothing, or the container's own chunks up to the end of the file."""
     at = found.at + length
     if at == size:
         return True

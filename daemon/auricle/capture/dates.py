@@ -1,4 +1,4 @@
-"""When a recording was made, as names and headers write it, and which dates it can have at all."""
+"""Names and headers write when a recording was made; the dates are read here, and bounded to those that it can have."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DATE = re.compile(
 
 
 def possible(us: float) -> bool:
-    """Whether a recording can begin then, in microseconds since 1970 UTC."""
+    """Return whether a recording can begin then, in microseconds since 1970 UTC."""
     return EARLIEST_US <= us < LATEST_US
 
 
 def moment_in(text: str) -> int | None:
-    """The date and time in a text, microseconds since 1970 UTC; ``None`` where there is none that can be.
+    """Read the date and time in a text, as microseconds since 1970 UTC; ``None`` where there is none that can be.
 
     Without a zone (``Z``, ``UTC``, ``+1000``, ``-03:30``) it is read as UTC. A minus
     before what no zone is (``-0001``) parts a counter from the date.

@@ -1,4 +1,10 @@
-"""libsndfile over a recording: as it is where its header is right, else over the sound that its container holds."""
+"""libsndfile decodes a recording here: as it is where its header is right, else only the sound that its container
+holds.
+
+libsndfile believes a header. Where that is wrong, the decoder is not given the file but an object in its place
+(`streams.Stitched`), which holds the sound alone, or the streams with headers that are right. To mend a copy of the
+file instead would need its size in free space and the time to write it, for each recording.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +29,14 @@ _OPEN_LENGTH = 2**60
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
-    """A file that is only read onwards: soundfile seeks after every read, which garbles MP3 and costs time."""
+    """Reads a file onwards only: soundfile seeks after every read, which garbles MP3 and costs time."""
 
     def seekable(self) -> bool:
         return False
 
 
 class CutShort(AudioError):
-    """A recording that ends, or cannot be decoded any further, before its header says; what was there has been given.
+    """A recording ends, or cannot be decoded any further, before its header says; what was there has been given.
 
     Args:
         reason: a line for a person.
@@ -44,7 +50,7 @@ class CutShort(AudioError):
 
 @dataclass(slots=True)
 class Part:
-    """What one decoder gives.
+    """Holds what one decoder gives.
 
     Args:
         file: the decoder.
@@ -64,7 +70,7 @@ class Part:
     fault: str = ""
 
     def read(self, frames: int) -> Iterator[NDArray[np.float32]]:
-        """All sound as blocks ``(frames, channels)`` float32; up to where it breaks, and then ``fault`` says why."""
+        """Yield all sound as blocks ``(frames, channels)`` float32; where it breaks, stop and say why in ``fault``."""
         sixteen = self.file.subtype == "PCM_16" and self.file.format != "FLAC"
         talks = self.file.format == "MP3"
         out = np.empty((frames, self.file.channels), np.int16 if sixteen else np.float32)
@@ -76,7 +82,8 @@ class Part:
                     block = self.file.read(out=out)
             except soundfile.LibsndfileError as e:
                 self.fault = e.error_string.rstrip(".") or "its data is damaged"
-                # What was decoded before the fault has been written already, and is sound.
+                # libsndfile does not say how much it had decoded before the fault. That has been written already, over
+                # the NaN that the buffer was filled with.
                 block = out[:0] if sixteen else out[: _written(out)]
             if not len(block):
                 return
@@ -84,7 +91,7 @@ class Part:
             yield np.multiply(block, np.float32(1 / 32768), dtype=np.float32) if sixteen else block.copy()
 
     def cut(self, path: str, read: int) -> CutShort | None:
-        """What is to be said of a part of which so many samples could be read; ``None`` if it is whole."""
+        """Return what is to be said of a part of which so many samples could be read; ``None`` if it is whole."""
         rate = self.file.samplerate
         missing = 0 if self.stated is None else max(0, self.stated - read)
         if self.fault:
@@ -108,7 +115,7 @@ def _written(out: NDArray[np.float32]) -> int:
 
 
 def open_parts(path: str) -> list[Part]:
-    """The decoders of a recording, one after the other.
+    """Open the decoders of a recording, one after the other.
 
     Raises:
         AudioError: it is of a kind that is not heard.

@@ -1,4 +1,4 @@
-"""Whatever ffmpeg reads as a source: RTSP cameras, Icecast and HTTP streams, sound servers of other houses."""
+"""Whatever ffmpeg reads is a source here: RTSP cameras, Icecast and HTTP streams, sound servers of other houses."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ _QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\"]*")
 
 
 def shown(text: str) -> str:
-    """Text without what can be a password: the user of an address, and all that follows its question mark."""
+    """Return the text without what can be a password: the user of an address, and all that follows its question
+    mark."""
     return _QUERY.sub(r"\1?***", _USER.sub("//***@", text))
 
 
 class Ffmpeg(Live):
-    """A `Source` that hears an address by a child process of its own, the system's ffmpeg.
+    """Hears an address by a child process of its own, the system's ffmpeg, as a `Source`.
 
     ffmpeg ends with status 0 when a camera goes away: any end, and any time without bytes, is a loss.
 
     Args:
         name: of the source.
-        terms: on which it is heard; ffmpeg is asked for sound at the model's rate, which is so the source's own.
+        terms: on which the source is heard; ffmpeg is asked for sound at the model's rate, which so becomes the
+            source's own.
         poller: moves the sound of all sources into their rings.
         url: what ffmpeg opens. Credentials in it never reach a log or a message.
         options: for ffmpeg, before its ``-i``.
@@ -54,7 +56,7 @@ class Ffmpeg(Live):
     START_S = 5.0
 
     def command(self) -> list[str]:
-        """What is run."""
+        """Return the command line that is run."""
         options = self._options
         # What is lost over UDP nobody counts; and a camera's slow video must not hold up its sound for five seconds.
         defaults = {"-analyzeduration": "1000000"}

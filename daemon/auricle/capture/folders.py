@@ -10,11 +10,12 @@ from pathlib import Path
 EXTENSIONS = frozenset(
     (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".w64", ".wav", ".wave")
 )
-"""File names that a folder is searched for; a file that is named itself may be called anything."""
+"""The endings of the files that a folder is searched for; a file that is named itself may be called anything."""
 
 
 def find(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The recordings that files, folders (searched deeply) and globs stand for, and a line for what stands for none.
+    """Find the recordings that files, folders (searched deeply) and globs stand for, and write a line for what stands
+    for none.
 
     Files keep the name under which they were reached; a folder's files come in sorted order.
     """

@@ -1,4 +1,4 @@
-"""What all live sources share: the other side is started, watched, given up and started anew; nothing is spliced."""
+"""All live sources share this: the other side is started, watched, given up and started anew; nothing is spliced."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from auricle.capture.track import Track, lose
 log = logging.getLogger("auricle")
 
 LATE_S = 0.5
-"""When the consumer itself was held up for longer, so was the poller: old sound says nothing of the other side yet."""
+"""When the consumer itself was held up for longer, so was the poller, and the age of the sound says nothing of the
+other side yet."""
 
 
 class Live:
-    """A `Source` whose sound comes from a process through a pipe.
+    """Hears a process through a pipe, as a `Source`.
 
-    The states are: starting (no sound yet), heard, lost. A loss is told at once; the gap when sound is back and its
+    The states are: starting (no sound yet), heard, lost. A loss is reported at once; the gap when sound is back and its
     length is known. All methods belong to one thread, that of the consumer. This class runs the other side; what is
     heard is a `Track`, which is there exactly while there is sound.
 
     Args:
         name: of the source.
-        terms: on which it is heard.
+        terms: on which the source is heard.
         poller: moves the sound; shared by all sources of the daemon.
     """
 
@@ -66,11 +67,12 @@ class Live:
         raise NotImplementedError
 
     def _missing(self, fault: OSError) -> str:
-        """Why the other side cannot be started, and the remedy."""
+        """Return why the other side cannot be started, and the remedy."""
         return str(fault)
 
     def _ended(self, feed: Feed, code: int | None) -> str:
-        """Why the other side has ended, from what it said and its exit code (``None`` if that is not known yet)."""
+        """Return why the other side has ended, from what it said and its exit code (``None`` if that is not known
+        yet)."""
         how = "" if code is None else f" with status {code}" if code >= 0 else f" by signal {-code}"
         return feed.reason or feed.complaint or f"its process ended{how}"
 
@@ -78,12 +80,12 @@ class Live:
 
     @property
     def live(self) -> Live:
-        """This one."""
+        """Return this source, which is live."""
         return self
 
     @property
     def cleaned(self) -> int:
-        """Non-finite samples that were replaced by 0."""
+        """Return how many samples were no sound and were replaced."""
         return self._counters.cleaned
 
     def open(self) -> None:
@@ -91,14 +93,14 @@ class Live:
         self._retry.due_s = time.monotonic()
 
     def due_s(self, now_s: float) -> float:
-        """One block after the last poll, less what rounding may add: on a beat of that pace none is missed. At once
-        where the last poll has left sound that had waited for it."""
+        """Return one block after the last poll, less what rounding may add: on a beat of that pace none is missed.
+        Where the last poll has left sound that had waited for it, the next one is due at once."""
         if self._left:
             return self._polled_s
         return self._polled_s + self.stretch * self.terms.block_s - 1e-6
 
     def poll(self, now_s: float) -> Iterator[Piece]:
-        """The pieces that wait; starts, gives up and restarts the other side when it is time."""
+        """Yield the pieces that wait; start, give up and restart the other side when it is time."""
         if now_s - self._polled_s > max(LATE_S, 2 * self.stretch * self.terms.block_s):
             self._lenient_until_s = now_s + LATE_S
         self._polled_s = now_s
@@ -129,7 +131,7 @@ class Live:
             yield from self._lose(now_s, reason)
 
     def counters(self) -> LiveCounters:
-        """The figures of now; one object, filled anew at every call."""
+        """Return the figures of now; one object, filled anew at every call."""
         found = self._counters
         if self._clock is not None:
             found.drift_ppm = self._clock.drift_ppm
@@ -138,12 +140,12 @@ class Live:
 
     @property
     def waiting_s(self) -> float:
-        """Sound in the ring that waits for the consumer."""
+        """Return how much sound waits in the ring for the consumer."""
         feed = self._feed
         return feed.ring.waiting / feed.rate if feed is not None and feed.ring is not None else 0.0
 
     def late_s(self, now_s: float) -> float:
-        """What of it should have been heard by now; 0 before the next poll is due."""
+        """Return how much of the waiting sound should have been heard by now; 0 before the next poll is due."""
         if now_s < self.due_s(now_s):
             return 0.0
         return max(0.0, self.waiting_s - self.stretch * self.terms.block_s)
@@ -155,11 +157,11 @@ class Live:
             self._drop = feed.ring.waiting - round(keep_s * feed.rate)
 
     def fail(self, reason: str, at: int | None) -> None:
-        """At the next poll: the source is lost from this sample on, and started anew as after any loss."""
+        """Lose the source, at the next poll, from this sample on; it is started anew as after any loss."""
         self._fault = reason, at
 
     def close(self) -> None:
-        """Let go of the device; harmless when it is done already."""
+        """Let go of the device; harmless when that is done already."""
         self.done = True
         if self._feed is not None:
             self._give_up(self._feed)
@@ -184,7 +186,7 @@ class Live:
         yield from track.hear(self.terms.silence_alarm_s)
 
     def _found(self, feed: Feed, ring: Ring, now_s: float) -> Generator[Piece, None, Track]:
-        """The first sound of a feed: what was lost before it is known now."""
+        """Yield the first pieces of a feed: how much was lost before it is known now."""
         counters, clock = self._counters, self._clock
         lost_ns, self._lost_ns = self._lost_ns, None
         if clock is None or clock.rate != feed.rate:
@@ -203,7 +205,7 @@ class Live:
         return self._track
 
     def _lose(self, now_s: float, reason: str) -> Iterator[Piece]:
-        """No sound any more, or still none: tell it once, and when to try again."""
+        """Note that there is no sound any more, or still none: report it once, and set when to try again."""
         track, self._track = self._track, None
         is_news = track is not None or self._lost_ns is None
         if track is not None:
@@ -230,13 +232,14 @@ class Live:
         yield from self._lose(now_s, reason)
 
     def _gone(self, now_s: float, reason: str) -> Iterator[Piece]:
-        """The other side has ended by itself."""
+        """Yield what there is to say when the other side has ended by itself."""
         yield from self._lose(now_s, reason)
 
     # The other side
 
     def _hanging(self, feed: Feed, now_s: float) -> str | None:
-        """Why this feed must be given up, if it must. One that has never spoken is given longer each time."""
+        """Return why this feed must be given up, if it must; one that has never given sound is given longer each
+        time."""
         if now_s < self._lenient_until_s:
             return None
         if feed.heard_ns is not None:
@@ -249,7 +252,7 @@ class Live:
         return f"no sound within {age_s:.1f} s of its start"
 
     def _start(self, now_s: float) -> str | None:
-        """Start the other side; why it cannot be."""
+        """Start the other side; return why that is not possible, or ``None``."""
         self._started_s = now_s
         try:
             self._feed, self._process = self._launch(self._before)
@@ -265,7 +268,7 @@ class Live:
         self._release()
 
     def _release(self) -> None:
-        """End the process, which may hang, or talk into a pipe that nobody reads; it is buried when it is dead."""
+        """End the process, which may hang, or write into a pipe that nobody reads; it is waited for when it is dead."""
         self._before, self._feed = self._feed, None
         self._drop = 0
         if self._process is not None:

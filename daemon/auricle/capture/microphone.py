@@ -1,4 +1,4 @@
-"""A microphone as a source: the parent's side of `auricle.capture`."""
+"""A microphone is a source whose far side is `auricle.capture`; this is the parent's side."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from auricle.capture.poller import Broken, Feed, Poller
 from auricle.capture.source import Terms
 
 PIPE_BYTES = 262_144
-"""Four seconds of 16 kHz: more than the poller is ever late."""
+"""Four seconds at 16 kHz, more than the poller is ever late."""
 FLOOD_S = 5.0
 """A device whose sound is so much longer than the time it took is no microphone."""
 
 
 class RecordFeed(Feed):
-    """Records of `auricle.capture`; a jump of the sample index is an overrun of the pipe."""
+    """Reads records of `auricle.capture`; a jump of the sample index is an overrun of the pipe."""
 
     def __init__(self, fd: int, *, ring_s: float, errors_fd: int, before: Feed | None) -> None:
         super().__init__(fd, ring_s=ring_s, errors_fd=errors_fd, before=before)
@@ -34,7 +34,7 @@ class RecordFeed(Feed):
         self._expected = 0
 
     def take(self, data: memoryview, now_ns: int) -> int:
-        """Use all whole records."""
+        """Use all whole records; return the bytes used."""
         size = child.HEADER.size
         at = 0
         while len(data) - at >= size:
@@ -65,13 +65,13 @@ class RecordFeed(Feed):
 
 
 class Microphone(Live):
-    """A `Source` that hears one PortAudio device, by a child process of its own.
+    """Hears one PortAudio device by a child process of its own, as a `Source`.
 
     A child that hangs is killed and started anew.
 
     Args:
         name: of the source.
-        terms: on which it is heard.
+        terms: on which the source is heard.
         poller: moves the sound of all sources into their rings.
         device: ``default``, a name or part of one, or a number; the name that a number had when it was first heard wins
             over the number from then on.

@@ -1,4 +1,4 @@
-"""Raw samples without records around them, as ffmpeg and arecord write them."""
+"""Raw samples come without records around them here, as ffmpeg and arecord write them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAMPLE_BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
 
 
 def to_float(data: memoryview, form: str) -> NDArray[np.float32]:
-    """Samples ``(n,)`` float32, full scale 1.0, from ``n * SAMPLE_BYTES[form]`` bytes."""
+    """Convert ``n * SAMPLE_BYTES[form]`` bytes to samples ``(n,)`` float32, full scale 1.0."""
     if form == "f32le":
         return np.frombuffer(data, "<f4")
     if form == "s16le":
@@ -38,7 +38,7 @@ def to_float(data: memoryview, form: str) -> NDArray[np.float32]:
 
 
 class PcmFeed(Feed):
-    """Interleaved samples of a known rate.
+    """Reads interleaved samples of a known rate.
 
     Args:
         rate, form, channels: of what comes through the pipe; ``form`` is one of `SAMPLE_BYTES`.
@@ -69,7 +69,7 @@ class PcmFeed(Feed):
         self.read_bytes = min(self.read_bytes, max(1, round(rate * ring_s / 8)) * self._frame_bytes)
 
     def take(self, data: memoryview, now_ns: int) -> int:
-        """Use all whole frames."""
+        """Use all whole frames; return the bytes used."""
         n = len(data) // self._frame_bytes
         used = n * self._frame_bytes
         if n:
@@ -83,13 +83,13 @@ class PcmFeed(Feed):
 
 
 class StdinPcm(Live):
-    """A `Source` that hears raw samples on standard input, as from ``arecord -t raw``; done at its end.
+    """Hears raw samples on standard input, as from ``arecord -t raw``, as a `Source`; done at the end of its input.
 
     What comes faster than real time (a file) is read at real time.
 
     Args:
         name: of the source.
-        terms: on which it is heard; after a stall it is waited for.
+        terms: on which the source is heard; after a stall it is waited for.
         poller: moves the sound of all sources into their rings.
         rate: in Hz.
         form: one of `SAMPLE_BYTES`.

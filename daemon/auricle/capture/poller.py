@@ -1,4 +1,4 @@
-"""One thread that moves captured sound from pipes into rings, for all sources of the daemon."""
+"""One thread moves captured sound from pipes into rings, for all sources of the daemon."""
 
 from __future__ import annotations
 
@@ -22,31 +22,35 @@ READ_BYTES = 65_536
 PACE_NS = 10_000_000_000
 """Over spans of this length the sound is compared with the clock."""
 DRIFT_NS = PACE_NS // 2000
-"""By how much a card's own clock may fall behind in a span: 500 ppm, several times what real ones do."""
+"""By how much a card's own clock may fall behind in a span: 500 ppm, several times as much as real ones do."""
 SPLICE_NS = 200_000_000
-"""Sound that falls behind by more than this and by more than drift, and stays there, was lost without a word."""
+"""Sound that falls behind by more than this and by more than drift, and stays behind, was lost without a report."""
 
 
 class Broken(Exception):
-    """What comes through a feed cannot go on; the one-line reason."""
+    """What comes through a feed cannot go on; the message is the one-line reason."""
 
 
 class Feed:
-    """A pipe that sound comes through, and the ring it goes into. What is underlined belongs to the poller's thread.
+    """A feed is a pipe that sound comes through, with the ring that the sound goes into.
+
+    Once the feed is given to the poller, the methods and what begins with an underscore belong to the poller's thread;
+    the consumer reads the other attributes, and the ring.
 
     Args:
         fd: the pipe, or a file; the poller closes it.
         ring_s: the ring's length.
         errors_fd: where the other side complains, if anywhere; the poller closes it.
-        before: a feed that has ended: its ring is used again.
+        before: a feed that has ended, whose ring is used again.
     """
 
     ahead_s: float | None = None
-    """Sound further ahead of the clock than this can wait in its pipe: it does not come from a microphone."""
+    """Sound that is further ahead of the clock than this waits in its pipe; ``None`` for sound that cannot wait, as
+    from a microphone."""
     read_bytes = READ_BYTES
-    """At most so much at once."""
+    """The most bytes of one read."""
     ended: bool = False
-    """Set last: nothing will be written any more."""
+    """Becomes true last of all: nothing will be written any more."""
 
     def __init__(self, fd: int, *, ring_s: float, errors_fd: int | None = None, before: Feed | None = None) -> None:
         if before is not None and not before.ended:
@@ -54,7 +58,7 @@ class Feed:
         self.fd = fd
         self.errors_fd = errors_fd
         self.ring: Ring | None = None
-        """Once the rate is known."""
+        """The ring, once the rate is known."""
         self.rate = 0
         self.device = ""
         self.first_ns = 0
@@ -76,11 +80,11 @@ class Feed:
         self._pace_before_ns: int | None = None
 
     def take(self, data: memoryview, now_ns: int) -> int:
-        """Use what has been read; how many bytes are done with."""
+        """Use what has been read; return how many bytes are done with."""
         raise NotImplementedError
 
     def read(self, now_ns: int) -> bool:
-        """Read once; whether more may come."""
+        """Read once; return whether more may come."""
         view = memoryview(self._buffer)
         n = os.readv(self.fd, [view[self._filled : self._filled + self.read_bytes]])
         if n == 0:
@@ -94,7 +98,7 @@ class Feed:
         return True
 
     def complain(self) -> bool:
-        """Read the other side's complaints, keeping the last line; whether more may come."""
+        """Read the other side's complaints, keeping the last line; return whether more may come."""
         assert self.errors_fd is not None
         try:
             text = os.read(self.errors_fd, 4096)
@@ -105,11 +109,11 @@ class Feed:
         return bool(text)
 
     def ahead_ns(self, now_ns: int) -> int:
-        """By how much the sound is longer than the time since its first block."""
+        """Return by how much the sound is longer than the time since its first block."""
         return self._index * 1_000_000_000 // self.rate - (now_ns - self.first_ns) if self._index else 0
 
     def begin(self, rate: int) -> None:
-        """The rate is known: make the ring."""
+        """Make the ring, now that the rate is known."""
         self.rate = rate
         capacity = round(rate * self._ring_s)
         ring = self._spare if self._spare is not None and self._spare.capacity == capacity else Ring(capacity)
@@ -118,7 +122,7 @@ class Feed:
         self.ring = ring
 
     def put(self, block: NDArray[np.float32], delivered_ns: int, *, lost: int = 0, overflow: bool = False) -> None:
-        """Into the ring, after what is missing before it.
+        """Put a block into the ring, after what is missing before it.
 
         Args:
             block: ``(n,)``, n > 0.
@@ -149,7 +153,7 @@ class Feed:
         self._index += n
 
     def _spliced(self, late_ns: int, now_ns: int) -> int:
-        """Samples by which the sound has fallen behind the clock for good.
+        """Return by how many samples the sound has fallen behind the clock for good.
 
         The least lateness of a span forgives every delay that is made up for later.
         """
@@ -169,7 +173,8 @@ class Feed:
 
 
 class Poller:
-    """The thread; it begins with the first feed. Use as a context, or `close` it."""
+    """Moves the sound of all feeds in one thread, which begins with the first feed; use it as a context, or `close`
+    it."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()

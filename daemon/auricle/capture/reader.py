@@ -31,7 +31,7 @@ _HEADERLESS = (
 
 
 class Reader:
-    """One recording, read as blocks of mono float32 at a wanted rate; never the whole file in memory.
+    """Reads one recording as blocks of mono float32 at a wanted rate; never the whole file in memory.
 
     What its header says of its length is held against what it holds: a length left open means the file's end, sound
     behind a stated length is heard too, and streams that follow each other in an Ogg or MP3 are one recording.
@@ -61,7 +61,7 @@ class Reader:
         self.rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
         self.frames = sum(part.frames or 0 for part in self._parts)
-        """Samples that are there, as far as is known; once it has been read, those that were."""
+        """Samples that are there, as far as is known; once the recording has been read, those that were."""
         try:
             for part in self._parts:
                 if not MIN_RATE <= part.file.samplerate <= MAX_RATE:
@@ -79,22 +79,24 @@ class Reader:
 
     @property
     def duration_s(self) -> float:
-        """Length of the recording as far as it is known; once it has been read, of what was heard."""
+        """Return the length of the recording as far as it is known; once it has been read, of what was heard."""
         return self.frames / self.rate
 
     @property
     def cut(self) -> str | None:
-        """What is missing at its end, where that is seen before it is read: a line for a person."""
+        """Return a line for a person about what is missing at the recording's end, where that is seen before it is
+        read."""
         reasons = (part.cut(self.path, part.frames or 0) for part in self._parts)
         return next((str(reason) for reason in reasons if reason is not None), None)
 
     def start_us(self) -> int | None:
-        """When it was made, microseconds since 1970 UTC, from its name or its header; ``None`` if neither tells."""
+        """Return when the recording was made, in microseconds since 1970 UTC, from its name or its header; ``None`` if
+        neither says so."""
         stated = [os.path.basename(self.path), self._file.copy_metadata().get("date", "")]
         return next((us for us in map(moment_in, stated) if us is not None), None)
 
     def blocks(self, samples: int) -> Iterator[NDArray[np.float32]]:
-        """Blocks of about ``samples`` samples at ``rate_out``, then the resampler's tail; may be read once.
+        """Yield blocks of about ``samples`` samples at ``rate_out``, then the resampler's tail; may be read once.
 
         Raises:
             CutShort: the file ends before its header says, or cannot be decoded further.

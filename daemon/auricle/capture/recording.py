@@ -1,4 +1,4 @@
-"""Recordings as a source, one after the other, streamed at any pace."""
+"""Recordings are a source: they are streamed one after the other, at any pace."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from auricle.capture.source import End, Gap, NominalClock, Piece, Segment, Skipp
 from auricle.errors import AudioError
 
 AHEAD_S, MOST_AHEAD_S = 1.0, 30.0
-"""Sound read ahead of its pace: so many seconds of real time, and no more than so much sound."""
+"""How far sound is read ahead of its pace: so many seconds of real time, and no more than so much sound."""
 AGAIN_S, STALL_S = 0.01, 2.0
-"""Where nothing has been read in time: how soon to ask again, and when to tell it."""
+"""Where nothing has been read in time: how soon to ask again, and after how long to report it."""
 
 
 class Recordings:
-    """Recordings as a fake stream: a `Source` of one segment a file.
+    """Plays recordings as a stream, as a `Source` of one segment a file.
 
-    At a pace they are read ahead: a disk that hangs holds up nobody else, and is told as a loss; when it answers again
-    the recording goes on where it was. As fast as the consumer takes it, a file is read when it is asked for.
+    At a pace they are read ahead: a disk that hangs holds up nobody else, and is reported as a loss; when it answers
+    again the recording goes on where it was. At full speed a file is read when its sound is asked for.
 
     Args:
         name: of the source.
@@ -81,14 +81,14 @@ class Recordings:
         self._given = 0
 
     def counters(self) -> None:
-        """Recordings lose nothing: they wait for whoever hears them."""
+        """Return nothing: recordings lose nothing, since they wait for whoever hears them."""
 
     def due_s(self, now_s: float) -> float:
-        """When the next block has been 'recorded'."""
+        """Return when the next block will have been 'recorded'."""
         return now_s if self._ahead is None else max(self._recorded_s, self._again_s)
 
     def poll(self, now_s: float) -> Iterator[Piece]:
-        """The pieces that are due; at full speed one block."""
+        """Yield the pieces that are due; at full speed one block."""
         if self._ahead is not None:
             yield from self._poll_ahead(self._ahead, now_s)
             return
@@ -116,7 +116,7 @@ class Recordings:
 
     @property
     def _recorded_s(self) -> float:
-        """When the next block has been 'recorded'."""
+        """Return when the next block will have been 'recorded'."""
         assert self._speed is not None
         return self._began_s + (self._given + self._block) / (self._model_rate * self._speed)
 
@@ -138,7 +138,7 @@ class Recordings:
             yield piece
 
     def _starve(self, now_s: float) -> Iterator[Piece]:
-        """Nothing is there that should be: ask again soon, and tell it when it lasts."""
+        """Ask again soon, since nothing is there that should be, and report it when that lasts."""
         self._again_s = now_s + AGAIN_S
         if self._starved_s is None:
             self._starved_s = now_s

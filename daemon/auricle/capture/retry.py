@@ -1,4 +1,4 @@
-"""When to try again what has failed: soon at first, never often, and never all at the same moment."""
+"""What has failed is tried again: soon at first, never often, and never all at the same moment."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import random
 
 FIRST_S, GROWS, LAST_S = 0.5, 1.5, 1.5
 STEADY_S = 1.0
-"""What worked for less before it failed again is flapping, ..."""
+"""A source that worked for less before it failed again is flapping, ..."""
 FLAPS, FLAPPING_S = 5, 30.0
 """... and after so many times in a row each wait is twice as long, up to this."""
 
 
 class Retry:
-    """The waits between attempts, each with a jitter of a fifth."""
+    """Sets the waits between attempts, each with a jitter of a fifth."""
 
     def __init__(self) -> None:
         self.due_s = 0.0
-        """When to try, on the monotonic clock."""
+        """When to try next, on the monotonic clock."""
         self._delay_s = FIRST_S
         self._flaps = 0
 
     def worked(self, for_s: float) -> None:
-        """What has failed now did work for so long: begin with the shortest wait, unless it flaps."""
+        """Begin with the shortest wait, since what has failed now did work for so long; unless it flaps."""
         self._flaps = self._flaps + 1 if for_s < STEADY_S else 0
         self._delay_s = FIRST_S
         if self._flaps >= FLAPS:

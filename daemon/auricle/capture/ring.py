@@ -1,4 +1,4 @@
-"""The ring between the thread that moves captured sound and the one that hears it: nothing is lost unseen."""
+"""The ring lies between the thread that moves captured sound and the one that hears it: nothing is lost unseen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CAUSES: tuple[LossCause, ...] = get_args(LossCause)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Unbroken sound taken from the ring.
+    """Holds unbroken sound taken from the ring.
 
     Args:
         start: index of its first sample since the ring began, lost samples included.
@@ -31,7 +31,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Sound that is missing between two runs: ``samples`` from index ``start`` on."""
+    """Says what is missing between two runs: ``samples`` from index ``start`` on."""
 
     start: int
     samples: int
@@ -40,7 +40,7 @@ class Lost:
 
 
 class Ring:
-    """Preallocated float32 samples, with the losses between them at their exact places.
+    """Holds samples, float32 and preallocated, with the losses between them at their exact places.
 
     The writer is one thread, the reader another. Neither locks, waits or meets the other: each counts up numbers of its
     own, and publishes a count only after what it counts is in place. When the ring is full the writer drops the newest
@@ -130,21 +130,21 @@ class Ring:
 
     @property
     def waiting(self) -> int:
-        """How many samples wait to be read."""
+        """Return how many samples wait to be read."""
         return self._written - self._taken
 
     @property
     def dropped(self) -> int:
-        """How many samples the writer has dropped since the ring began because it was full."""
+        """Return how many samples the writer has dropped since the ring began because it was full."""
         return self._dropped
 
     @property
     def next(self) -> int:
-        """Index of the next sample to come out, as far as losses are known."""
+        """Return the index of the next sample to come out, as far as losses are known."""
         return self._taken + self._lost_before
 
     def read(self, multiple_of: int = 1, limit: int | None = None) -> Run | Lost | None:
-        """The next thing that waits: a run of whole hops, or the loss at this place; ``None`` if there is nothing.
+        """Take the next thing that waits: a run of whole hops, or the loss at this place; ``None`` if there is nothing.
 
         Args:
             multiple_of: the hop; what remains of a run before a loss is given as it is, for nothing will complete it.
@@ -160,7 +160,7 @@ class Ring:
         return taken
 
     def unsettled(self) -> Lost | None:
-        """The loss after the last sample, when the writer is gone and everything has been read."""
+        """Take the loss after the last sample, when the writer is gone and everything has been read."""
         lost, self._pending = self._pending, 0
         if not lost:
             return None

@@ -1,4 +1,4 @@
-"""What a source gives: unbroken segments of sound, and the truth about everything between them.
+"""A source gives unbroken segments of sound, and the truth about everything between them.
 
 A source yields *pieces* in this order, again and again::
 
@@ -22,33 +22,33 @@ LossCause: TypeAlias = Literal["overrun", "overflow", "lost", "load"]
 """Why sound was not heard: ring or pipe were full, the sound system lost some, the device went away, the consumer has
 asked to `skip` some."""
 News: TypeAlias = Literal["running", "lost", "found", "silent", "clock"]
-"""What a source says of itself: its new state, or that the system's clock has stepped."""
+"""What a source reports of itself: its new state, or that the system's clock has stepped."""
 
 
 AT_ONCE_S = 1.0
-"""Sound that a live source gives at a poll, at the most: a consumer that cannot keep up comes back to itself between
-two polls."""
+"""The most sound that a live source gives at a poll, so that a consumer that cannot keep up does other work between two
+polls."""
 
 
 class Clock(Protocol):
-    """Maps a sample of the source to the time of day."""
+    """A clock maps a sample of the source to the time of day."""
 
     @property
     def known(self) -> bool:
-        """Whether the time of day is known at all (of a recording it may not be)."""
+        """Return whether the time of day is known at all (of a recording it may not be)."""
 
     def utc_us(self, sample: int) -> int:
-        """Microseconds since 1970 UTC at which the sample was heard."""
+        """Return the time at which the sample was heard, in microseconds since 1970 UTC."""
 
 
 @dataclass(frozen=True, slots=True)
 class NominalClock:
-    """The clock of a recording: a start, and samples at the nominal rate.
+    """Gives the times of a recording: its start, and samples at the nominal rate.
 
     Args:
         rate: of the recording, in Hz.
         start_us: microseconds since 1970 UTC of sample 0.
-        known: whether the start was told, by a person, the file's name or its header.
+        known: whether the start is known, from a person, the file's name or its header.
     """
 
     rate: int
@@ -56,7 +56,7 @@ class NominalClock:
     known: bool = False
 
     def utc_us(self, sample: int) -> int:
-        """Start plus samples at the nominal rate."""
+        """Return the start plus the samples at the nominal rate."""
         return self.start_us + sample * 1_000_000 // self.rate
 
 
@@ -79,7 +79,7 @@ class Segment:
 
 @dataclass(slots=True)
 class Sound:
-    """A block of the segment, mono float32 at the model's rate.
+    """Holds a block of the segment, mono float32 at the model's rate.
 
     Args:
         samples: ``(n,)`` float32, full scale 1.0, finite.
@@ -99,7 +99,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Sound that was not heard.
+    """Sound was not heard.
 
     Args:
         start: index of the first lost sample at the source's own rate.
@@ -134,7 +134,7 @@ class Skipped:
 
 @dataclass(slots=True)
 class LiveCounters:
-    """What a live source has come to since it was opened; samples at its own rate.
+    """Counts what became of a live source since it was opened; samples at its own rate.
 
     ``cleaned`` samples were not finite. ``overruns`` counts gaps
     because ring or pipe were full. ``drift_ppm`` is that of the card against the system's clock. ``restarts`` counts
@@ -152,13 +152,13 @@ class LiveCounters:
 
     @property
     def next(self) -> int:
-        """Index of the next sample: every one before it was heard or lost."""
+        """Return the index of the next sample: every one before it was heard or lost."""
         return self.heard + self.lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """On what terms a live source is heard, whatever its kind.
+    """Says on what terms a live source is heard, whatever its kind.
 
     Args:
         model_rate: in Hz, of the sound given.
@@ -176,30 +176,32 @@ class Terms:
 
     @property
     def most_stretch(self) -> float:
-        """How many times less often the consumer may ask, so that neither ring nor `AT_ONCE_S` is outgrown."""
+        """Return how many times less often the consumer may ask, so that neither ring nor `AT_ONCE_S` is outgrown."""
         return max(1.0, min(0.8 * AT_ONCE_S, self.ring_s / 4) / self.block_s)
 
 
 def asked_every(hop_s: float, ring_s: float) -> float:
-    """How often to ask a live source whose sound is decided upon every ``hop_s``: once a hop, or more often by a whole
-    number where so much sound would be too much for the ring or for one poll."""
+    """Return how often to ask a live source whose sound is decided upon every ``hop_s``: once a hop, or a whole number
+    of times as often where so much sound would be too much for the ring or for one poll."""
     return hop_s / math.ceil(hop_s / min(AT_ONCE_S / 2, ring_s / 8))
 
 
 class LiveControl(Protocol):
-    """What a live source can be asked and told besides, since its sound comes whether it is heard or not."""
+    """This is what a live source can be asked and told besides, since its sound comes whether it is heard or not."""
 
     terms: Terms
-    """May be replaced while it runs, by such that keep the rate and the ring: these two are for a new source."""
+    """The terms may be replaced while the source runs, by others that keep the rate and the ring; these two take a new
+    source."""
     stretch: float
     """How many times as long as `Terms.block_s` to wait between two polls; may be set while it runs."""
 
     @property
     def waiting_s(self) -> float:
-        """Sound that waits to be heard."""
+        """Return how much sound waits to be heard."""
 
     def late_s(self, now_s: float) -> float:
-        """What of it should have been heard by now (monotonic clock); 0 before the next poll is due."""
+        """Return how much of the waiting sound should have been heard by now (monotonic clock); 0 before the next poll
+        is due."""
 
     def skip(self, keep_s: float) -> None:
         """Drop the oldest sound that waits, all but ``keep_s``: a gap by ``load`` at the next poll."""
@@ -209,36 +211,38 @@ Piece: TypeAlias = Segment | Sound | End | Gap | Status | Skipped
 
 
 class Source(Protocol):
-    """Where sound comes from. One consumer; all methods are called from its thread."""
+    """A source gives sound to one consumer, from whose thread all methods are called."""
 
     name: str
 
     @property
     def cleaned(self) -> int:
-        """Non-finite samples that were replaced by 0."""
+        """Return how many samples were no sound and were replaced."""
 
     @property
     def live(self) -> LiveControl | None:
-        """What a live source can be asked and told besides; ``None`` of one that waits to be heard, as recordings."""
+        """Return what a live source can be asked and told besides; ``None`` of one that waits to be heard, as
+        recordings."""
 
     def counters(self) -> LiveCounters | None:
-        """What a live source has come to; ``None`` of one that loses nothing, such as recordings."""
+        """Return what became of a live source so far; ``None`` of one that loses nothing, such as recordings."""
 
     def open(self) -> None:
         """Begin to hear. A device that is missing is not an error: it is a declared, retried loss."""
 
     def poll(self, now_s: float) -> Iterator[Piece]:
-        """The pieces that wait now (monotonic clock), without blocking."""
+        """Return the pieces that wait now (monotonic clock), without blocking."""
 
     @property
     def done(self) -> bool:
-        """Whether nothing will ever come again (all recordings read)."""
+        """Return whether nothing will ever come again (all recordings read)."""
 
     def due_s(self, now_s: float) -> float:
-        """When, on the monotonic clock, the next poll is worth while."""
+        """Return when, on the monotonic clock, the next poll is worth while."""
 
     def fail(self, reason: str, at: int | None) -> None:
-        """What was given could not be heard: a live source is lost from there and tried again, a recording ends.
+        """Report that what was given could not be heard: a live source is lost from there and tried again, a recording
+        ends.
 
         Args:
             reason: what a person should read.

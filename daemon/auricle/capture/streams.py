@@ -1,4 +1,5 @@
-"""Streams of MP3 and Ogg in a file, one after the other: where each lies, and how much sound is in it."""
+"""The streams of MP3 and Ogg in a file are found here, one after the other: where each lies, and how much sound it
+holds."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ _KBIT = {
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-"""Layer III, of MPEG 1 and of its halves (ISO 11172-3, 13818-3)."""
+"""The bit rates of layer III, by whether it is MPEG 1 or one of its halved rates (ISO 11172-3, 13818-3)."""
 _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _LOOK = 65_536
 
 
 class Stitched(io.RawIOBase):
-    """Pieces of a file, and bytes that are not in it, as one file to be read.
+    """Reads pieces of a file, and bytes that are not in it, as one file.
 
     Args:
         path: of the file.
@@ -74,7 +75,7 @@ class Stitched(io.RawIOBase):
 
 @dataclass(slots=True)
 class Stream:
-    """Sound of one rate and number of channels.
+    """Describes sound of one rate and number of channels.
 
     Args:
         pieces: what a decoder should be given.
@@ -107,7 +108,7 @@ class _Frame:
 
     @property
     def tag_at(self) -> int:
-        """Where an encoder's own header (Xing, Info) lies in its frame: behind the side information."""
+        """Return where an encoder's own header (Xing, Info) lies in its frame: behind the side information."""
         mono = self.head[3] >> 6 == 3
         return 4 + ((17 if mono else 32) if self.samples == 1152 else (9 if mono else 17))
 
@@ -126,11 +127,11 @@ def _frame(file: BinaryIO, at: int) -> _Frame | None:
 
 
 def _frames(file: BinaryIO, size: int) -> Iterator[_Frame]:
-    """The frames of an MP3 in order; tags and junk are passed over."""
+    """Yield the frames of an MP3 in order; tags and junk are passed over."""
     at, sure = 0, False
     while at + 4 <= size:
         frame = _frame(file, at)
-        # Where nothing was before, two bytes are found in anything: a frame has another behind it, or the file's end.
+        # Two bytes of sync are found in anything: a first frame must have another behind it, or the file's end.
         if frame is not None and (
             sure or at + frame.size == size or (_frame(file, at + frame.size) is not None and frame.size > 4)
         ):
@@ -148,7 +149,8 @@ def _frames(file: BinaryIO, size: int) -> Iterator[_Frame]:
 
 
 def mp3(file: BinaryIO) -> list[Stream] | None:
-    """The streams of an MP3, each with a header that says how long it is; ``None`` where its own one is right.
+    """Find the streams of an MP3, each with a header that says how long it is; ``None`` where the file's own one is
+    right.
 
     A decoder takes the length of an MP3 without such a header from its first frame's bit rate, and stops there.
     """
@@ -188,7 +190,7 @@ def mp3(file: BinaryIO) -> list[Stream] | None:
 
 
 def _xing(first: _Frame, count: int) -> bytes:
-    """A silent frame that states how many follow it, made like the first of them."""
+    """Make a silent frame that states how many follow it, like the first of them."""
     head = bytes((0xFF, first.head[1] | 1, 9 << 4 | first.head[2] & 0x0C, first.head[3]))
     kbit = _KBIT[first.samples == 1152][9]
     frame = bytearray(first.samples // 8 * 1000 * kbit // first.rate)
@@ -198,7 +200,7 @@ def _xing(first: _Frame, count: int) -> bytes:
 
 
 def ogg(file: BinaryIO) -> list[Stream]:
-    """The logical streams chained in an Ogg file (RFC 3533), each with whether its last page is there."""
+    """Find the logical streams chained in an Ogg file (RFC 3533), each with whether its last page is there."""
     size = os.fstat(file.fileno()).st_size
     streams: list[Stream] = []
     begin, at, sound, ended = 0, 0, False, False

@@ -1,4 +1,5 @@
-"""What is heard of a live source while there is sound: from the ring to pieces, every sample at its place."""
+"""A track is what is heard of a live source while there is sound: from the ring to pieces, every sample at its
+place."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from auricle.capture.source import AT_ONCE_S, End, Gap, LiveCounters, LossCause,
 
 
 def lose(counters: LiveCounters, clock: CaptureClock, samples: int, cause: LossCause, *, estimated: bool) -> Gap:
-    """Count samples that were not heard, from the next one on; the gap that says so."""
+    """Count samples that were not heard, from the next one on; return the gap that says so."""
     gap = Gap(counters.next, samples, clock.rate, cause, estimated, clock)
     counters.lost += samples
     counters.overruns += cause == "overrun"
@@ -21,9 +22,10 @@ def lose(counters: LiveCounters, clock: CaptureClock, samples: int, cause: LossC
 
 
 class Track:
-    """The sound of one feed as pieces: made when its first sample is there, and given up when the sound is lost.
+    """Turns the sound of one feed into pieces: made when its first sample is there, and given up when the sound is
+    lost.
 
-    What outlives a loss, clock and counters, belongs to the source and is kept up to date here.
+    Clock and counters, which outlive a loss, belong to the source and are kept up to date here.
 
     Args:
         feed: brings the sound.
@@ -53,11 +55,11 @@ class Track:
 
     @property
     def now_ns(self) -> int:
-        """Monotonic clock at which the next sample is heard."""
+        """Return when, on the monotonic clock, the next sample is heard."""
         return self._clock.monotonic_ns(self._counters.next)
 
     def hear(self, silence_alarm_s: float) -> Iterator[Piece]:
-        """What waits, `AT_ONCE_S` of it at the most; of a feed that has ended, all of it.
+        """Yield what waits, `AT_ONCE_S` of sound at the most; of a feed that has ended, all of it.
 
         Args:
             silence_alarm_s: exact zeros for this long are suspicious; 0 never.
@@ -84,7 +86,7 @@ class Track:
             yield from self._pass_over(lost)
 
     def settle(self) -> Iterator[Piece]:
-        """The loss behind the last sample, if there is one, once the feed has ended and everything was heard."""
+        """Yield the loss behind the last sample, if there is one, once the feed has ended and everything was heard."""
         if (lost := self._ring.unsettled()) is not None:
             yield from self._pass_over(lost)
 
@@ -97,9 +99,9 @@ class Track:
             yield End(cause)
 
     def take_back(self, at: int) -> None:
-        """The consumer has ended the segment before this sample: what it was given from there on was not heard.
+        """End the segment before this sample: the consumer did not hear what it was given from there on.
 
-        Nothing more can be heard after it: the resampler still holds some of that.
+        Nothing more can be heard of this track: its resampler still holds some of that sound.
         """
         if self._in_segment:
             self._in_segment = False
@@ -136,5 +138,5 @@ class Track:
         yield from self.end("gap")
         yield lose(self._counters, self._clock, lost.samples, lost.cause, estimated=lost.estimated)
         if lost.estimated:
-            # The clock has told how much is missing, so from here on it is the clock that is right.
+            # How much is missing was told by the clock, so from here on the clock is right.
             self._clock.begin(self._counters.next, self.now_ns)

@@ -1,4 +1,4 @@
-"""What waits for a slow reader: in the order it came, so many at most."""
+"""A backlog holds what waits for a slow reader: in the order it came, so many at most."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ _Waiting = tuple[int, str, Item]
 
 
 class Backlog:
-    """Takes items, gives them in the order they came; of more than it holds the oldest scores and `health` are dropped.
+    """Takes items and gives them in the order they came; of more than it may hold the oldest scores and `health` are
+    dropped.
 
-    In front of the next message of such a topic stands a `Missed` with their number. All else can be had again from
-    the daemon and is not dropped: a backlog that is `full` of it is to be given nothing more until it has been read.
+    In front of the next message of such a topic stands a `Missed` with their number. Other messages can be had again
+    from the daemon and are not dropped: a backlog that is `full` of them is to be given nothing more until it has been
+    read.
 
     Args:
         most: items that wait.
@@ -31,11 +33,11 @@ class Backlog:
 
     @property
     def full(self) -> bool:
-        """Whether nothing more should come before something is taken."""
+        """Return whether nothing more should come before something is taken."""
         return len(self._lasting) >= self._most
 
     def put(self, endpoint: str, item: Item) -> None:
-        """The newest item, from this endpoint."""
+        """Add the newest item, from this endpoint."""
         (self._fleeting if isinstance(item, Scores | Health) else self._lasting).append((self._n, endpoint, item))
         self._n += 1
         if self._fleeting and len(self._fleeting) + len(self._lasting) > self._most:
@@ -44,7 +46,7 @@ class Backlog:
             self._lost[key] = self._lost.get(key, 0) + 1
 
     def take(self) -> Item | None:
-        """The oldest item; ``None`` if there is none."""
+        """Take the oldest item; ``None`` if there is none."""
         if self._next is not None:
             item, self._next = self._next, None
             return item

@@ -1,4 +1,4 @@
-"""A subscriber that misses nothing it can have, for programs: an iterator of typed messages, sync or asyncio.
+"""A client follows daemons over sockets, and gives what comes as typed messages, for loops with and without asyncio.
 
     from auricle.client import Client, Event
 
@@ -78,7 +78,8 @@ class Client:
     Args:
         endpoints: where daemons publish; one on this machine unless told.
         topics: prefixes; everything unless told.
-        query: where a daemon is to be asked, if not where it says itself (behind a forwarded port); one endpoint only.
+        query: where a daemon is to be asked, if not where the daemon says itself (behind a forwarded port); one
+            endpoint only.
         queue: messages that wait here for a slow reader, in the socket and once more behind it. Of more the oldest
             scores and `health` are dropped and reported; all else is asked for again.
 
@@ -104,7 +105,7 @@ class Client:
             raise
 
     def receive(self, timeout_s: float | None = None) -> Item | None:
-        """The next item; ``None`` if none has come in that time."""
+        """Wait for the next item; ``None`` if none has come in that time."""
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             if time.monotonic() >= self._pump_s:
@@ -118,11 +119,11 @@ class Client:
                 return self._backlog.take()
 
     def silent_s(self, endpoint: str) -> float:
-        """For how long nothing at all, not even `health`, has come from there."""
+        """Return for how long nothing at all, not even `health`, has come from there."""
         return next(time.monotonic() - link.heard_s for link in self._links if link.endpoint == endpoint)
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect from all daemons."""
         for link in self._links:
             link.close()
         self._links.clear()
@@ -180,7 +181,7 @@ class Client:
 
 
 class _Link:
-    """The sockets to one daemon."""
+    """Holds the sockets to one daemon."""
 
     def __init__(
         self,
@@ -264,7 +265,7 @@ class _Link:
 
 
 def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
-    """Connect; ZeroMQ goes on trying by itself.
+    """Connect a socket; ZeroMQ goes on trying by itself.
 
     Raises:
         EndpointError: it is no endpoint. The socket is closed.
@@ -277,14 +278,15 @@ def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
 
 
 def from_here(told: str, endpoint: str) -> str:
-    """Where a daemon says it answers, on the host at which we reach it: it may know itself as 0.0.0.0 or 127.0.0.1."""
+    """Return where a daemon says it answers, on the host at which we reach it: the daemon may know itself as 0.0.0.0 or
+    127.0.0.1."""
     if told.startswith("tcp://") and endpoint.startswith("tcp://"):
         return f"{endpoint.rpartition(':')[0]}:{told.rpartition(':')[2]}"
     return told
 
 
 def ask(query: str, question: AnyQuestion, kind: type[_A], *, timeout_s: float = 3.0) -> _A:
-    """One question to a daemon's query socket, and the answer; asked again if it says later.
+    """Ask a daemon's query socket one question and return the answer; where the daemon says later, ask again.
 
     Raises:
         NoDaemonError: nobody answers there.

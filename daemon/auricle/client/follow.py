@@ -1,4 +1,5 @@
-"""What a subscriber must do to miss nothing and hear nothing twice, without any socket: messages in, items out."""
+"""A follower knows what a subscriber must do to miss nothing and hear nothing twice, without any socket: messages in,
+items out."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from auricle.messages.topics import topic_of
 ANSWER_S = 3.0
 """How long an answer is waited for before the stream goes on without it."""
 _TOLD_ANEW = ("score.", "health.")
-"""No history holds these."""
+"""Topics that no history holds."""
 
 _answers: msgspec.json.Decoder[AnyAnswer] = msgspec.json.Decoder(AnyAnswer)
 
@@ -45,10 +46,11 @@ Item = AnyMessage | Snapshot | Missed
 
 
 class Follower:
-    """One daemon, followed through losses, reconnections and restarts.
+    """Follows one daemon through losses, reconnections and restarts.
 
-    Subscribed to `subscriptions`, it waits for the publisher's welcome, asks for the snapshot while it holds what
-    comes meanwhile, and goes on from there. Whatever its position and the stream's `seq` say is missing is asked for.
+    Subscribed to `subscriptions`, the follower waits for the publisher's welcome, asks for the snapshot while it holds
+    what comes meanwhile, and goes on from there. Whatever its position and the stream's `seq` say is missing is asked
+    for.
 
     Args:
         endpoint: of the daemon, for reports.
@@ -59,13 +61,13 @@ class Follower:
     def __init__(self, endpoint: str, topics: Sequence[str], nonce: str) -> None:
         self.endpoint = endpoint
         self.query: str | None = None
-        """Where to ask, once the daemon has said so."""
+        """The endpoint to ask at, once the daemon has said so."""
         self.items: deque[Item] = deque()
-        """What came of it, for the one who follows."""
+        """The items that are ready, for the one who follows."""
         self.questions: deque[bytes] = deque()
-        """To be sent to `query`."""
+        """Questions to be sent to `query`."""
         self.deadline_s: float | None = None
-        """On the caller's clock: call `give_up` then."""
+        """When, on the caller's clock, to call `give_up`."""
         self._topics = tuple(topics)
         self._welcome = f"welcome.{nonce}"
         self._instance: str | None = None
@@ -85,11 +87,11 @@ class Follower:
 
     @property
     def subscriptions(self) -> list[str]:
-        """To subscribe to; in this order, the welcome last."""
+        """Return the topics to subscribe to, in this order, the welcome last."""
         return [*self._topics, "health.", self._welcome]
 
     def hear(self, topic: str, payload: bytes, now_s: float) -> None:
-        """A message has come from the publisher. What is none of ours is passed over."""
+        """Take a message that has come from the publisher; one that is none of ours is passed over."""
         try:
             if topic == self._welcome:
                 welcome = _answers.decode(payload)
@@ -108,7 +110,7 @@ class Follower:
             self.deadline_s = now_s + ANSWER_S
 
     def answered(self, payload: bytes, now_s: float) -> None:
-        """An answer has come from the query socket."""
+        """Take an answer that has come from the query socket."""
         try:
             answer = _answers.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -127,12 +129,12 @@ class Follower:
                 self._fill(History(node=answer.node, instance=answer.instance, messages=[], next=None), now_s)
 
     def ask_again(self, now_s: float) -> None:
-        """Ask anew what was answered with later, once it is."""
+        """Ask anew, when it is time, what was answered with later."""
         if self._question is not None and self._again_s is not None and now_s >= self._again_s:
             self._ask(self._question, now_s)
 
     def give_up(self, now_s: float) -> None:
-        """Nobody answers: go on with what there is."""
+        """Go on with what there is, since nobody answers."""
         if self._instance is None or (self._held and self._held[-1].instance != self._instance):
             if not self._held:
                 self.deadline_s = None
@@ -160,7 +162,7 @@ class Follower:
         self.deadline_s = now_s + ANSWER_S
 
     def _see(self, snapshot: Snapshot, now_s: float) -> None:
-        """How things stand: from here on, with what was missed before."""
+        """Go on from a snapshot, and ask for what was missed before it."""
         first = self._instance is None
         if snapshot.instance != self._instance:
             self._before = None if self._instance is None else (self._instance, self._position)
@@ -179,7 +181,7 @@ class Follower:
         return topic.startswith(self._topics)
 
     def _take(self, message: AnyMessage, now_s: float) -> None:
-        """A message in its turn: new, known, or the first after a hole."""
+        """Take a message in its turn: new, known, or the first after a hole."""
         topic = topic_of(message)
         if self._wants(topic):
             position = self._position.get(topic, 0 if self._from_start else message.seq - 1)
@@ -209,7 +211,7 @@ class Follower:
             self.items.append(message)
 
     def _recover(self, last_seq: Iterable[tuple[str, int]], now_s: float) -> None:
-        """Ask for what is missing up to these; go on at once if that is nothing, or cannot be had."""
+        """Ask for what is missing up to these; go on at once if nothing is, or if it cannot be had."""
         behind = {name: seq for name, seq in last_seq if self._wants(name) and seq > self._position.get(name, 0)}
         for name in [name for name in behind if name.startswith(_TOLD_ANEW) or self.query is None]:
             self._lose(name, behind.pop(name))
@@ -255,7 +257,7 @@ class Follower:
                 self._settle(now_s)
 
     def _give_found(self) -> None:
-        """The end of the instance before, then this one's: within a topic history and memory are both in order."""
+        """Give the end of the instance before, then this one's: within a topic history and memory are both in order."""
         past = [(topic_of(message), message) for message in self._past or ()]
         if self._before is not None:
             instance, position = self._before

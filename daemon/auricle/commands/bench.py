@@ -1,4 +1,4 @@
-"""`auricle bench`: what this machine can carry with this configuration, measured on sound made for it."""
+"""`auricle bench` measures what this machine can carry with this configuration, on sound made for it."""
 
 from __future__ import annotations
 
@@ -29,17 +29,19 @@ from auricle.terminal import options
 from auricle.terminal.options import ConfigFile, Json, ModelName
 
 SHARE = 0.8
-"""Of a core, that live sources may fill: what is left is for the system, and for ticks that come late."""
+"""The share of a core that live sources may fill: the rest is for the system, and for ticks that come late."""
 TOGETHER = 32
-"""Live sources that are measured together."""
+"""How many live sources are measured together."""
 LIGHT = 0.1
-"""Of a core, that the configured sources should cost at the decision hop suggested."""
+"""The share of a core that the configured sources should cost at the decision hop suggested."""
 _WARM_S = 6.0
-"""Sound heard before anything is measured: the gate has learned, the window is full, the caches are warm."""
+"""How much sound is heard before anything is measured: then the gate has learned, the window is full, the caches are
+warm."""
 
 
 class StageCost(msgspec.Struct, tag="stage", tag_field="measure"):
-    """What a stage costs, in microseconds a decision hop: with one hop a call as live, with long calls as in replay."""
+    """Says what a stage costs, in microseconds a decision hop: with one hop a call as live, with long calls as in
+    replay."""
 
     stage: str
     live_us: float
@@ -47,19 +49,19 @@ class StageCost(msgspec.Struct, tag="stage", tag_field="measure"):
 
 
 class HopCost(msgspec.Struct, tag="hop", tag_field="measure"):
-    """What live sources cost at a decision hop, from sample to encoded message, and how many one core holds."""
+    """Says what live sources cost at a decision hop, from sample to encoded message, and how many one core holds."""
 
     hop_ms: float
     one_us: float
-    """A single source, microseconds a decision."""
+    """The cost of a single source, microseconds a decision."""
     together_us: float
-    """Each of several that are computed together."""
+    """The cost of each of several that are computed together."""
     sources: int
-    """Live sources that fill four fifths of a core, a decision each a hop."""
+    """How many live sources fill four fifths of a core, each with a decision a hop."""
 
 
 class Carries(msgspec.Struct, tag="carries", tag_field="measure"):
-    """What this machine can carry: recordings on one core, and live sources as configured."""
+    """Says what this machine can carry: recordings on one core, and live sources as configured."""
 
     model: str
     gate: bool
@@ -67,7 +69,7 @@ class Carries(msgspec.Struct, tag="carries", tag_field="measure"):
     configured_hop_ms: float
     configured_sources: int
     cpu_percent: float
-    """Of one core, by the configured sources."""
+    """How much of one core the configured sources take."""
     suggested_hop_ms: float
 
 
@@ -77,14 +79,14 @@ def command(
     config: ConfigFile = None,
     model: ModelName = None,
 ) -> int:
-    """Measure what the machine can carry, as configured; the exit code."""
+    """Measure what the machine can carry, as configured; return the exit code."""
     cfg = options.load(config, model)
     logs.set_up(cfg.log, least="error")
     return bench(cfg, options.model_of(cfg), seconds=seconds, json=json)
 
 
 def bench(cfg: config.Config, bundle: Bundle, *, seconds: float, json: bool) -> int:
-    """Measure and print; the exit code.
+    """Measure and print what the machine can carry; return the exit code.
 
     Args:
         seconds: of sound for every measurement.
@@ -137,7 +139,7 @@ def _lines(stages: Sequence[StageCost], hops: Sequence[HopCost], carries: Carrie
 
 
 def _hops(bundle: Bundle) -> list[float]:
-    """Decision hops to measure, in ms: the model's step, and its doubles up to half a second."""
+    """Return the decision hops to measure, in ms: the model's step, and its doubles up to half a second."""
     hop_ms = 1000 * bundle.card.step_samples / bundle.card.front_end.sample_rate
     hops = []
     while hop_ms <= 500:
@@ -148,7 +150,7 @@ def _hops(bundle: Bundle) -> list[float]:
 
 
 def _sound(seconds: float, rate: int, seed: int) -> NDArray[np.float32]:
-    """Noise whose level changes five times a second, so that the gate opens and closes."""
+    """Make noise whose level changes five times a second, so that the gate opens and closes."""
     rng = np.random.default_rng(seed)
     level = np.repeat(10.0 ** rng.uniform(-3, -1, int(seconds * 5) + 1), rate // 5)[: int(seconds * rate)]
     return (level * rng.standard_normal(len(level))).astype(np.float32)
@@ -172,7 +174,7 @@ def _stages(cfg: config.Config, bundle: Bundle, seconds: float) -> list[StageCos
 
 
 def _medians(ear: Ear, size: int, bundle: Bundle, seconds: float) -> list[float]:
-    """Microseconds a call of every stage, and of the level beside them."""
+    """Measure the microseconds a call of every stage, and of the level meter beside them."""
     rate = bundle.card.front_end.sample_rate
     taken: list[list[float]] = []
     for block in _blocks(_sound(_WARM_S + seconds, rate, 0), size):
@@ -199,7 +201,7 @@ def _hop(cfg: config.Config, bundle: Bundle, hop_ms: float, seconds: float) -> H
 
 
 def _live(cfg: config.Config, bundle: Bundle, hop_ms: float, n_sources: int, seconds: float) -> float:
-    """Microseconds a source and hop, for so many sources that are heard together, at the pace of live sound.
+    """Measure the microseconds a source and hop of so many sources that are heard together, at the pace of live sound.
 
     Once the gate has learned, every tick begins where the last one's hop is over: what the caches have lost meanwhile
     costs more than the arithmetic, and a loop without pauses would not see it.
@@ -225,7 +227,7 @@ def _live(cfg: config.Config, bundle: Bundle, hop_ms: float, n_sources: int, sec
 
 
 def _replay(cfg: config.Config, bundle: Bundle, seconds: float) -> float:
-    """How many times real time a recording is heard at full speed, once it is read."""
+    """Measure how many times real time a recording is heard at full speed, once it is read."""
     rate, size = bundle.card.front_end.sample_rate, pipeline.block_samples(bundle)
     lane = _lane(cfg, bundle, cfg.decision, tell_scores=False)
     together = Together()

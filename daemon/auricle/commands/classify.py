@@ -1,4 +1,4 @@
-"""`auricle classify`: one verdict a recording."""
+"""`auricle classify` gives each recording one verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auricle.terminal.options import ConfigFile, Json, ModelName, Paths
 
 
 def command(paths: Paths, json: Json = False, config: ConfigFile = None, model: ModelName = None) -> int:
-    """Print a verdict for each file; the exit code."""
+    """Print a verdict for each file; return the exit code."""
     cfg = options.load(config, model)
     bundle = options.model_of(cfg)
     files, faults = find(paths)

@@ -39,7 +39,7 @@ COMMANDS = {
 
 
 class Commands(TyperGroup):
-    """The group imports a command when it is called, where Typer's own would want all of them at the start."""
+    """Imports a command when it is called, where Typer's own group would want all of them at the start."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -63,7 +63,7 @@ class Commands(TyperGroup):
 
 
 def _leave(code: int | None, **_: object) -> None:
-    """What a command's function returns is the exit code."""
+    """Exit with the code that a command's function has returned."""
     raise typer.Exit(code or 0)
 
 

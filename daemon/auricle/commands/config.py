@@ -1,4 +1,4 @@
-"""``auricle config``: look at the configuration, check it, begin one."""
+"""``auricle config`` shows the configuration, checks it, and begins one."""
 
 from __future__ import annotations
 

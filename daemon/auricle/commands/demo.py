@@ -1,4 +1,5 @@
-"""`auricle demo`: a synthesised scene, at real time, through the daemon in one process, a subscriber in another."""
+"""`auricle demo` plays a synthesised scene, at real time, through the daemon in one process to a subscriber in
+another."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ def write_scene(path: Path, sample_rate: int) -> list[Part]:
 
 
 def command(out: Annotated[Path | None, typer.Option(help="Only write the scene to this WAV file.")] = None) -> int:
-    """Run the scene through a daemon and judge what came; the exit code.
+    """Run the scene through a daemon and judge what came; return the exit code.
 
     Raises:
         AuricleError: the daemon did not run.
@@ -56,7 +57,7 @@ def command(out: Annotated[Path | None, typer.Option(help="Only write the scene 
             "publish": {"endpoint": endpoint, "query": f"ipc://{folder}/query"},
             "store": {"enabled": False},
         }
-        # JSON is YAML, and needs no thought about quoting.
+        # JSON is YAML, and quotes everything by itself.
         Path(folder, "demo.yaml").write_text(json.dumps(config))
         print("These sounds are synthetic: made by arithmetic, never heard by the model before.\n", flush=True)
         daemon = subprocess.Popen(
@@ -64,7 +65,7 @@ def command(out: Annotated[Path | None, typer.Option(help="Only write the scene 
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            # What is learned of a scene is not to be kept.
+            # What the gate learns of a scene is not to be kept.
             env={**os.environ, "STATE_DIRECTORY": folder},
         )
         try:
@@ -72,14 +73,14 @@ def command(out: Annotated[Path | None, typer.Option(help="Only write the scene 
         finally:
             daemon.terminate()
             _, complaints = daemon.communicate(timeout=5)
-    # It may be at its end by itself, past its own handlers, when it is told to end.
+    # The daemon may be at its end by itself, past its own handlers, when the signal comes.
     if daemon.returncode not in (0, -signal.SIGTERM):
         raise AuricleError(f"the daemon ended with {daemon.returncode}: {complaints.strip().splitlines()[-1:]}")
     return _judge(heard)
 
 
 def _watch(endpoint: str, parts: Sequence[Part], daemon: subprocess.Popen[str], limit_s: float) -> list[str]:
-    """Print events and top scores beside what is playing; the labels in the order of their onsets."""
+    """Print events and top scores beside what is playing; return the labels in the order of their onsets."""
     heard: list[str] = []
     deadline_s = time.monotonic() + limit_s
     said_s = -1
@@ -101,7 +102,7 @@ def _watch(endpoint: str, parts: Sequence[Part], daemon: subprocess.Popen[str], 
 
 
 def _seconds(message: Scores) -> float:
-    """Where in the scene a decision was made: the scene's clock begins at 1970."""
+    """Return the place in the scene of a decision, in seconds; the scene's clock begins at 1970."""
     hours, minutes, seconds = message.t[11:-1].split(":")
     return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 

@@ -1,4 +1,5 @@
-"""What can be heard on this machine: the microphones, their rates, and a level meter to clap at."""
+"""`auricle devices` shows what can be heard on this machine: the microphones, their rates, and a level meter to clap
+at."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ BAR = 40
 
 
 class Device(TypedDict):
-    """A microphone as PortAudio describes it; ``rate`` is its own, ``rates`` those of the usual ones that it takes."""
+    """Describes a microphone as PortAudio does; ``rate`` is its own, ``rates`` are those of the usual ones that it
+    takes."""
 
     index: int
     name: str
@@ -42,14 +44,14 @@ class Device(TypedDict):
 
 
 class Reading(TypedDict):
-    """The level of a tenth of a second, dB below full scale; `None` for digital silence."""
+    """Holds the level of a tenth of a second, dB below full scale; `None` for digital silence."""
 
     level_dbfs: float | None
     peak_dbfs: float | None
 
 
 def devices(command: Sequence[str] = (sys.executable, "-I", "-m", "auricle.capture")) -> list[Device]:
-    """Ask PortAudio, in a process of its own: a frozen sound server would hang this one.
+    """Ask PortAudio for the microphones, in a process of its own: a frozen sound server would hang this one.
 
     Raises:
         DeviceError: PortAudio is missing, hangs, or knows no microphone.
@@ -77,14 +79,14 @@ def command(
     seconds: Annotated[float | None, typer.Option(help="End the meter by itself.")] = None,
     json: Json = False,
 ) -> int:
-    """List the microphones, or show the level of one; the exit code."""
+    """List the microphones, or show the level of one; return the exit code."""
     if named is None:
         return print_devices(as_json=json)
     return meter(options.device(named), seconds=seconds, as_json=json)
 
 
 def print_devices(*, as_json: bool = False) -> int:
-    """One line a microphone; the exit code."""
+    """Print a line for each microphone; return the exit code."""
     found = devices()
     if as_json:
         for device in found:
@@ -105,7 +107,7 @@ def print_devices(*, as_json: bool = False) -> int:
 def levels(
     device: int | str, *, channel: int | str = "mix", seconds: float | None = None
 ) -> Iterator[Reading | Status]:
-    """Levels of a device, ten a second, and what becomes of it in between.
+    """Yield the levels of a device, ten a second, and in between what becomes of the device.
 
     Args:
         device: ``default``, a name or part of one, or a number.
@@ -135,7 +137,7 @@ def levels(
 
 
 def meter(device: int | str, *, seconds: float | None = None, as_json: bool = False) -> int:
-    """Show the level until interrupted, or for so many seconds; 1 if nothing was heard."""
+    """Show the level until interrupted, or for so many seconds; return 1 if nothing was heard."""
     heard = False
     live = sys.stdout.isatty() and not as_json
     try:

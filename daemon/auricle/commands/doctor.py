@@ -1,4 +1,4 @@
-"""`auricle doctor`: is this machine fit to listen? Each line is ok, or says what to do."""
+"""`auricle doctor` looks whether this machine is fit to listen: each line is ok, or says what to do."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ SAMPLE_S = 10.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, what was found, and what to do where it is not well; a ``note`` is well, but may
-    not be meant."""
+    """Holds one line: what was looked at, what was found, and what to do where it is not well; a ``note`` is well, but
+    may not be meant."""
 
     what: str
     ok: bool
@@ -60,7 +60,8 @@ class Finding:
 
 
 def command(json: Json = False, config: ConfigFile = None) -> int:
-    """Print a line for everything that is looked at, as it is found; the exit code, 1 if something is to mend."""
+    """Print a line for everything that is looked at, as it is found; return the exit code, 1 if something is to
+    mend."""
     well = True
     for finding in examine(lambda: options.load(config)):
         well &= finding.ok
@@ -80,7 +81,7 @@ def examine(load: Callable[[], config.Config]) -> Iterator[Finding]:
     except AuricleError as e:
         for line in e.lines():
             yield Finding("configuration", False, line, "mend the file; auricle config check reads it again")
-        # What remains can be looked at as for a first start.
+        # The rest is looked at as for a first start.
         cfg = config.load(None, environ={}, overrides={})
     else:
         yield Finding("configuration", True, f"{len(cfg.sources)} source(s), model {cfg.model}")
@@ -93,14 +94,14 @@ def examine(load: Callable[[], config.Config]) -> Iterator[Finding]:
 
 
 def python() -> Finding:
-    """The interpreter."""
+    """Find whether the interpreter is new enough."""
     version = f"Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} processors"
     wanted = f"install Python {OLDEST[0]}.{OLDEST[1]} or later"
     return Finding("python", sys.version_info >= OLDEST, version, wanted)
 
 
 def runtime() -> Finding:
-    """What runs the networks."""
+    """Find what runs the networks."""
     for name in ("ai-edge-litert", "tflite-runtime"):
         try:
             version = importlib.metadata.version(name)
@@ -112,7 +113,7 @@ def runtime() -> Finding:
 
 
 def sources(cfg: config.Config) -> Iterator[Finding]:
-    """Whether what is to be heard can be."""
+    """Find whether the configured sources can be heard."""
     wanted = [source.microphone for source in cfg.sources if source.microphone is not None]
     if wanted:
         yield from microphones(wanted)
@@ -125,7 +126,7 @@ def sources(cfg: config.Config) -> Iterator[Finding]:
 
 
 def recordings(name: str, paths: Sequence[str]) -> Finding:
-    """Whether every recording of a source can be opened."""
+    """Find whether every recording of a source can be opened."""
     files, faults = find(paths)
     for file in files:
         try:
@@ -143,7 +144,7 @@ def recordings(name: str, paths: Sequence[str]) -> Finding:
 
 
 def microphones(wanted: Sequence[config.Microphone], folder: Path = Path("/dev/snd")) -> Iterator[Finding]:
-    """PortAudio, its devices, and whether this user may hear them."""
+    """Find whether PortAudio knows the microphones, and whether this user may hear them."""
     cards = sorted(folder.glob("pcm*c")) if folder.is_dir() else []
     closed = [card for card in cards if not os.access(card, os.R_OK | os.W_OK)]
     if closed:
@@ -177,7 +178,7 @@ def microphones(wanted: Sequence[config.Microphone], folder: Path = Path("/dev/s
 
 
 def state() -> Finding:
-    """Whether what is learned and kept can be written."""
+    """Find whether what is learned and kept can be written."""
     folder = state_dir()
     there = folder
     while not there.exists():
@@ -191,7 +192,7 @@ def state() -> Finding:
 
 
 def socket(key: str, endpoint: str, cfg: config.Config) -> Finding:
-    """Whether an endpoint is free, or a daemon's own."""
+    """Find whether an endpoint is free, or a daemon's own."""
     with zmq.Context[zmq.Socket[bytes]]() as context:
         probe = context.socket(zmq.ROUTER)
         probe.linger = 0
@@ -219,13 +220,13 @@ def _daemon_answers(query: str) -> bool:
 
 
 def _synchronised() -> bool:
-    """Whether the kernel calls the system's clock synchronised (adjtimex(2): state 5 is TIME_ERROR)."""
+    """Return whether the kernel calls the system's clock synchronised (adjtimex(2): state 5 is TIME_ERROR)."""
     # A struct timex of zeros only asks; it has 208 bytes on 64-bit machines and less on others.
     return int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))) != 5
 
 
 def clock(synchronised: bool) -> Finding:
-    """Whether the times of events can be right."""
+    """Find whether the times of events can be right."""
     found = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     if synchronised and time.gmtime().tm_year >= 2024:
         return Finding("clock", True, f"{found}, synchronised")
@@ -233,7 +234,7 @@ def clock(synchronised: bool) -> Finding:
 
 
 def models(cfg: config.Config) -> Iterator[Finding]:
-    """Whether every model holds here, and how much faster than the sound all sources together are heard."""
+    """Find whether every model holds here, and how much faster than the sound all sources together are heard."""
     cost = 0.0
     cards: dict[str, Card] = {}
     for name in sorted({source.model for source in cfg.sources}):
@@ -260,10 +261,10 @@ def models(cfg: config.Config) -> Iterator[Finding]:
 
 
 def _cost(model: bundle.Bundle, source: config.Source, publish: config.Publish) -> float:
-    """Seconds of work for a second of sound of one source, in the daemon's own stages."""
+    """Measure the seconds of work for a second of sound of one source, in the daemon's own stages."""
 
     def outlet(topic: str, payload: bytes) -> None:
-        """Messages are made, as in the daemon, and go nowhere."""
+        """Drop the message, which is made as in the daemon."""
 
     rate = model.card.front_end.sample_rate
     nowhere = Recordings("doctor", [], model_rate=rate)

@@ -1,4 +1,4 @@
-"""`auricle evaluate`: how good the daemon's decisions are on recordings whose truth is known."""
+"""`auricle evaluate` says how good the daemon's decisions are on recordings whose truth is known."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def command(
     config: ConfigFile = None,
     model: ModelName = None,
 ) -> int:
-    """Evaluate the decisions and print the figures; the exit code.
+    """Evaluate the decisions and print the figures; return the exit code.
 
     Raises:
         UsageError: nothing can be heard, or a truth file does not hold.

@@ -1,4 +1,4 @@
-"""`auricle events`: the history, asked of the daemon."""
+"""`auricle events` asks the daemon for its history."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def command(
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values, with a header.")] = False,
     config: ConfigFile = None,
 ) -> int:
-    """Print events as lines, JSON lines or CSV, in the order of their onsets; the exit code.
+    """Print events as lines, JSON lines or CSV, in the order of their onsets; return the exit code.
 
     Raises:
         NoDaemonError: nobody answers.
@@ -71,7 +71,7 @@ def command(
 def history(
     query: str, since: str | None = None, *, label: str | None = None, source: str | None = None
 ) -> list[Event | Mark]:
-    """The newest message of every event and every mark told since a time (RFC 3339), by onset."""
+    """Ask for the newest message of every event and every mark since a time (RFC 3339), by onset."""
     newest: dict[str, Event | Mark] = {}
     after: str | None = None
     while True:
@@ -83,7 +83,7 @@ def history(
 
 
 def moment(given: str) -> str:
-    """A span before now (``90s``, ``1h``, ``2d``) or a time, as RFC 3339 in UTC.
+    """Read a span before now (``90s``, ``1h``, ``2d``) or a time, as RFC 3339 in UTC.
 
     Raises:
         UsageError: it is neither.

@@ -1,4 +1,4 @@
-"""`auricle features`: the features of a recording, as a file and as a picture."""
+"""`auricle features` computes the features of a recording, as a file and as a picture."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def command(
         Path | None, typer.Option("--noise", help="Put the noise gate before, with this profile.")
     ] = None,
 ) -> int:
-    """Compute the features of a recording as the daemon does, in blocks, and write them; the exit code.
+    """Compute the features of a recording as the daemon does, in blocks, and write them; return the exit code.
 
     ``out`` holds ``features`` (n_frames, n_features) float32, ``time_s`` of what each row is about, ``columns``,
     ``sample_rate``, ``hop_length`` and ``settings`` (JSON).
@@ -109,7 +109,7 @@ def command(
 
 
 def parse_features(kinds: Sequence[str], params: Sequence[str]) -> list[dict[str, Any]]:
-    """The features asked for on the command line, as `front_end` takes them.
+    """Read the features asked for on the command line, as `front_end` takes them.
 
     Raises:
         UsageError: a kind or a parameter that cannot be read.
@@ -143,12 +143,12 @@ def _value(text: str) -> Any:
 
 
 def column_names(pipeline: FrontEnd) -> list[str]:
-    """A name for every column: its kind and its place in it."""
+    """Return a name for every column: its kind and its place in it."""
     return [f"{kind}[{i}]" for kind, width in pipeline.columns for i in range(width)]
 
 
 def _plot(path: Path, rows: Block, times: Block, pipeline: FrontEnd, title: str) -> None:
-    """One picture above the other for each kind."""
+    """Draw the kinds one above the other."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

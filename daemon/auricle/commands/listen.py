@@ -1,4 +1,4 @@
-"""`auricle listen`: a subscriber for people."""
+"""`auricle listen` is a subscriber for people."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _WHY = {"short": "too short so far", "refractory": "too soon after the last"}
 
 
 class View(Protocol):
-    """Shows what is heard."""
+    """A view shows what is heard."""
 
     def show(self, item: Item) -> None:
-        """Something has come."""
+        """Show something that has come."""
 
     def silent(self, endpoint: str, seconds: float) -> None:
-        """Nothing has come for a while."""
+        """Show that nothing has come for a while."""
 
 
 def command(
@@ -49,7 +49,7 @@ def command(
     json: Json = False,
     config: ConfigFile = None,
 ) -> int:
-    """Subscribe and show messages until it is stopped; the exit code.
+    """Subscribe and show messages until it is stopped; return the exit code.
 
     Raises:
         EndpointError: it is no endpoint.
@@ -76,7 +76,7 @@ def command(
 
 
 def watch(client: Client, endpoint: str, view: View, until: Callable[[], bool] = lambda: False) -> None:
-    """Show what the client gives until then; silence is told to the view, once each time."""
+    """Show what the client gives until then; the view is told of silence, once each time."""
     said = False
     while not until():
         item = client.receive(LOOK_S)
@@ -126,7 +126,7 @@ class _TextView:
 
 
 class _LiveView:
-    """Level and top scores of every source, and the last events, redrawn in place."""
+    """Draws level and top scores of every source, and the last events, anew in the same place."""
 
     def __init__(self, endpoint: str) -> None:
         from rich.live import Live
@@ -171,11 +171,11 @@ class _LiveView:
 
 
 def scores(message: Scores, thresholds: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    """The highest scores of a decision as lines with their styles: each bar has a mark at the label's threshold, and
-    what is above it without an event says why.
+    """Yield the highest scores of a decision as lines with their styles: each bar has a mark at the label's threshold,
+    and what is above it without an event says why.
 
     Args:
-        thresholds: those that were told last; a label without one raises no event, or its threshold is not known yet.
+        thresholds: the newest known; a label without one raises no event, or its threshold is not known yet.
     """
     why = message.held_back if isinstance(message.held_back, dict) else {}
     for label, score in sorted(message.scores.items(), key=lambda item: -item[1])[:TOP_SCORES]:

@@ -1,4 +1,4 @@
-"""`auricle mark`: this moment, marked in the daemon's stream and history."""
+"""`auricle mark` marks this moment in the daemon's stream and history."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def command(
     query: QueryEndpoint = None,
     config: ConfigFile = None,
 ) -> int:
-    """Mark the moment, and print the mark's identifier; the exit code.
+    """Mark the moment, and print the mark's identifier; return the exit code.
 
     Raises:
         NoDaemonError: nobody answers.

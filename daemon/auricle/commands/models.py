@@ -1,4 +1,4 @@
-"""`auricle models`: which models can be used by name, and what one of them hears by which rules."""
+"""`auricle models` shows which models can be used by name, and what one of them hears by which rules."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def command(
     json: Json = False,
     config: ConfigFile = None,
 ) -> int:
-    """List the models, or the labels of one; the exit code."""
+    """List the models, or the labels of one; return the exit code."""
     models_dir = options.load(config).models_dir
     return print_models(models_dir, json=json) if name is None else print_model(name, models_dir, json=json)
 
 
 def print_models(models_dir: Path | None, *, json: bool) -> int:
-    """One line a model; a broken one is named and does not hide the others. The exit code."""
+    """Print a line for each model, and return the exit code; a broken model is named and does not hide the others."""
     broken = 0
     for name, path in sorted(bundle.names(models_dir).items()):
         try:
@@ -61,7 +61,7 @@ def print_models(models_dir: Path | None, *, json: bool) -> int:
 
 
 def print_model(name: str, models_dir: Path | None, *, json: bool) -> int:
-    """Every label of a model, with the rule that the card proposes; the exit code.
+    """Print every label of a model, with the rule that the card proposes; return the exit code.
 
     Raises:
         ModelError: there is no such model, or it does not hold.

@@ -1,4 +1,4 @@
-"""`auricle noise`: record a room's noise, for the gate to know what to take away."""
+"""`auricle noise` records a room's noise, so that the gate knows what to take away."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def command(
         float | None, typer.Option(help="How much; 5 of a microphone, up to a minute of a recording.")
     ] = None,
 ) -> int:
-    """Record a noise profile from a recording, or else from a microphone; the exit code."""
+    """Record a noise profile from a recording, or else from a microphone; return the exit code."""
     if from_ is not None:
         print(noise_of_file(from_, out=out, seconds=seconds))
     else:
@@ -95,7 +95,7 @@ def record_noise(
 
 
 def noise_of_file(path: str, *, out: Path, seconds: float | None = None) -> str:
-    """A recording's first seconds as a noise profile, at its own rate.
+    """Keep a recording's first seconds as a noise profile, at its own rate.
 
     Raises:
         UsageError: ``seconds`` cannot be.
@@ -131,7 +131,7 @@ def noise_of_microphone(
 
 
 def _hear(device: int | str, channel: int | str) -> Generator[NDArray[np.float32], None, None]:
-    """Blocks of unbroken sound from a microphone, as it comes."""
+    """Yield blocks of unbroken sound from a microphone, as it comes."""
     with Poller() as poller:
         terms = Terms(model_rate=_MICROPHONE_RATE)
         microphone = Microphone("noise", terms, poller=poller, device=device, channel=channel)

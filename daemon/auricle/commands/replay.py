@@ -1,4 +1,4 @@
-"""`auricle replay`: recordings as a fake stream, through the daemon's own engine."""
+"""`auricle replay` plays recordings as a stream through the daemon's own engine."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from auricle.terminal.progress import bar
 
 
 def parse_speed(value: str) -> float | None:
-    """``max`` or a multiple of real time.
+    """Read a speed: ``max`` (``None``) or a multiple of real time.
 
     Raises:
-        UsageError: neither.
+        UsageError: the value is neither.
     """
     if value == "max":
         return None
@@ -50,7 +50,7 @@ def parse_speed(value: str) -> float | None:
 
 
 def parse_start(value: str) -> int:
-    """RFC 3339 to microseconds since 1970 UTC; a time without a zone is local.
+    """Read RFC 3339 as microseconds since 1970 UTC; a time without a zone is local.
 
     Raises:
         UsageError: it is no time.
@@ -76,7 +76,7 @@ def command(
     config: ConfigFile = None,
     model: ModelName = None,
 ) -> int:
-    """Replay recordings as a fake stream; the exit code.
+    """Replay recordings as a fake stream; return the exit code.
 
     Where it publishes it answers as the daemon does, from a history of its own that ends with it.
 
@@ -178,7 +178,7 @@ def _summary(lane: Lane, seen: Counter[str], bundle: Bundle, took_s: float) -> s
 
 
 class _Printer:
-    """An outlet that prints what a person wants to read."""
+    """Prints what a person wants to read, as an outlet."""
 
     def __init__(self, seen: Counter[str]) -> None:
         self._seen = seen

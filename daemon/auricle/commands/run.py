@@ -1,4 +1,4 @@
-"""`auricle run`: the daemon."""
+"""`auricle run` is the daemon."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from auricle.terminal.options import ConfigFile, ModelName
 
 
 def command(config: ConfigFile = None, model: ModelName = None) -> int:
-    """Run the daemon until it is stopped; the exit code."""
+    """Run the daemon until it is stopped; return the exit code."""
     return life.main(config, model)

@@ -1,4 +1,4 @@
-"""`auricle status`: a question to the daemon, for people and monitors."""
+"""`auricle status` asks the daemon whether it hears, for people and monitors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auricle.terminal.options import ConfigFile, Json, QueryEndpoint
 
 
 def command(query: QueryEndpoint = None, json: Json = False, config: ConfigFile = None) -> int:
-    """Print whether the daemon hears; the exit code, 1 where not all is well.
+    """Print whether the daemon hears; return the exit code, 1 where not all is well.
 
     Raises:
         NoDaemonError: nobody answers.

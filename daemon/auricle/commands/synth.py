@@ -1,4 +1,5 @@
-"""Sounds made by arithmetic alone, for `auricle demo`: no recording is in them, and no model was trained on them.
+"""Sounds are made here by arithmetic alone, for `auricle demo`: no recording is in them, and no model was trained on
+them.
 
 Every sound is a function of length and sample rate, ``float32 (n,)`` with a peak near 0.5, the same on every call.
 """
@@ -26,7 +27,7 @@ def _shaped(x: Sound, sample_rate: int, gain: Gain) -> Sound:
 
 
 def _band(low_hz: float, high_hz: float, slope: float = 4.0) -> Gain:
-    """A band with soft edges of ``slope`` powers."""
+    """Return the gain of a band with soft edges of ``slope`` powers."""
 
     def gain(f: NDArray[np.floating]) -> NDArray[np.floating]:
         f = np.maximum(f, 1e-3)
@@ -36,7 +37,7 @@ def _band(low_hz: float, high_hz: float, slope: float = 4.0) -> Gain:
 
 
 def _formants(*peaks: tuple[float, float, float]) -> Gain:
-    """Resonances (Hz, width in Hz, gain) of a throat."""
+    """Return the gain of a throat's resonances (Hz, width in Hz, gain)."""
 
     def gain(f: NDArray[np.floating]) -> NDArray[np.floating]:
         return np.asarray(np.sum([g / (1.0 + ((f - hz) / width) ** 2) for hz, width, g in peaks], axis=0))
@@ -45,7 +46,7 @@ def _formants(*peaks: tuple[float, float, float]) -> Gain:
 
 
 def _scattered(rng: np.random.Generator, n: int, sample_rate: int, per_s: float, decay_s: float) -> Sound:
-    """Clicks at random times with a decay, their strengths spread widely."""
+    """Make clicks at random times with a decay, their strengths spread widely."""
     impulses = np.zeros(n)
     count = rng.poisson(per_s * n / sample_rate)
     impulses[rng.integers(0, n, count)] = rng.exponential(1.0, count) ** 2 * rng.choice([-1, 1], count)
@@ -55,7 +56,7 @@ def _scattered(rng: np.random.Generator, n: int, sample_rate: int, per_s: float,
 
 
 def _voice(pitch_hz: Sound, sample_rate: int, harmonics: int = 30, tilt: float = 1.0) -> Sound:
-    """Harmonics of a gliding pitch, those over Nyquist left out, falling with ``tilt`` powers."""
+    """Make the harmonics of a gliding pitch, those over Nyquist left out, falling with ``tilt`` powers."""
     phase = 2 * np.pi * np.cumsum(pitch_hz) / sample_rate
     total = np.zeros(len(pitch_hz))
     for k in range(1, harmonics + 1):
@@ -68,7 +69,7 @@ def _normal(x: Sound) -> NDArray[np.float32]:
 
 
 def rain(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """Steady rain: a hiss of countless drops, and some near ones."""
+    """Make steady rain: a hiss of countless drops, and some near ones."""
     rng = _rng("rain")
     hiss = _shaped(rng.standard_normal(n), sample_rate, _band(700, 7000, 2))
     drops = _scattered(rng, n, sample_rate, 400, 0.0015)
@@ -76,7 +77,7 @@ def rain(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 def sea_waves(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """Surf: noise that swells and falls over seconds, brighter as it breaks."""
+    """Make surf: noise that swells and falls over seconds, brighter as it breaks."""
     rng = _rng("sea")
     t = np.arange(n) / sample_rate
     swell = (0.5 - 0.5 * np.cos(2 * np.pi * t / 4.5 + 0.6)) ** 2
@@ -87,7 +88,7 @@ def sea_waves(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 def clock_tick(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """A clock: two kinds of short click, twice a second, in a quiet room."""
+    """Make a clock: two kinds of short click, twice a second, in a quiet room."""
     rng = _rng("clock")
     x = 0.002 * rng.standard_normal(n)
     length = int(0.03 * sample_rate)
@@ -100,7 +101,7 @@ def clock_tick(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 def helicopter(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """A helicopter: blades that chop low noise some thirteen times a second, over a rumble and a whine."""
+    """Make a helicopter: blades that chop low noise some thirteen times a second, over a rumble and a whine."""
     rng = _rng("helicopter")
     t = np.arange(n) / sample_rate
     chop = (0.5 + 0.5 * np.cos(2 * np.pi * 13.0 * t)) ** 5
@@ -111,7 +112,7 @@ def helicopter(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 def chainsaw(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """A chainsaw: a two-stroke engine that revs, harsh with harmonics."""
+    """Make a chainsaw: a two-stroke engine that revs, harsh with harmonics."""
     rng = _rng("chainsaw")
     t = np.arange(n) / sample_rate
     wander = np.cumsum(rng.standard_normal(n)) / np.sqrt(sample_rate)
@@ -122,7 +123,7 @@ def chainsaw(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 def fire_crackling(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """A fire: sharp cracks of every size over a faint roar."""
+    """Make a fire: sharp cracks of every size over a faint roar."""
     rng = _rng("fire")
     roar = _shaped(rng.standard_normal(n), sample_rate, lambda f: 1.0 / (1.0 + (f / 250) ** 1.5))
     cracks = _scattered(rng, n, sample_rate, 14, 0.003) + 0.5 * _scattered(rng, n, sample_rate, 40, 0.001)
@@ -130,7 +131,7 @@ def fire_crackling(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 def dog_bark(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """A dog: barks in pairs, each a fifth of a second, hoarse, its pitch falling."""
+    """Make a dog: barks in pairs, each a fifth of a second, hoarse, its pitch falling."""
     rng = _rng("dog")
     x = 0.001 * rng.standard_normal(n)
     length = int(0.2 * sample_rate)
@@ -150,7 +151,7 @@ def dog_bark(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 def rooster(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """A rooster: four notes, the last one long, rising and falling."""
+    """Make a rooster: four notes, the last one long, rising and falling."""
     rng = _rng("rooster")
     x = 0.001 * rng.standard_normal(n)
     notes = [(0.1, 0.18, 620, 760), (0.36, 0.16, 800, 850), (0.6, 0.35, 850, 1050), (1.02, 0.95, 1000, 640)]
@@ -166,7 +167,7 @@ def rooster(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 def baby_cry(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """A baby: cries of a second, one a breath, the pitch arched."""
+    """Make a baby: cries of a second, one a breath, the pitch arched."""
     rng = _rng("baby")
     x = 0.001 * rng.standard_normal(n)
     length = int(0.95 * sample_rate)
@@ -181,7 +182,7 @@ def baby_cry(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 def siren(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """A siren that yelps: a tone that climbs three times a second."""
+    """Make a siren that yelps: a tone that climbs three times a second."""
     t = np.arange(n) / sample_rate
     phase = 2 * np.pi * np.cumsum(900 + 500 * (3 * t % 1)) / sample_rate
     harmonics = np.sin(np.arange(1, 6)[:, None] * phase)
@@ -189,7 +190,7 @@ def siren(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 def whistle(n: int, sample_rate: int) -> NDArray[np.float32]:
-    """Somebody whistles: nearly a sine, that bends, with a pause for breath."""
+    """Make somebody's whistling: nearly a sine, that bends, with a pause for breath."""
     t = np.arange(n) / sample_rate
     phase = 2 * np.pi * np.cumsum(1800 + 150 * np.sin(2 * np.pi * 0.6 * t)) / sample_rate
     return _normal((np.sin(phase) + 0.05 * np.sin(2 * phase)) * (t % 1.5 < 1.2))
@@ -197,7 +198,7 @@ def whistle(n: int, sample_rate: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Part:
-    """What plays when in a scene, in seconds."""
+    """Says what plays when in a scene, in seconds."""
 
     label: str
     onset_s: float
@@ -216,7 +217,7 @@ MADE: dict[str, Callable[[int, int], NDArray[np.float32]]] = {
 def scene(
     labels: Sequence[str], sample_rate: int, *, sound_s: float = 3.8, pause_s: float = 1.4
 ) -> tuple[NDArray[np.float32], list[Part]]:
-    """Sounds one after the other, faded in and out, over a faint noise, and what plays when."""
+    """Put sounds one after the other, faded in and out, over a faint noise; return the scene with what plays when."""
     rng = _rng("scene")
     parts = [
         Part(label, pause_s + i * (sound_s + pause_s), (i + 1) * (sound_s + pause_s)) for i, label in enumerate(labels)

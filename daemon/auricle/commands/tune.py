@@ -1,4 +1,4 @@
-"""`auricle tune`: a fragment of the configuration whose rules keep a budget of false alarms."""
+"""`auricle tune` writes a fragment of the configuration whose rules keep a budget of false alarms."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ FRAGMENT = Path("conf.d") / "50-tuned.yaml"
 
 
 def fragment_beside(config_file: Path | None) -> Path:
-    """What a tuning writes: no later one may build on it."""
+    """Return the path of the fragment that a tuning writes; a later tuning leaves it out, so that none builds on
+    another."""
     return (config_file or SYSTEM_FILE).parent / FRAGMENT
 
 
 def where(config_file: Path | None) -> Path:
-    """The fragment's place: beside the configuration in use.
+    """Return the fragment's path beside the configuration in use.
 
     Raises:
         UsageError: there is no configuration in use.
@@ -42,7 +43,7 @@ def where(config_file: Path | None) -> Path:
 
 
 def budgets(given: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
-    """``dog_bark=0.1`` for single labels.
+    """Read the budgets of single labels, such as ``dog_bark=0.1``.
 
     Raises:
         UsageError: it is not of this form, or the model has no such label.
@@ -82,7 +83,7 @@ def command(
     config: ConfigFile = None,
     model: ModelName = None,
 ) -> int:
-    """Tune the rules and write them as a fragment of the configuration; the exit code.
+    """Tune the rules and write them as a fragment of the configuration; return the exit code.
 
     Raises:
         UsageError, ConfigError: what is asked for cannot be.

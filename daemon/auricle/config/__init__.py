@@ -1,6 +1,7 @@
-"""The configuration: its sections as they are declared, `load`, which reads them, and what a declaration is made of.
+"""The configuration lies here: its sections as they are declared, `load`, which reads them, and what a declaration is
+made of.
 
-Another file of keys is declared of the same pieces: `key`, `value`, `section` and the kinds; `Walk` reads it.
+Another file of keys is declared with the same pieces: `key`, `value`, `section` and the kinds; `Walk` reads it.
 """
 
 from __future__ import annotations

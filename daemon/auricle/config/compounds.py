@@ -1,4 +1,4 @@
-"""Kinds that are made of others: one of several, a list, two in brackets, a value for each name."""
+"""Some kinds are made of others: one of several, a list, two in brackets, a value for each name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auricle.config.wording import listed
 
 
 def each(given: Iterable[tuple[Kind, Node]]) -> list[Any]:
-    """The value of each node, read as its kind; raises Refused with every item at fault."""
+    """Read the value of each node as its kind; raises Misfit with every item at fault."""
     found, refusals = [], []
     for kind, item in given:
         try:
@@ -29,7 +29,7 @@ def each(given: Iterable[tuple[Kind, Node]]) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """The first of several kinds that fits; what is quoted is a text where a text may stand."""
+    """Takes the first of several kinds that fits; what is quoted is a text where a text may stand."""
 
     kinds: tuple[Kind, ...]
     what: str = ""
@@ -55,7 +55,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """A list of values; one alone needs no brackets."""
+    """Takes a list of values; one alone needs no brackets."""
 
     kind: Kind
     fewest: int = 0
@@ -76,7 +76,7 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two values in brackets; ``rising``: the first may not be above the second."""
+    """Takes two values in brackets; with ``rising`` the first may not be above the second."""
 
     first: Kind
     second: Kind
@@ -100,7 +100,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A value for each of some names, which are anyone's."""
+    """Takes a value for each of some names, which may be any."""
 
     kind: Kind
     name: str

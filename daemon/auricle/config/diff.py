@@ -1,4 +1,4 @@
-"""What changes from one configuration to the next, and when each change can take effect."""
+"""Two configurations are compared here: what changes from one to the next, and when each change can take effect."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from auricle.config.schema import Config
 
 
 def diff(old: Config, new: Config) -> dict[str, Effect]:
-    """Key path -> effect, for every key whose value differs.
+    """Return the effect by key path for every key whose value differs.
 
     Sources are known by name: ``sources[porch]`` alone is one that comes, goes or becomes another kind of source,
-    ``sources[porch].gate.sensitivity`` a change in one that stays. What a source takes over from the keys at the top is
-    told once, there.
+    ``sources[porch].gate.sensitivity`` a change in one that stays. A change that a source takes over from the keys at
+    the top stands there only.
     """
     before, after = _flat(old, ""), _flat(new, "")
     found = _changes(before, after)
@@ -33,12 +33,12 @@ def diff(old: Config, new: Config) -> dict[str, Effect]:
 
 
 def effects(old: Any, new: Any) -> set[Effect]:
-    """What the keys that differ between two sections of one kind ask for."""
+    """Return the effects of the keys that differ between two sections of one kind."""
     return set(_changes(_flat(old, ""), _flat(new, "")).values())
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Effect]:
-    """A path on one side only is a label's rule, whose absence is None."""
+    """Compare flat values; a path that is on one side only is a label's rule, which is None where it is absent."""
     paths = [*before, *(path for path in after if path not in before)]
     none = (None, None)
     return {
@@ -49,7 +49,7 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Effect]
 
 
 def _flat(of: Any, path: str) -> dict[str, tuple[Any, Effect]]:
-    """Key path -> value and effect, of everything but the sources."""
+    """Return value and effect by key path, of everything but the sources."""
     found: dict[str, tuple[Any, Effect]] = {}
     for name, about in keys_of(type(of)).items():
         value, at = getattr(of, name), f"{path}{name}"

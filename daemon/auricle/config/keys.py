@@ -1,4 +1,4 @@
-"""How a key of the configuration is declared: once, as a dataclass field that knows what it may hold, and why."""
+"""A key of the configuration is declared once, as a dataclass field that knows what it may hold, and why."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any, Literal, TypeAlias
 from auricle.config.kinds import Kind, plain
 
 Effect: TypeAlias = Literal["live", "segment", "restart"]
-"""When a reload brings a change in: between two hops; with a new segment; not before the daemon starts again."""
+"""When a reload brings a change in: between two hops (live), with a new segment, or not before the daemon starts
+again."""
 
 REQUIRED: Any = dataclasses.MISSING
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is declared of one key: a value of some ``kind``, or a ``section``; ``many``: in a list, or by label."""
+    """Declares one key: a value of some ``kind``, or a ``section``; with ``many`` in a list, or by label."""
 
     doc: str
     effect: Effect = "live"
@@ -31,24 +32,25 @@ class Key:
     fewest: int = 0
     """How many a list must hold."""
     noun: str = "entry"
-    """What one of a list is called."""
+    """What an item of a list is called."""
     short: bool = False
-    """One of a list may be written as a word, which then is its first key."""
+    """An item of a list may be written as a word, which then is its first key."""
     optional: bool = False
-    """A section that is None unless it is written."""
+    """The section is None unless it is written."""
     inherits: str = ""
-    """The key at the top that this one is laid over."""
+    """The key at the top over which this one is laid."""
     example: Any = None
-    """What the commented example shows where the default says little."""
+    """The value that the commented example shows where the default says little."""
 
     @property
     def initial(self) -> Any:
-        """The default, found out where it depends on the machine."""
+        """Return the default; where it depends on the machine, find it out."""
         return self.default() if callable(self.default) else self.default
 
 
 def key(default: Any, kind: Kind, effect: Effect, doc: str, **more: Any) -> Any:
-    """A dataclass field that holds one value; ``default`` is REQUIRED, a value, or a function that finds it out."""
+    """Declare a dataclass field that holds one value; ``default`` is REQUIRED, a value, or a function that finds it
+    out."""
     nullable = more.pop("nullable", default is None)
     about = Key(doc, effect, kind, default, nullable=nullable, **more)
     given: dict[str, Any] = {} if default is REQUIRED else {"default": default}
@@ -58,12 +60,12 @@ def key(default: Any, kind: Kind, effect: Effect, doc: str, **more: Any) -> Any:
 
 
 def value(default: Any, kind: Kind, doc: str, **more: Any) -> Any:
-    """A dataclass field that holds one value of a file that is read once: a change has nothing to take effect in."""
+    """Declare a dataclass field of a file that is read once: a change has nothing to take effect in."""
     return key(default, kind, "live", doc, **more)
 
 
 def section(of: type, doc: str = "", *, factory: Callable[[], Any] = tuple, **more: Any) -> Any:
-    """A dataclass field that holds a section, or several."""
+    """Declare a dataclass field that holds a section, or several."""
     about = Key(doc or " ".join((of.__doc__ or "").split()), section=of, **more)
     if about.many:
         return field(metadata={"key": about}, default_factory=factory)
@@ -73,12 +75,12 @@ def section(of: type, doc: str = "", *, factory: Callable[[], Any] = tuple, **mo
 
 
 def keys_of(of: type) -> dict[str, Key]:
-    """The declared keys of a section, in their order."""
+    """Return the declared keys of a section, in their order."""
     return {item.name: item.metadata["key"] for item in dataclasses.fields(of) if "key" in item.metadata}
 
 
 def values(of: Any) -> dict[str, Any]:
-    """A section as nested dicts and lists of what JSON has, sections that are None left out."""
+    """Return a section as nested dicts and lists of what JSON has, sections that are None left out."""
     found: dict[str, Any] = {}
     for name, about in keys_of(of.__class__).items():
         value = getattr(of, name)
@@ -94,7 +96,7 @@ def values(of: Any) -> dict[str, Any]:
 
 
 def _shortest(of: Any) -> Any:
-    """A section as the word that it may be written as, where nothing else is said of it."""
+    """Return a section as the word that it may be written as, where nothing else is said of it."""
     found = values(of)
     first, *others = keys_of(of.__class__).items()
     plainly = all(about.section is None and found[name] == plain(about.initial) for name, about in others)

@@ -1,7 +1,7 @@
-"""What a key of the configuration may hold: each kind reads the text of a value and says what it wants.
+"""A kind says what a key of the configuration may hold: it reads the text of a value and says what it wants.
 
-A kind reads text, not YAML's guess at it: ``1e-3`` is a number here, ``on`` a switch, ``010`` ten where a number is
-wanted and the text 010 where a text is.
+A kind reads the text itself, not YAML's guess at it: ``1e-3`` is a number here, ``on`` a switch, ``010`` ten where a
+number is wanted and the text 010 where a text is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _IPC_PATH_BYTES = 107
 
 
 class Misfit(Exception):
-    """A value that does not fit; ``near`` when it is of the right sort but cannot be."""
+    """A value does not fit; ``near`` where it is of the right sort but cannot be."""
 
     def __init__(self, complaint: str, *, near: bool = False) -> None:
         super().__init__(complaint)
@@ -34,24 +34,24 @@ class Misfit(Exception):
         self.item: Node | None = None
         """The item of a list that is at fault."""
         self.also: tuple[Misfit, ...] = ()
-        """The same of other items."""
+        """The misfits of other items of the same list."""
 
 
 class Kind(Protocol):
-    """What a value may be."""
+    """A kind says what a value may be."""
 
     def read(self, node: Node) -> Any:
-        """The value; raises Refused."""
+        """Read the value; raises Misfit."""
 
     def wants(self) -> str:
-        """What to write, as in 'use ...'."""
+        """Say what to write, as in 'use ...'."""
 
     def schema(self) -> dict[str, Any]:
-        """The same as JSON Schema."""
+        """Return what may be written as JSON Schema."""
 
 
 def loopback(endpoint: str) -> bool:
-    """Whether a ZeroMQ endpoint can be reached from this machine only."""
+    """Return whether a ZeroMQ endpoint can be reached from this machine only."""
     tcp = _TCP.fullmatch(endpoint)
     if tcp is None:
         return endpoint.startswith(("ipc://", "inproc://"))
@@ -67,7 +67,7 @@ def _text(node: Node) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A finite number from ``low`` to ``high``, both included; ``above`` the former where that is told."""
+    """Takes a finite number from ``low`` to ``high``, both included, or above ``low`` where ``above`` is set."""
 
     low: float
     high: float
@@ -101,7 +101,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A switch."""
+    """Takes a switch."""
 
     def read(self, node: Node) -> bool:
         text = _text(node).strip().lower()
@@ -118,7 +118,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few words; ``yes`` and ``true`` stand for ``on`` where that is one of them."""
+    """Takes one of a few words; ``yes`` and ``true`` stand for ``on`` where that is one of them."""
 
     words: tuple[str, ...]
 
@@ -140,7 +140,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A line of text that can be printed."""
+    """Takes a line of text that can be printed."""
 
     what: str = "a text"
     longest: int = 4096
@@ -164,7 +164,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class MediaAddress(Text):
-    """What ffmpeg opens; never an option of its own."""
+    """Takes an address that ffmpeg opens, which may not look like an option."""
 
     def read(self, node: Node) -> str:
         text = Text.read(self, node)
@@ -175,7 +175,7 @@ class MediaAddress(Text):
 
 @dataclass(frozen=True, slots=True)
 class Option(Text):
-    """An option of ffmpeg, or its value: each an item of its own."""
+    """Takes an option of ffmpeg, or its value: each an item of its own."""
 
     what: str = "an option of ffmpeg"
 
@@ -189,7 +189,7 @@ class Option(Text):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A word that serves in topics and file names: letters, digits, ``_`` and ``-``."""
+    """Takes a word that serves in topics and file names: letters, digits, ``_`` and ``-``."""
 
     what: str = "letters, digits, '_' and '-'"
 
@@ -209,7 +209,8 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A path. ``~`` is the home folder; a relative path starts at the folder of the file that it is written in."""
+    """Takes a path. ``~`` is the home folder; a relative path starts at the folder of the file that it is written
+    in."""
 
     what: str = "a path"
 
@@ -229,7 +230,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Pattern(File):
-    """A path that may hold wildcards, so that it stays a text."""
+    """Takes a path that may hold wildcards, so that it stays a text."""
 
     def read(self, node: Node) -> str:  # type: ignore[override]
         return self.resolve(node)
@@ -237,7 +238,7 @@ class Pattern(File):
 
 @dataclass(frozen=True, slots=True)
 class Model(File):
-    """The name of a model, or the folder that holds one (anything with a slash in it)."""
+    """Takes the name of a model, or the folder that holds one (anything with a slash in it)."""
 
     def read(self, node: Node) -> str:  # type: ignore[override]
         text = Text(self.what).read(node)
@@ -246,7 +247,7 @@ class Model(File):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a ZeroMQ socket is bound."""
+    """Takes the endpoint where a ZeroMQ socket is bound."""
 
     def read(self, node: Node) -> str:
         text = Text("an endpoint").read(node)
@@ -269,7 +270,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A date and time with its zone."""
+    """Takes a date and time with its zone."""
 
     def read(self, node: Node) -> datetime:
         text = Text("a date and time").read(node)
@@ -291,7 +292,7 @@ class Moment:
 
 
 def plain(value: Any) -> Any:
-    """A value of any kind as JSON has it."""
+    """Turn a value of any kind into what JSON has."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, datetime):

@@ -1,4 +1,5 @@
-"""What is laid over what: the defaults, the main file, the fragments beside it, the environment, the command line."""
+"""The layers of a configuration lie over one another: the defaults, the main file, the fragments beside it, the
+environment, the command line."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ _DEFAULT_TREE = from_object({"sources": [{"name": "mic", "microphone": {}}]}, DE
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Expected:
-    """What a file should be, a key that it could begin with, and what to do where there is none."""
+    """Says what a file should be, a key that it could begin with, and what to do where there is none."""
 
     what: str
     first: str
@@ -49,9 +50,9 @@ def layered(
     problems: Problems,
     without: Path | None = None,
 ) -> Node:
-    """All layers as one tree, but for the fragment ``without``.
+    """Lay all layers over one another, as one tree; but for the fragment ``without``.
 
-    Raises ConfigError where a file is no YAML: other complaints would be doubtful then.
+    Raises ConfigError where a file is no YAML, since other complaints would be doubtful then.
     """
     tree = _DEFAULT_TREE
     if path is None and _is_there(SYSTEM_FILE):
@@ -69,7 +70,7 @@ def layered(
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is a file that has to be read, or to be complained of where that is not allowed."""
+    """Return whether there is a file that has to be read, or to be complained of where that is not allowed."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -80,7 +81,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _files(path: Path, problems: Problems, without: Path | None) -> Iterator[Node]:
-    """The main file and the fragments beside it, as trees."""
+    """Yield the main file and the fragments beside it, as trees."""
     layers = [path]
     fragments = path.parent / "conf.d"
     if fragments.is_dir():
@@ -100,7 +101,8 @@ def _files(path: Path, problems: Problems, without: Path | None) -> Iterator[Nod
 
 
 def document(file: Path, rank: int, problems: Problems, expected: Expected) -> Branch | None:
-    """One file as a tree, or None where there is nothing in it; what keeps it from being one goes to ``problems``."""
+    """Read one file as a tree, or None where there is nothing in it; what keeps it from being one goes to
+    ``problems``."""
     place = Where(rank, name=printable(str(file)), folder=file.parent)
     try:
         node = Parser(place, problems).parse(_text(file, place, expected))
@@ -139,7 +141,8 @@ def _text(file: Path, place: Where, expected: Expected) -> str:
 
 
 def _environment(environ: Mapping[str, str], problems: Problems) -> Iterator[tuple[list[str], Node]]:
-    """AURICLE__GATE__SENSITIVITY=2: two underscores nest, a value in brackets, braces or quotes is YAML."""
+    """Yield the keys of the environment: two underscores nest (AURICLE__GATE__SENSITIVITY=2), and a value in brackets,
+    braces or quotes is YAML."""
     names = sorted(name for name in environ if name.startswith(PREFIX))
     for rank, name in enumerate(names, start=_ENVIRONMENT_RANK):
         place = Where(rank, name=printable(name), folder=Path.cwd())

@@ -1,4 +1,4 @@
-"""From files, environment and command line to a valid Config, or to every problem in them at once."""
+"""Files, environment and command line become a valid Config here, or every problem in them at once."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def load(
     overrides: Mapping[str, object] | None = None,
     without: Path | None = None,
 ) -> Config:
-    """The configuration of a file and the ``conf.d`` beside it, under the environment, under the command line.
+    """Read the configuration of a file and the ``conf.d`` beside it, under the environment, under the command line.
 
-    Without a path: ``/etc/auricle/auricle.yaml`` where that exists, else the defaults. ``overrides`` maps key paths
-    (``publish.endpoint``, ``sources``) to values, of which ``None`` says nothing; the fragment ``without`` is not read.
-    Raises ConfigError with every problem, in the order of the files.
+    Without a path, ``/etc/auricle/auricle.yaml`` is read where that exists, else the defaults hold. ``overrides`` maps
+    key paths (``publish.endpoint``, ``sources``) to values, of which ``None`` says nothing; the fragment ``without`` is
+    not read. Raises ConfigError with every problem, in the order of the files.
     """
     said = {key: value for key, value in (overrides or {}).items() if value is not None}
     problems = Problems()
@@ -67,7 +67,7 @@ class Reader(Walk):
         super().__init__(problems, Config)
 
     def config(self, tree: Node) -> Config:
-        """The whole configuration; of use only when no problem was found."""
+        """Read the whole configuration; the result is of use only when no problem was found."""
         found = self.keys(tree)
         listening = [i for i, source in enumerate(found["sources"]) if source.stdin is not None]
         for i in listening[1:]:
@@ -102,7 +102,8 @@ class Reader(Walk):
                 self._check_rule(rule.threshold, rule.hysteresis, [f"{path}.labels.{label}.", f"{path}."])
 
     def _check_rule(self, threshold: float | None, hysteresis: float | None, prefixes: list[str]) -> None:
-        """An event must be able to end: its score has to fall below threshold - hysteresis, and scores begin at 0.
+        """Complain of a rule by which no event could end: a score has to fall below threshold - hysteresis, and scores
+        begin at 0.
 
         What the model's card says is not known here: `auricle.hearing.precedence` looks at what is written beside it.
         """

@@ -1,4 +1,4 @@
-"""The whole configuration.
+"""The whole configuration is put together here.
 
 Every key is declared once, in ``sections``, ``sources`` and ``Config`` below: its default, what it may
 be, what it is for, when a change takes effect. From the declarations come the reading and its errors (``read``),
@@ -57,7 +57,7 @@ def host_name() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The whole configuration, valid; each source with its own model, gate and decision, resolved."""
+    """Holds the whole configuration, valid; each source with its own model, gate and decision, resolved."""
 
     node: str = key(
         host_name,
@@ -113,6 +113,7 @@ class Config:
     """Key path -> where its value was written: 'default', FILE:LINE, an environment variable, 'command line'."""
 
     def hash(self) -> str:
-        """Twelve hex digits that change when a value does. Passwords are left out of it: it is published."""
+        """Return twelve hex digits that change when a value does; passwords are left out, since the digits are
+        published."""
         text = json.dumps(values(self), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(mask(text).encode("ascii")).hexdigest()[:12]

@@ -11,9 +11,9 @@ from auricle.config.keys import key, section
 from auricle.config.kinds import Choice, Endpoint, File, Flag, Name, Number
 
 DEFAULT_MODEL = "home"
-"""The packaged model that is heard with where nobody names one."""
+"""The packaged model with which sound is heard where nobody names another."""
 FORMER_MODELS = ("esc10",)
-"""Those that were it before; a configuration of that time may still name one."""
+"""The default models of earlier versions; a configuration of that time may still name one."""
 DEFAULT_HOP_MS = 80.0
 DEFAULT_SMOOTHING_MS = 200.0
 DEFAULT_THRESHOLD = 0.5
@@ -133,7 +133,7 @@ class LabelRule:
 
 @dataclass(frozen=True, slots=True)
 class UserRule:
-    """The rules of one label as far as the user wrote them, ``None`` where the model's card has the word."""
+    """Holds the rules of one label as far as the user wrote them, ``None`` where the model's card has the word."""
 
     smoothing_ms: float | None
     threshold: float | None
@@ -205,7 +205,7 @@ class Decision:
     )
 
     def for_label(self, label: str) -> UserRule:
-        """What the user wrote for ``label``, or for all."""
+        """Return what the user wrote for ``label``, or for all."""
         own = self.labels.get(label, _NO_RULE)
         return UserRule(**{
             item.name: getattr(self if getattr(own, item.name) is None else own, item.name)

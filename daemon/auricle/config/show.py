@@ -1,4 +1,5 @@
-"""The configuration for people and editors: the effective values, a commented example, a table, a JSON Schema.
+"""The configuration is written here for people and editors: the effective values, a commented example, a table, a JSON
+Schema.
 
 All of it is made from the declarations in ``config``, so that it cannot say anything else than what is read.
 """
@@ -23,7 +24,7 @@ _EFFECTS = {"live": "at once", "segment": "with a new segment", "restart": "afte
 
 
 def scalar(value: Any) -> str:
-    """A value as YAML that every reader reads alike; passwords masked."""
+    """Write a value as YAML that every reader reads alike; passwords masked."""
     value = plain(value)
     if isinstance(value, list):
         return f"[{', '.join(map(scalar, value))}]"
@@ -40,7 +41,7 @@ def scalar(value: Any) -> str:
 
 
 def show(config: Config) -> str:
-    """The effective configuration as YAML, each value with the place that it came from.
+    """Write the effective configuration as YAML, each value with the place that it came from.
 
     Of what a source takes over from the keys at the top, only what differs is shown. Read again, the text gives the
     same configuration (but for masked passwords).
@@ -80,7 +81,7 @@ def _source(source: Source, path: str, indent: str, config: Config) -> Iterator[
 def _own(
     own: Any, top: Any, name: str, path: str, indent: str, about: Key, config: Config
 ) -> Iterator[tuple[str, str]]:
-    """What a source has of its own in a key that lies over the one at the top."""
+    """Yield what a source has of its own in a key that lies over the one at the top."""
     if own == top:
         return
     if about.section is None:
@@ -95,7 +96,7 @@ def _own(
 
 
 def _labels(rules: Any, top: Any, path: str, indent: str, config: Config) -> Iterator[tuple[str, str]]:
-    """The labels' rules: what is set of them, or what differs from ``top``."""
+    """Yield the labels' rules: what is set of them, or what differs from ``top``."""
     if not rules:
         yield f"{indent}labels: {{}}", "default"
         return
@@ -117,7 +118,7 @@ def _labels(rules: Any, top: Any, path: str, indent: str, config: Config) -> Ite
 
 
 def schema() -> dict[str, Any]:
-    """The configuration as JSON Schema (2020-12), for editors that complete and check YAML."""
+    """Describe the configuration as JSON Schema (2020-12), for editors that complete and check YAML."""
     root = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Auricle's configuration"}
     return root | _object(Config)
 
@@ -153,7 +154,7 @@ def _property(about: Key) -> dict[str, Any]:
 
 
 def table() -> str:
-    """Every key as a Markdown table: what to write, the default, when a change takes effect, what it is for."""
+    """Write every key as a Markdown table: what to write, the default, when a change takes effect, what it is for."""
     rows = ["| key | use | default | takes effect | what it is for |", "|-|-|-|-|-|"]
     rows += [
         f"| `{path}` | {_cell(use)} | {_cell(default)} | {effect} | {_cell(doc)} |"
@@ -163,7 +164,7 @@ def table() -> str:
 
 
 def table_of(of: type, *, but: Collection[str] = ()) -> str:
-    """The keys of a file that is read once as a Markdown table: what to write, the default, what each is for.
+    """Write the keys of a file that is read once as a Markdown table: what to write, the default, what each is for.
 
     Args:
         but: keys at the top that are left out.
@@ -206,7 +207,7 @@ def _default(about: Key) -> str:
 
 
 def example() -> str:
-    """A configuration that sets nothing: every key is explained, and commented out at its default."""
+    """Write a configuration that sets nothing: every key is explained, and commented out at its default."""
     head = (
         "Auricle's configuration: every key, commented out at its default, so that what you do not set follows Auricle "
         "and the model. Uncomment what you change. In brackets: what to write, and whether a change comes in between "
@@ -254,7 +255,7 @@ def _example(of: type, indent: str) -> Iterator[str]:
 
 
 def _commented(of: type, indent: str, depth: str) -> Iterator[str]:
-    """A section as keys to uncomment: its values example values where there is no default."""
+    """Yield a section as keys to uncomment; where there is no default, with an example of a value."""
     for name, about in keys_of(of).items():
         value = about.example if about.example is not None else about.default
         yield from _explained(about, indent)
@@ -262,7 +263,7 @@ def _commented(of: type, indent: str, depth: str) -> Iterator[str]:
 
 
 def _example_sources(indent: str) -> Iterator[str]:
-    """The default source, and one of each other kind to uncomment."""
+    """Yield the default source, and one of each other kind to uncomment."""
     keys = keys_of(Source)
     inner = indent + "  "
     yield from _explained(keys["name"], indent)

@@ -174,10 +174,10 @@ class Source:
 
     @property
     def kind(self) -> str:
-        """Which of SOURCE_KINDS this source is."""
+        """Return which of SOURCE_KINDS this source is."""
         return next(kind for kind in SOURCE_KINDS if getattr(self, kind) is not None)
 
 
 def default_sources() -> tuple[Source, ...]:
-    """What is listened to when nothing is configured."""
+    """Return what is listened to when nothing is configured."""
     return (Source(name="mic", microphone=Microphone()),)

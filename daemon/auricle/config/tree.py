@@ -1,4 +1,5 @@
-"""YAML text, the environment and the command line as one tree in which every value knows where it was written.
+"""YAML text, the environment and the command line become one tree here, in which every value knows where it was
+written.
 
 Nothing is interpreted here: a scalar stays the text that a person wrote, so that YAML's own guesses (``010`` is eight,
 ``no`` is false, ``1:30`` is ninety) never happen; ``kinds`` reads the text as what the key wants.
@@ -37,7 +38,7 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Where:
-    """A place that a value was written at; in the order in which layers lie over one another."""
+    """Names the place that a value was written at; places sort in the order in which layers lie over one another."""
 
     rank: int
     line: int = 0
@@ -54,7 +55,7 @@ DEFAULT = Where(rank=0, name="default")
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A scalar as written; ``plain`` when it was not quoted."""
+    """Holds a scalar as written; ``plain`` when it was not quoted."""
 
     where: Where
     text: str
@@ -83,7 +84,7 @@ Node: TypeAlias = Leaf | Row | Branch
 
 
 class TreeError(Exception):
-    """Text that is no tree at all."""
+    """A text is no tree at all."""
 
     def __init__(self, where: Where, message: str) -> None:
         super().__init__(message)
@@ -92,7 +93,7 @@ class TreeError(Exception):
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping whose end has not been read."""
+    """Holds a list or mapping whose end has not been read."""
 
     where: Where
     anchor: str | None
@@ -105,13 +106,13 @@ class _Open:
 
 
 class Problems:
-    """Every fault that was found, told at once in the order of files and lines."""
+    """Collects every fault that was found, and raises all at once in the order of files and lines."""
 
     def __init__(self) -> None:
         self._lines: dict[tuple[Where, str], str] = {}
 
     def add(self, where: Where, path: str, problem: str) -> None:
-        """Note one; a fault that a source shares with the keys it inherits from is told once."""
+        """Note a fault; one that a source shares with the keys it inherits from is noted once."""
         self._lines.setdefault((where, problem), f"{where}: {path}: {problem}" if path else f"{where}: {problem}")
 
     def raise_all(self) -> None:
@@ -120,7 +121,7 @@ class Problems:
 
 
 class Parser:
-    """One document of YAML text, event by event: no recursion, nothing expanded beyond its bounds."""
+    """Parses one document of YAML text, event by event: no recursion, nothing expanded beyond its bounds."""
 
     def __init__(self, place: Where, problems: Problems, *, lines: bool = True) -> None:
         self.place = place
@@ -131,7 +132,8 @@ class Parser:
         self._root: Node | None = None
 
     def parse(self, text: str) -> Node | None:
-        """The tree, or None for a document without any content. Raises TreeError; lesser faults go to ``problems``."""
+        """Build the tree, or None for a document without any content. Raises TreeError; lesser faults go to
+        ``problems``."""
         bad = _UNREADABLE.search(text)
         if bad:
             raise TreeError(self._at(text.count("\n", 0, bad.start())), f"holds the character {bad[0]!r}; remove it")
@@ -153,7 +155,7 @@ class Parser:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             lines = text.splitlines()
-            # What is missing at the end is found missing behind it.
+            # The parser finds what is missing at the end in the line behind it.
             line = min(mark.line if mark else 0, max(0, len(lines) - 1))
             if lines and "\t" in lines[line] and "character" in str(error.problem):
                 raise TreeError(self._at(line), "a tab where YAML wants spaces; indent with spaces") from None
@@ -243,7 +245,8 @@ class Parser:
 
 
 def from_object(value: object, where: Where) -> Node:
-    """A Python value (of the command line, or of a test) as a tree: text, numbers, None, dates, lists, mappings."""
+    """Turn a Python value (of the command line, or of a test) into a tree: text, numbers, None, dates, lists,
+    mappings."""
     if isinstance(value, Mapping):
         entries = {str(key): from_object(item, where) for key, item in value.items()}
         return Branch(where, entries, dict.fromkeys(entries, where))
@@ -260,7 +263,7 @@ def from_object(value: object, where: Where) -> Node:
 
 
 def merge(below: Node | None, above: Node) -> Node:
-    """``above`` over ``below``: mappings key by key, anything else replaces; an empty section changes nothing."""
+    """Lay ``above`` over ``below``: mappings key by key, anything else replaces; an empty section changes nothing."""
     if isinstance(below, Branch):
         if isinstance(above, Leaf) and above.null:
             return below
@@ -273,7 +276,7 @@ def merge(below: Node | None, above: Node) -> Node:
 
 
 def graft(tree: Node | None, parts: list[str], value: Node, path: str = "") -> Node:
-    """``value`` over what stands at the key path ``parts``; a number steps into an entry of a list.
+    """Lay ``value`` over what stands at the key path ``parts``; a number steps into an entry of a list.
 
     Raises TreeError when a list has no such entry, or when the path is too long to be one.
     """

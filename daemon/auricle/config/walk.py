@@ -1,4 +1,4 @@
-"""Walks a tree along declarations: from text to typed sections, or to every problem in it at once.
+"""A tree is walked along declarations here: from text to typed sections, or to every problem in it at once.
 
 Nothing here knows what the sections are about: the daemon's configuration is read along them (``read``), and so is any
 other file whose keys are declared as these are.
@@ -32,23 +32,24 @@ class Walk:
         self._top: Mapping[str, Node] = {}
 
     def keys(self, tree: Node) -> dict[str, Any]:
-        """What the keys of ``root`` hold; of use only when no problem was found."""
+        """Read the keys of ``root``; the result is of use only when no problem was found."""
         self._nodes[""] = tree
         entries = self._entries(self._root, tree, "")
         self._top = entries
         about = keys_of(self._root)
-        # Last what lies over keys at the top, whose problems are told as theirs.
+        # What lies over keys at the top comes last: their problems are reported as those of the keys at the top.
         order = sorted(about, key=lambda name: _inherits(about[name]))
         return {name: self._key(self._root, name, entries.get(name), name, tree.where) for name in order}
 
     def check(self, section: Any, path: str, where: Where | None) -> None:
-        """Complain of what in a section that was read does not fit together; of nothing unless told.
+        """Complain of what does not fit together in a section that was read; of nothing unless overridden.
 
         ``where`` is None where there was no section to read.
         """
 
     def where(self, path: str, item: int | str | None = None) -> Where:
-        """Where a key is written, or an item of its value; of a key that is not written, where its section is."""
+        """Return where a key is written, or an item of its value; for a key that is not written, where its section
+        is."""
         while path not in self._nodes:
             path, item = path.rpartition(".")[0], None
         node = self._nodes[path]
@@ -59,14 +60,14 @@ class Walk:
         return node.where
 
     def fine(self, path: str) -> bool:
-        """Whether all of a key, or of a section, could be read."""
+        """Return whether all of a key, or of a section, could be read."""
         return not any(f"{failed}.".startswith((f"{path}.", f"{path}[")) for failed in self.failed)
 
     def _section(self, of: type, node: Node | None, path: str, where: Where | None) -> Any:
         entries = self._entries(of, node, path)
         if node is not None:
             self._nodes[path] = node
-            # Of something that is no section at all, nothing is missing besides.
+            # Where something that is no section stands, nothing is missing besides.
             where = node.where if isinstance(node, Branch) or _null(node) else None
         found = {}
         for name, about in keys_of(of).items():
@@ -79,7 +80,7 @@ class Walk:
         return section
 
     def _entries(self, of: type, node: Node | None, path: str) -> Mapping[str, Node]:
-        """The known keys of a section that is written; the others are told."""
+        """Return the known keys of a section that is written; the others are complained of."""
         if node is None or _null(node):
             return {}
         if not isinstance(node, Branch):
@@ -190,7 +191,7 @@ class Walk:
         return tuple(found)
 
     def _check_name(self, found: list[Any], path: str) -> None:
-        """The newest in a list may not be named as one before it, in whatever letters."""
+        """Complain where the newest in a list is named as one before it, in whatever letters."""
         *others, newest = found
         for j, other in enumerate(others):
             if newest.name and newest.name.casefold() == (other.name or "").casefold():
@@ -201,7 +202,7 @@ class Walk:
                 return
 
     def _unknown(self, of: type, name: str, value: Node) -> str:
-        """What is wrong with a key that is not known.
+        """Return what is wrong with a key that is not known.
 
         A comma outside quotes cuts a value: its rest stands here as a key without a value, and beside an address that
         may be a part of a password.
@@ -219,7 +220,7 @@ class Walk:
         return f"{what}; {self._meant(name, tuple(about))}"
 
     def _meant(self, name: str, known: tuple[str, ...]) -> str:
-        """The remedy for an unknown key: a key that is spelled alike, or stands elsewhere under this name."""
+        """Return the remedy for an unknown key: a key that is spelled alike, or stands elsewhere under this name."""
         near = nearest(name, known)
         if near:
             return f"did you mean {near!r}?"
@@ -233,7 +234,7 @@ class Walk:
 
 
 def _inherits(about: Key) -> bool:
-    """Whether a section holds anything that is laid over a key at the top."""
+    """Return whether a section holds anything that is laid over a key at the top."""
     return about.section is not None and any(inner.inherits for inner in keys_of(about.section).values())
 
 
@@ -242,7 +243,7 @@ def _null(node: Node) -> bool:
 
 
 def _over(below: Node | None, above: Node | None) -> Node | None:
-    """A source's own key over the one at the top; an empty one changes nothing."""
+    """Lay a source's own key over the one at the top; an empty one changes nothing."""
     if above is None or (below is not None and _null(above)):
         return below
     return merge(below, above)

@@ -1,4 +1,5 @@
-"""Words for errors and for ``config show``: values quoted and masked, lists of words, the word that was meant."""
+"""Errors and ``config show`` take their wording from here: values quoted and masked, lists of words, the word that was
+meant."""
 
 from __future__ import annotations
 
@@ -16,13 +17,13 @@ _SECRET_HEADER = re.compile(r"(?i)((?:authorization|cookie|x-api-key)\s*:\s*)[^\
 
 
 def mask(text: str) -> str:
-    """The text with passwords and tokens as ``***``: for errors, logs and ``config show``."""
+    """Write the text with passwords and tokens as ``***``: for errors, logs and ``config show``."""
     text = _CUT_USERINFO.sub(r"\1:***", _USERINFO.sub(r"\1:***@", _LONE_USER.sub(r"\1***@", text)))
     return _SECRET_HEADER.sub(r"\1***", _SECRET_PARAMETER.sub(r"\1***", text))
 
 
 def printable(text: str) -> str:
-    r"""The text on one line, for a terminal or a log: what cannot be printed is escaped, as ``\x1b`` or ``\n``.
+    r"""Write the text on one line, for a terminal or a log: what cannot be printed is escaped, as ``\x1b`` or ``\n``.
 
     A byte that was no UTF-8 (PEP 383) becomes ``\xff``, so that a file's odd name can be told from others.
     """
@@ -38,7 +39,7 @@ def _escaped(letter: str) -> str:
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """A value quoted for an error: on one line, masked, not longer than ``limit``."""
+    """Quote a value for an error: on one line, masked, not longer than ``limit``."""
     text = mask(str(value))
     return repr(text if len(text) <= limit else text[: limit - 3] + "...")
 
@@ -48,7 +49,7 @@ def listed(words: Sequence[str], joint: str = "or") -> str:
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word that was probably meant."""
+    """Find the known word that was probably meant."""
     import difflib  # only a mistake needs it
 
     folded = {name.casefold(): name for name in reversed(known)}
@@ -59,5 +60,5 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
 
 
 def number(value: float) -> str:
-    """A number without an exponent, which not every reader of YAML takes for a number: 80, 0.5, 0.000001."""
+    """Write a number without an exponent, which not every reader of YAML takes for a number: 80, 0.5, 0.000001."""
     return str(int(value)) if float(value).is_integer() else format(Decimal(repr(value)), "f")

@@ -11,7 +11,7 @@ _STEPS = np.array([0.4, 0.2, 0.1, 0.05], np.float32)
 
 
 class ChromaCens:
-    """Raw chroma rows to CENS, as ``librosa.feature.chroma_cens`` away from its edges (Müller and Ewert 2011).
+    """Turns raw chroma rows into CENS, as ``librosa.feature.chroma_cens`` away from its edges (Müller and Ewert 2011).
 
     Each row, divided by its sum, is quantised by four steps, smoothed over time with a Hann taper, and normalised. A
     row is about the middle of ``win_len_smooth`` rows: so much is the delay.

@@ -21,7 +21,7 @@ def check_norm(norm: float | None) -> None:
 
 
 def normalise(rows: Block, norm: float | None) -> Block:
-    """Rows divided by their largest value, sum, or Euclidean length; rows of nearly nothing stay as they are.
+    """Divide rows by their largest value, sum, or Euclidean length; rows of nearly nothing stay as they are.
 
     As ``librosa.util.normalize`` does over the features of a frame.
     """
@@ -39,7 +39,7 @@ def normalise(rows: Block, norm: float | None) -> Block:
 
 
 class ChromaStft(RowStage):
-    """Chroma of a power spectrum, as ``librosa.feature.chroma_stft`` (Ellis 2007).
+    """Computes the chroma of a power spectrum, as ``librosa.feature.chroma_stft`` (Ellis 2007).
 
     Args:
         n_chroma: bands to the octave.

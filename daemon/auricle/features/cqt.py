@@ -1,4 +1,4 @@
-"""Chroma from a constant-Q transform, octave by octave.
+"""Chroma from a constant-Q transform is computed here, octave by octave.
 
 Each octave is heard at the rate that it needs: the sound is halved in rate once more for every octave down, after which
 one short kernel serves all of them. A hop costs the same few hundred samples an octave, where kernels at the full rate
@@ -22,7 +22,7 @@ _FLAT = 0.4
 
 
 class HalfRate:
-    """Sound at half the rate, through a half-band filter.
+    """Halves the rate of the sound, through a half-band filter.
 
     Shape:
         in ``(n,)`` float32, out ``(k,)`` float32.
@@ -54,7 +54,7 @@ class HalfRate:
 
 @dataclass
 class _Octaves:
-    """Octaves that one kernel serves, each at its own number of halvings."""
+    """Holds the octaves that one kernel serves, each at its own number of halvings."""
 
     kernel: NDArray[np.float32]
     halvings: list[int]
@@ -65,7 +65,7 @@ class _Octaves:
 
 
 class ChromaCqt:
-    """Chroma of a constant-Q transform, as ``librosa.feature.chroma_cqt``.
+    """Computes the chroma of a constant-Q transform, as ``librosa.feature.chroma_cqt``.
 
     Row k is about sample ``lead + k * hop_length``, ``lead`` a multiple of ``hop_length``: librosa's frame ``k + lead /
     hop_length``. By its nature slow: with the defaults the longest kernel lasts 1.6 s.
@@ -157,7 +157,8 @@ class ChromaCqt:
         return {halvings: group.length for group in self._groups for halvings in group.halvings}
 
     def _begin(self, halvings: int, length: int, rows: NDArray[np.int64] | int) -> NDArray[np.int64]:
-        """First item of the kernels about these rows, at a rate halved so often; rounded to the nearest item."""
+        """Return the first item of the kernels about these rows, at a rate halved so often, rounded to the nearest
+        item."""
         delay = (2**halvings - 1) * HalfRate.lead
         centre = np.asarray(self.lead + np.asarray(rows, np.int64) * self.hop - delay)
         return np.asarray(((centre + (2**halvings >> 1)) >> halvings) - length // 2)
@@ -178,7 +179,7 @@ class ChromaCqt:
         return int(np.max(need))
 
     def _transform(self, group: _Octaves, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Magnitudes ``(n, bins)`` of the group's octaves: for each row one product of the same shape."""
+        """Return the magnitudes ``(n, bins)`` of the group's octaves: for each row one product of the same shape."""
         heard = np.empty((len(rows), len(group.halvings), group.length), np.float32)
         for octave, halvings in enumerate(group.halvings):
             begins = self._begin(halvings, group.length, rows) - self._begins[halvings]
@@ -197,7 +198,7 @@ class ChromaCqt:
 
 
 def _group(frequencies: NDArray[np.float64], sample_rate: int, q: float, bins_per_octave: int) -> list[_Octaves]:
-    """The octaves from the top down, each with as many halvings as it bears, gathered by kernel."""
+    """Return the octaves from the top down, each with as many halvings as it bears, gathered by kernel."""
     groups: dict[float, _Octaves] = {}
     for octave in frequencies[::-1]:
         reach = wavelets.cutoff(float(octave[-1]), bins_per_octave)

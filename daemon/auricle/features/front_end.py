@@ -1,5 +1,5 @@
-"""From samples to feature rows: one feature or several, with the noise gate or without, as a stream or over an
-array."""
+"""The front end turns samples into feature rows: one feature or several, with the noise gate or without, as a stream or
+over an array."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PIECE_HOPS = 32
 
 
 class FrontEnd(Pipeline):
-    """The pipeline from samples ``(n,)`` float32 to feature rows ``(k, n_features)`` float32.
+    """Runs samples ``(n,)`` float32 through to feature rows ``(k, n_features)`` float32.
 
     Attributes:
         gate: the noise gate inside, or ``None``.
@@ -69,7 +69,7 @@ def front_end(
     remove_dc: bool = False,
     gate: NoiseGate | Mapping[str, Any] | None = None,
 ) -> FrontEnd:
-    """The pipeline from samples ``(n,)`` float32 to feature rows ``(k, n_features)`` float32.
+    """Build the pipeline from samples ``(n,)`` float32 to feature rows ``(k, n_features)`` float32.
 
     What features have in common, framing, FFT, gate, mel bands, is computed once. Several features are stacked, each
     row about the same moment. The gate weights the spectra that mel and chroma_stft features are made of; chroma_cqt
@@ -126,7 +126,8 @@ def _same(stage: NoiseGate) -> NoiseGate:
 
 
 def _grow(chains: list[tuple[int, tuple[Step, ...]]]) -> tuple[list[Stage], list[int]]:
-    """Stages for all chains, shared as far as they agree, and the chains in the order in which their columns come."""
+    """Build the stages of all chains, shared as far as the chains agree; with the chains in the order in which their
+    columns come."""
     stages: list[Stage] = []
     while all(steps for _, steps in chains) and len({steps[0] for _, steps in chains}) == 1:
         stages.append(chains[0][1][0].build())
@@ -167,7 +168,7 @@ def extract(
     gate: NoiseGate | Mapping[str, Any] | None = None,
     **params: Any,
 ) -> NDArray[np.float32]:
-    """Features of a whole sound, computed by the stages that the daemon runs.
+    """Compute the features of a whole sound, by the stages that the daemon runs.
 
     Args:
         y: samples ``(n,)``.

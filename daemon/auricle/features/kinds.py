@@ -23,19 +23,19 @@ KINDS = ("mel", "log_mel", "pcen", "mfcc", "delta", "chroma_stft", "chroma_cqt",
 
 @dataclass(frozen=True)
 class Step:
-    """A stage yet to be built; chains that begin with equal steps share them."""
+    """A step is a stage yet to be built; chains that begin with equal steps share them."""
 
     make: Callable[..., Stage]
     params: tuple[tuple[str, Any], ...] = ()
 
     def build(self) -> Stage:
-        """The stage."""
+        """Build the stage."""
         return self.make(**dict(self.params))
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The steps from samples to one kind of feature, and how many columns come out."""
+    """Holds the steps from samples to one kind of feature, and how many columns come out."""
 
     kind: str
     steps: tuple[Step, ...]
@@ -44,7 +44,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Frames:
-    """What all features of a front end share."""
+    """Holds what all features of a front end share: how its frames are cut, tapered and gated."""
 
     sample_rate: int
     n_fft: int
@@ -58,13 +58,14 @@ class Frames:
 
     @property
     def before(self) -> tuple[Step, ...]:
-        """What is done to the samples first, whatever the feature."""
+        """Return the steps that the samples go through first, whatever the feature."""
         if self.pre_emphasis is None:
             return ()
         return (Step(PreEmphasis, (("coefficient", self.pre_emphasis),)),)
 
     def power(self, n_fft: int, win_length: int | None) -> list[Step]:
-        """From samples to power spectra, of frames of the front end's own lengths or of a feature's."""
+        """Return the steps from samples to power spectra, of frames of the front end's own lengths or of a
+        feature's."""
         lengths = (("n_fft", n_fft), ("win_length", win_length))
         how = (("kind", self.taper), ("align", self.align), ("remove_dc", self.remove_dc))
         return [
@@ -75,7 +76,7 @@ class Frames:
         ]
 
     def gain(self, scaling: str | None, n_fft: int, win_length: int | None, exponent: float) -> float:
-        """What a spectrum's ``|X| ** exponent`` is multiplied with where it is to be scaled.
+        """Return the factor of a spectrum's ``|X| ** exponent`` where that is to be scaled.
 
         Raises:
             ValueError: the scaling is not known.
@@ -90,7 +91,7 @@ class Frames:
 
 
 class _Params:
-    """The parameters of one feature; each stage takes its own, and none may be left."""
+    """Hands out the parameters of one feature: each stage takes its own, and none may be left."""
 
     def __init__(self, kind: str, params: Mapping[str, Any]) -> None:
         self._kind = kind
@@ -132,7 +133,7 @@ class _Params:
 
 
 def chain(feature: Mapping[str, Any], frames: Frames) -> Chain:
-    """The chain for a feature ``{"kind": ..., **parameters}``.
+    """Return the chain of steps for a feature ``{"kind": ..., **parameters}``.
 
     Raises:
         ValueError: the kind or one of its parameters is not known.

@@ -1,4 +1,4 @@
-"""Mel and log-mel spectra."""
+"""Mel and log-mel spectra are computed here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AT_ONCE = 4
 
 
 class MelSpectrogram(RowStage):
-    """Power spectrum to mel bands, as ``librosa.feature.melspectrogram``, or as others draw them.
+    """Projects power spectra on mel bands, as ``librosa.feature.melspectrogram``, or as others draw the bands.
 
     Args:
         fmin, fmax: edges of the lowest and the highest band, Hz; ``fmax`` half the sample rate unless told.
@@ -25,7 +25,7 @@ class MelSpectrogram(RowStage):
         htk: HTK's mel formula (Young et al. 2002) rather than Slaney's (1998); of librosa's basis.
         norm: ``'slaney'`` for triangles of unit area, ``None`` for unit height; ``'own'`` is the basis's own, slaney
             for librosa's.
-        gain: what every band is multiplied with.
+        gain: the factor of every band.
         keep: how many of the ``n_mels`` bands to compute, from the lowest; all unless told. Then ``fmax`` may lie above
             half the sample rate, for bands that were laid out at a higher one; what is above it holds nothing.
 
@@ -76,8 +76,8 @@ class MelSpectrogram(RowStage):
 def _projection(
     *, sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, gain: float, **drawn: Any
 ) -> tuple[slice, Block, int]:
-    """The bins that count, their weights ``(bins, n_mels)`` and how many frames to project at once; shared by all
-    sources."""
+    """Return the bins that count, their weights ``(bins, n_mels)`` and how many frames to project at once; all sources
+    share them."""
     bank = filters.mel(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, **drawn)
     empty = np.flatnonzero(~bank.any(axis=1))
     if fmax is not None and fmax > sample_rate / 2:
@@ -96,8 +96,9 @@ def _projection(
 
 
 def _blind_to_place(basis: Block) -> bool:
-    """Whether this machine's BLAS gives a frame the same bits wherever it stands among those projected at once."""
-    # Irregular enough; numpy's generators would be loaded at every start for this alone.
+    """Return whether this machine's BLAS gives a frame the same bits wherever it stands among those projected at
+    once."""
+    # A sine of squares is irregular enough; numpy's generators would be loaded at every start for this alone.
     frames = np.sin(np.arange(_AT_ONCE * len(basis), dtype=np.float32) ** 2).reshape(_AT_ONCE, -1)
     product = frames @ basis
     alone = np.zeros_like(frames)
@@ -107,7 +108,7 @@ def _blind_to_place(basis: Block) -> bool:
 
 
 class LogMel(RowStage):
-    """Logarithm of mel power: decibels as ``librosa.power_to_db`` with ``top_db=None``, or natural.
+    """Takes the logarithm of mel power: decibels as ``librosa.power_to_db`` with ``top_db=None``, or the natural one.
 
     librosa's ``top_db`` clips against the loudest frame of the whole file, which a stream cannot know; ``floor_db`` is
     a fixed floor in its place.

@@ -9,7 +9,7 @@ from auricle.stages.stage import Block, RowStage
 
 
 class Mfcc(RowStage):
-    """Cosine transform of log-mel rows, as ``librosa.feature.mfcc`` (Davis and Mermelstein 1980).
+    """Computes the cosine transform of log-mel rows, as ``librosa.feature.mfcc`` (Davis and Mermelstein 1980).
 
     Args:
         n_mels: bands that come in.
@@ -44,7 +44,8 @@ class Mfcc(RowStage):
 
 
 class Delta:
-    """Local slope of any feature, as ``librosa.feature.delta`` away from its edges (Savitzky and Golay 1964).
+    """Computes the local slope of any feature, as ``librosa.feature.delta`` away from its edges (Savitzky and Golay
+    1964).
 
     A row is about the middle of ``width`` rows, hence ``lead`` = ``width // 2`` rows of delay.
 

@@ -11,7 +11,7 @@ from auricle.stages.stage import Block
 
 
 class Pcen:
-    """Per-channel energy normalisation of mel rows, as ``librosa.pcen`` (Wang et al. 2017, Lostanlen et al. 2019).
+    """Normalises the energy of every mel band, as ``librosa.pcen`` (Wang et al. 2017, Lostanlen et al. 2019).
 
     The smoother is recursive: its state is float64, begins at 1 as librosa's does, and never takes in a non-finite
     value.
@@ -21,7 +21,7 @@ class Pcen:
         gain, bias, power, eps: of the normalisation; ``power`` 0 is the logarithm.
         time_constant: of the smoother, seconds.
         b: the smoother's coefficient itself, in place of ``time_constant``.
-        scale: what the rows are multiplied with first; librosa's advice for samples within 1 is ``2**31``.
+        scale: the factor of the rows before all else; librosa's advice for samples within 1 is ``2**31``.
 
     Shape:
         in ``(n, n_mels)`` float32, out the same.

@@ -10,7 +10,7 @@ from auricle.stages.stage import Block, Stage
 
 
 class Stack:
-    """Branches over one input, their rows joined column by column, aligned by what each row is about.
+    """Joins the rows of branches over one input column by column, aligned by what each row is about.
 
     The branch with the longest lead sets the pace. Every other one passes over the difference in input items before it
     begins, so that row k of all of them is about the same item; the faster rows wait for the slower.
@@ -39,7 +39,7 @@ class Stack:
         self.reset()
 
     def process(self, block: Block) -> Block:
-        """Give the rows that every branch has."""
+        """Give the rows that every branch has completed."""
         rows = []
         for i, branch in enumerate(self.branches):
             passed = min(self._skip[i], len(block))

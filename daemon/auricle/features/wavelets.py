@@ -14,18 +14,18 @@ _HANN_BANDWIDTH = 1.50018310546875
 
 
 def quality(bins_per_octave: int) -> float:
-    """Q of bins that touch: centre frequency over bandwidth (Brown 1991, in librosa's form)."""
+    """Return the Q of bins that touch: centre frequency over bandwidth (Brown 1991, in librosa's form)."""
     ratio = 4.0 ** (1.0 / bins_per_octave)
     return float((ratio + 1.0) / (ratio - 1.0))
 
 
 def cutoff(frequency: float, bins_per_octave: int) -> float:
-    """The highest frequency, Hz, that a kernel at ``frequency`` reaches to."""
+    """Return the highest frequency, Hz, that a kernel at ``frequency`` reaches to."""
     return frequency * (1.0 + 0.5 * _HANN_BANDWIDTH / quality(bins_per_octave))
 
 
 def kernels(relative: NDArray[np.float64], q: float) -> NDArray[np.float64]:
-    """Complex sinusoids under a Hann taper of unit sum, one for each frequency in cycles a sample.
+    """Return complex sinusoids under a Hann taper of unit sum, one for each frequency in cycles a sample.
 
     Shape:
         ``(length, 2 * n)``: the cosines, then the sines, all centred at ``length // 2``.
@@ -43,7 +43,8 @@ def kernels(relative: NDArray[np.float64], q: float) -> NDArray[np.float64]:
 
 
 def fold(n_bins: int, *, bins_per_octave: int, n_chroma: int, fmin: float) -> NDArray[np.float64]:
-    """Which constant-Q bins make which chroma, C first, as ``librosa.filters.cq_to_chroma``.
+    """Return the matrix that says which constant-Q bins make which chroma, C first, as
+    ``librosa.filters.cq_to_chroma``.
 
     Shape:
         ``(n_chroma, n_bins)``.
@@ -63,7 +64,8 @@ def fold(n_bins: int, *, bins_per_octave: int, n_chroma: int, fmin: float) -> ND
 
 
 def halfband() -> NDArray[np.float64]:
-    """Low-pass of 51 taps at a quarter of the rate: flat to 0.2, 78 dB down from 0.3 of the rate (Kaiser 1974).
+    """Return a low-pass of 51 taps at a quarter of the rate: flat to 0.2, 78 dB down from 0.3 of the rate (Kaiser
+    1974).
 
     Every second tap but the middle one is zero.
     """

@@ -22,13 +22,14 @@ _GROUP = 16
 
 @dataclass
 class _Held(Memory):
-    """Frames whose weights are not known yet; while ``count`` is below 0, so many are to be passed over first."""
+    """Holds the frames whose weights are not known yet; while ``count`` is below 0, so many frames are passed over
+    first."""
 
     mask: MaskMemory
     frames: Block | None
     count: int
     gates: list[NoiseGate]
-    """Whose floors they are compared with."""
+    """The gates of these sources, with whose floors the frames are compared."""
 
 
 class NoiseGate(BatchStage[_Held]):
@@ -37,13 +38,13 @@ class NoiseGate(BatchStage[_Held]):
     Every bin of every frame is compared with a threshold, ``sensitivity`` standard deviations above the mean level of
     the noise in this bin. The mask of what is louder, smoothed over frequency and time, weights the spectrum.
 
-    Works on what the features need anyway: on complex spectra, or on power spectra, which get the squared mask. Row 0
-    is about frame L = ``lookahead_frames``: the first L frames, whose past would be shorter than their future, are
-    not given, so that ``span`` is 2 L + 1, ``lead`` L and the steady delay L frames.
+    The gate works on what the features need anyway: on complex spectra, or on power spectra, which get the squared
+    mask. Row 0 is about frame L = ``lookahead_frames``: the first L frames, whose past would be shorter than their
+    future, are not given, so that ``span`` is 2 L + 1, ``lead`` L and the steady delay L frames.
 
-    Where the noise comes from: ``noise_profile``; else the first ``start_up_s`` seconds; and, with ``adaptation_s``,
-    whatever was heard in about that time. Until the floor is known every bin counts as louder, and sound passes
-    unchanged (`learning` is true). Frames of digital silence or with a non-finite value teach nothing.
+    The noise is that of ``noise_profile``; else that of the first ``start_up_s`` seconds; and, with ``adaptation_s``,
+    the floor follows whatever was heard in about that time. Until the floor is known every bin counts as louder, and
+    sound passes unchanged (`learning` is true). Frames of digital silence or with a non-finite value teach nothing.
 
     Args:
         sample_rate, n_fft, win_length, hop_length, pre_emphasis, taper, remove_dc: of the frames that come in.
@@ -119,7 +120,7 @@ class NoiseGate(BatchStage[_Held]):
         self._start_up_frames = math.ceil(start_up_s / self._hop_s / _GROUP) * _GROUP
         self._needed = max(1, self._start_up_frames)
         self._floor = Floor(self.geometry)
-        # No sound within full scale has more power in a frame: what has teaches nothing of the room.
+        # No sound within full scale has more power in a frame: a frame that has more teaches nothing of the room.
         self._loudest = float(self.geometry.power(0.0))
         self.sensitivity = sensitivity
         self.reduction = reduction
@@ -133,7 +134,7 @@ class NoiseGate(BatchStage[_Held]):
 
     @property
     def sensitivity(self) -> float:
-        """Standard deviations above the mean noise; may change while running."""
+        """Return how many standard deviations above the mean noise the threshold lies; may change while running."""
         return self._sensitivity
 
     @sensitivity.setter
@@ -145,7 +146,7 @@ class NoiseGate(BatchStage[_Held]):
 
     @property
     def reduction(self) -> float:
-        """Share of the noise taken away; may change while running."""
+        """Return the share of the noise taken away; may change while running."""
         return self._reduction
 
     @reduction.setter
@@ -157,7 +158,8 @@ class NoiseGate(BatchStage[_Held]):
 
     @property
     def adaptation_s(self) -> float:
-        """Time constant with which the floor follows the room; 0 for one that stays; may change while running."""
+        """Return the time constant with which the floor follows the room; 0 for one that stays; may change while
+        running."""
         return self._adaptation_s
 
     @adaptation_s.setter
@@ -169,7 +171,7 @@ class NoiseGate(BatchStage[_Held]):
 
     @property
     def learned(self) -> dict[str, NDArray[np.float64]]:
-        """The noise floor as arrays by name, to save and to set again; empty while none is known."""
+        """Return the noise floor as arrays by name, to save and to set again; empty while none is known."""
         return self._floor.learned
 
     @learned.setter
@@ -179,18 +181,18 @@ class NoiseGate(BatchStage[_Held]):
 
     @property
     def learning(self) -> bool:
-        """Whether the floor is not known yet, so that sound passes unchanged."""
+        """Return whether the floor is not known yet, so that sound passes unchanged."""
         return self._floor.frames < self._needed
 
     def begin(self) -> _Held:
-        """No frame yet, and those that no row is about are passed over."""
+        """Return a memory without frames; those before the first one that a row is about are passed over."""
         return _Held(self._smoother.begin(), None, -self.lead, [self])
 
     def reset(self) -> None:
-        """Forget the signal, and keep the floor: that is the room's."""
+        """Forget the signal, and keep the floor, which is the room's."""
         super().reset()
         self._unchanged: int = 0
-        """Frames that pass unchanged, from the one on that the next row is about."""
+        """How many frames pass unchanged, from the one on that the next row is about."""
         self._group = np.empty((_GROUP, self.geometry.n_bins), np.float32)
         self._filled = 0
 
@@ -221,7 +223,7 @@ class NoiseGate(BatchStage[_Held]):
         return np.multiply(blocks, weights, out=None if sound else weights)
 
     def _hold(self, memory: _Held, blocks: Block, n: int) -> Block:
-        """The ``n`` frames of every source whose weights are known now; those after them are held."""
+        """Return the ``n`` frames of every source whose weights are known now; those after them are held."""
         count = memory.count
         memory.count += blocks.shape[1] - n
         if count > 0 and memory.frames is not None:
@@ -232,7 +234,7 @@ class NoiseGate(BatchStage[_Held]):
         return blocks[:, :n]
 
     def _weigh(self, weights: NDArray[np.float32]) -> None:
-        """What is not louder loses its share, in place."""
+        """Take from what is not louder than the noise its share, in place."""
         if self._reduction == 0.0:
             # Nothing taken away is nothing changed, at the spectrum's ends too, where noisereduce fades.
             weights.fill(1.0)
@@ -246,7 +248,7 @@ class NoiseGate(BatchStage[_Held]):
 
     @property
     def _unsettled(self) -> bool:
-        """Whether more is to be done than to compare with a threshold that stays."""
+        """Return whether there is more to do than to compare with a threshold that stays."""
         return self._weight > 0.0 or self._unchanged > 0 or self._floor.frames < self._needed
 
     def _set_threshold(self) -> None:
@@ -262,7 +264,7 @@ class NoiseGate(BatchStage[_Held]):
             before: frames that wait for their rows.
         """
         if not self._teachable:
-            if self.learning:  # from what, will only be known when it is told
+            if self.learning:  # what it shall learn from is not set yet
                 self._unchanged = before + len(power)
             return
         total = power.sum(axis=-1)
@@ -290,9 +292,9 @@ class NoiseGate(BatchStage[_Held]):
 def gated_sound(
     gate: NoiseGate, *, n_fft: int, hop_length: int, win_length: int | None = None, double: bool = False
 ) -> Pipeline:
-    """The pipeline from samples ``(n,)`` to gated samples, in rows ``(k, hop_length)`` float32.
+    """Build the pipeline from samples ``(n,)`` to gated samples, in rows ``(k, hop_length)`` float32.
 
-    For what takes a waveform, or for listening. ``lead`` is the sample that row 0 begins with.
+    It serves what takes a waveform, and listening. ``lead`` is the sample that row 0 begins with.
 
     Args:
         gate: built for these lengths.

@@ -1,4 +1,4 @@
-"""The gate's mask smoothed over frequency and time, in whole numbers.
+"""The gate's mask is smoothed here over frequency and time, in whole numbers.
 
 The kernel of noisereduce is an outer product of two triangles. Their weights, multiplied out, are integers, and so is a
 mask of zeros and ones: as long as every sum is a whole number that the floating type holds exactly, every order of
@@ -26,7 +26,7 @@ _BAND = 32
 
 @cache
 def _triangles(n_freq: int, n_past: int, n_ahead: int) -> tuple[Counts, Counts]:
-    """The weights over time and over frequency as matrices; one pair for all sources."""
+    """Return the weights over time and over frequency as matrices; all sources share one pair."""
     taps = np.append(np.arange(1, n_past + 1), np.arange(n_past + 1, n_past - n_ahead, -1))
     triangle = n_freq + 1 - np.abs(np.arange(-n_freq, n_freq + 1))
     # The largest sum decides which type holds every sum exactly.
@@ -44,14 +44,15 @@ def _triangles(n_freq: int, n_past: int, n_ahead: int) -> tuple[Counts, Counts]:
 
 @dataclass
 class MaskMemory(Memory):
-    """Masks that rows to come still reach back to, and how many rows, whose past did not all exist, were given."""
+    """Holds the masks that rows to come still reach back to, and how many rows were given whose past did not all
+    exist."""
 
     masks: Counts
     given: int
 
 
 class MaskSmoother(BatchStage[MaskMemory]):
-    """A mask ``(n, n_bins)`` of what is louder than the noise, to weights ``(k, n_bins)``.
+    """Smooths a mask ``(n, n_bins)`` of what is louder than the noise to weights ``(k, n_bins)``.
 
     Over frequency the triangle reaches ``n_freq`` bins to each side, and over the spectrum's ends, where nothing is: so
     does noisereduce's, which fades the first and last bins. Over time it reaches ``n_past`` frames back and ``n_ahead``
@@ -73,21 +74,21 @@ class MaskSmoother(BatchStage[MaskMemory]):
         item = self._type.itemsize
         self._strides_in = (self._band * item, (self._width + 2 * n_freq) * item, item)
         self._strides_out = (self._band * item, self._width * item, item)
-        # What the weights of a row add up to when only its first n frames back exist: whole in the end.
+        # The sums of a row's weights over the frames of its past that exist, from the fewest to all of them.
         sums = [int(taps[max(0, n_past - back) :].sum()) for back in range(n_ahead, n_past)] + [int(taps.sum())]
         self._scales = (1.0 / (full * np.array(sums, np.float64))).astype(np.float32)[:, None]
         edge = self._counts(np.ones((1, self._reach + 1, n_bins), self._type), 1)[0, 0]
         self.ends: NDArray[np.float32] = (edge / np.float64(full * sums[-1])).astype(np.float32)
-        """What an open mask is after smoothing over frequency: 1 but for the spectrum's ends."""
+        """What smoothing over frequency makes of an open mask: 1 but for the spectrum's ends."""
         self.reset()
 
     def begin(self) -> MaskMemory:
-        """Frames before row 0's past do not exist, and weigh nothing."""
+        """Return a memory of closed masks: frames before row 0's past do not exist, and weigh nothing."""
         before = self._n_past - min(self._n_past, self._n_ahead)
         return MaskMemory(np.zeros((1, before, self._n_bins), self._type), 0)
 
     def step(self, memory: MaskMemory, blocks: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Smoothed masks of the frames whose look-ahead these frames complete, 0 to 1."""
+        """Return the smoothed masks, 0 to 1, of the frames whose look-ahead these frames complete."""
         sources, n, bins = blocks.shape
         if n > _LONGEST:
             cuts = range(0, n, _LONGEST)
@@ -109,7 +110,7 @@ class MaskSmoother(BatchStage[MaskMemory]):
         return weights
 
     def _counts(self, rows: Counts, n: int) -> Counts:
-        """The weighted sums ``(sources, n, n_bins)`` of ``(sources, reach + n, n_bins)``."""
+        """Return the weighted sums ``(sources, n, n_bins)`` of ``(sources, reach + n, n_bins)``."""
         margin, bins, lines = self._n_freq, self._n_bins, len(rows) * n
         timed = np.zeros((len(rows), n, self._width + 2 * margin), self._type)
         np.matmul(self._over_time[:n, : self._reach + n], rows, out=timed[..., margin : margin + bins])

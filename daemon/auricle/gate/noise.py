@@ -1,4 +1,5 @@
-"""What is known of the room: the mean and the spread of its noise in every frequency bin, in decibels."""
+"""The noise floor says what is known of the room: the mean and the spread of its noise in every frequency bin, in
+decibels."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ _TOP_DB = 80.0
 _LOUDEST = 16.0
 """The amplitude, 24 dB over full scale, beyond which nothing in a profile is the noise of a room."""
 _DEAFENING_DB = -6.0
-"""Where half of the bins reach this with one deviation above their mean, no sound is left that could be louder: even
-noise at full scale spreads over all bins, and is far below it in each."""
+"""A floor of which half of the bins reach this with one deviation above their mean leaves no sound that could be
+louder: even noise at full scale spreads over all bins, and is far below this in each."""
 PROFILE = {"noise": Member("f", 1), "sample_rate": Member("iu", 0)}
 LEARNED = {
     "mean_db": Member("f", 1),
@@ -37,8 +38,8 @@ LEARNED = {
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a floor belongs to: one in other bins, under another taper or of a sound otherwise emphasised says nothing
-    about this one."""
+    """Says which frames a floor belongs to: one in other bins, under another taper or of a sound otherwise emphasised
+    says nothing about these."""
 
     sample_rate: int
     n_fft: int
@@ -54,42 +55,42 @@ class Geometry:
 
     @property
     def n_bins(self) -> int:
-        """Frequency bins of a spectrum."""
+        """Return how many frequency bins a spectrum has."""
         return self.n_fft // 2 + 1
 
     @cached_property
     def _unit(self) -> np.float64:
-        """The magnitude that a full-scale constant has under the taper: 0 dB."""
+        """Return the magnitude that a full-scale constant has under the taper: 0 dB."""
         return np.float64(self.points.sum())
 
     @cached_property
     def points(self) -> NDArray[np.float64]:
-        """The taper, ``n_fft`` points."""
+        """Return the taper's ``n_fft`` points."""
         return taper(self.n_fft, self.win_length, self.taper)
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """The same in numbers, to save: sample_rate, n_fft, win_length, and the rest where it is no plain Hann
-        taper."""
+        """Return the geometry in numbers, to save: sample_rate, n_fft, win_length, and the rest where it is no plain
+        Hann taper."""
         lengths = (self.sample_rate, self.n_fft, self.win_length)
         rest = (self.pre_emphasis or 0.0, *TAPERS[self.taper], int(self.remove_dc))
         return lengths if rest == (0.0, *TAPERS["hann"], 0) else (*lengths, *rest)
 
     def decibels(self, power: NDArray[Any]) -> NDArray[Any]:
-        """Decibels of a power spectrum relative to full scale, in its own precision, -313 dB for nothing as in
-        noisereduce."""
+        """Return the decibels of a power spectrum relative to full scale, in its own precision, -313 dB for nothing as
+        in noisereduce."""
         return np.asarray(20.0 * np.log10(np.sqrt(power) / self._unit.astype(power.dtype) + _EPS.astype(power.dtype)))
 
     def power(self, decibels: ArrayLike) -> NDArray[np.float64]:
-        """Inverse of `decibels`."""
+        """Return the power of levels in decibels: the inverse of `decibels`."""
         return np.square(np.maximum(10.0 ** (np.asarray(decibels) / 20.0) - _EPS, 0.0) * self._unit)
 
 
 class Floor:
-    """Mean and standard deviation of the level in every bin, from however many frames.
+    """Holds the mean and the standard deviation of the level in every bin, from however many frames.
 
     Groups of frames are joined by the update of mean and variance of Chan, Golub and LeVeque (1979): each by its share
-    of all frames, or with a fixed weight, by which the floor forgets exponentially.
+    of all frames, or with a fixed weight, with which the floor forgets the past exponentially.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -97,18 +98,18 @@ class Floor:
         self.forget()
 
     def forget(self) -> None:
-        """Know nothing."""
+        """Forget all frames."""
         self.frames = 0
         self.mean_db = np.zeros(self.geometry.n_bins)
         self._variance = np.zeros(self.geometry.n_bins)
 
     @property
     def std_db(self) -> NDArray[np.float64]:
-        """Standard deviation of the level, dB."""
+        """Return the standard deviation of the level, dB."""
         return np.sqrt(self._variance)
 
     def add(self, levels_db: NDArray[Any], weight: float | None = None) -> None:
-        """Join a group of frames ``(n, n_bins)``; by its share of all frames unless a weight is given."""
+        """Join a group of frames ``(n, n_bins)`` to the floor; by its share of all frames unless a weight is given."""
         levels_db = levels_db.astype(np.float64, copy=False)
         self.frames += len(levels_db)
         if weight is None:
@@ -118,12 +119,12 @@ class Floor:
         self._variance = (1.0 - weight) * (self._variance + weight * step * step) + weight * levels_db.var(axis=0)
 
     def threshold(self, sensitivity: float) -> NDArray[np.float64]:
-        """The power over which a bin counts as more than noise: ``sensitivity`` deviations above the mean."""
+        """Return the power over which a bin counts as more than noise: ``sensitivity`` deviations above the mean."""
         return self.geometry.power(self.mean_db + sensitivity * self.std_db)
 
     @property
     def learned(self) -> dict[str, NDArray[np.float64]]:
-        """The floor as arrays that can be saved; empty as long as nothing was heard."""
+        """Return the floor as arrays that can be saved; empty as long as nothing was heard."""
         if not self.frames:
             return {}
         g = self.geometry
@@ -165,9 +166,10 @@ class Floor:
 
 
 def floor_of(noise: ArrayLike, geometry: Geometry, hop_length: int) -> Floor:
-    """The floor of a clip of noise, as noisereduce takes it: frames over the clip's zero-padded edges too, ddof 0.
+    """Compute the floor of a clip of noise, as noisereduce does: frames over the clip's zero-padded edges too, ddof 0.
 
-    Levels more than 80 dB under a bin's loudest count as 80 dB under it, here where the whole clip is known.
+    Levels more than 80 dB under a bin's loudest count as 80 dB under it, which can be done where the whole clip is
+    known.
 
     Args:
         noise: samples ``(n,)`` at the geometry's rate.

@@ -1,4 +1,4 @@
-"""From spectra back to sound, by overlap-add."""
+"""Spectra become sound again here, by overlap-add."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from auricle.stages.stage import Block
 
 
 class OverlapAdd:
-    """Spectra to sound: inverse FFT, the taper once more, and the sum of all frames over each sample (Allen 1977).
+    """Turns spectra into sound: inverse FFT, the taper once more, and the sum of all frames over each sample (Allen
+    1977).
 
     A row of the output is ``hop_length`` samples, given once every frame over them has come. In a pipeline after
     `Slices` of the same lengths, ``lead`` counts to the first sample of the first row.

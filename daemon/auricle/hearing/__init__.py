@@ -1,1 +1,1 @@
-"""This room makes decisions of pieces of sound, for one source, for many together, and for whole files."""
+"""This room turns pieces of sound into decisions, and decisions into messages."""

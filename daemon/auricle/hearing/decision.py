@@ -1,4 +1,5 @@
-"""From scores to events: smoothing, thresholds, hysteresis, minimum duration, refractory time, counted in samples."""
+"""Scores become events here: smoothing, thresholds, hysteresis, minimum duration, refractory time, counted in
+samples."""
 
 from __future__ import annotations
 
@@ -15,16 +16,16 @@ from auricle.stages.stage import BatchStage, Block, Memory
 
 @dataclass
 class _Kept(Memory):
-    """Rows for the next mean."""
+    """Holds the rows for the next mean."""
 
     rows: Block
 
 
 class Smoother(BatchStage[_Kept]):
-    """Moving mean of every label's scores over the last decisions, as many as that label needs.
+    """Takes the moving mean of every label's scores over the last decisions, as many as that label needs.
 
-    A row is given once the shortest mean is full. Until a longer one is, what came before the segment counts as 0 in
-    it: such a label may be told late after a segment's start, but never for want of sound.
+    A row is given once the shortest mean is full. Until a longer mean is full, what came before the segment counts as 0
+    in it: such a label's event may come late after a segment's start, but none comes for want of sound.
 
     Args:
         lengths: of each label's mean, in decisions.
@@ -45,7 +46,7 @@ class Smoother(BatchStage[_Kept]):
         self.reset()
 
     def begin(self) -> _Kept:
-        """Zeros before the first row, as far as a longer mean than the shortest reaches."""
+        """Return zeros before the first row, as far as a longer mean than the shortest reaches."""
         return _Kept(self._before)
 
     def step(self, memory: _Kept, blocks: Block) -> Block:
@@ -73,10 +74,10 @@ class Smoother(BatchStage[_Kept]):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a label's scores become an event; times in samples at the model's rate.
+    """Says when a label's scores become an event; times in samples at the model's rate.
 
     Args:
-        lags: by how much onset and offset are told late under this very rule, where that was measured.
+        lags: by how many samples onset and offset are late under this very rule, where that was measured.
     """
 
     threshold: float
@@ -88,7 +89,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An event began, goes on or ended. All positions are samples at the model's rate from the segment's start.
+    """Says that an event began, goes on or ended; all positions are samples at the model's rate from the segment's
+    start.
 
     Args:
         at: the last sample of the decision that made the change.
@@ -113,7 +115,7 @@ class Change:
 
 @dataclass(slots=True)
 class _Run:
-    """A label over its threshold: not yet an event until ``confirmed``."""
+    """Holds a label that is over its threshold: not yet an event until ``confirmed``."""
 
     first: int
     onset: int
@@ -142,7 +144,7 @@ class Detector:
         span, hop: samples before the first row and from row to row.
         onset_lag, offset_lag: samples by which the scores speak late; events are back-dated by them, or by those of
             their rule.
-        update_samples: how often an event that lasts is told again; may change while running.
+        update_samples: how often an event that lasts gives an update; may change while running.
         contained: of labels that contain others, all that they contain (`auricle.model.card.contained`).
     """
 
@@ -170,12 +172,12 @@ class Detector:
                 self._wholes.setdefault(part, []).append(i)
         self.held_back: dict[int, dict[str, str]] = {}
         """Of the rows processed last, by ``at``: labels above their thresholds without an event, and why: ``short``
-        (not lasted yet), ``refractory``, or ``in:LABEL`` (what it contains is told instead)."""
+        (not lasted yet), ``refractory``, or ``in:LABEL`` (a label that this one contains has the event)."""
         self.configure(rules)
         self.reset()
 
     def configure(self, rules: Mapping[str, Rule]) -> None:
-        """Other rules from the next row on; events that are open stay open under them."""
+        """Decide by other rules from the next row on; events that are open stay open under them."""
         self._rules = {i: rules[label] for i, label in enumerate(self._labels) if label in rules}
         self.thresholds = {self._labels[i]: rule.threshold for i, rule in self._rules.items()}
         # Scores are float32: thresholds are compared in it, so that a score printed as 0.6 passes a threshold of 0.6.
@@ -187,7 +189,7 @@ class Detector:
             self._off[i] = rule.threshold - rule.hysteresis
 
     def reset(self) -> None:
-        """Forget the segment; what was open must have been closed."""
+        """Forget the segment; events that were open must have been closed."""
         self._rows = 0
         self._runs: dict[int, _Run] = {}
         self._deaf_until: dict[int, int] = {}
@@ -195,11 +197,11 @@ class Detector:
 
     @property
     def open(self) -> list[str]:
-        """Labels of the events that go on now."""
+        """Return the labels of the events that go on now."""
         return [self._labels[i] for i, run in self._runs.items() if run.confirmed]
 
     def process(self, scores: NDArray[np.float32]) -> list[Change]:
-        """The changes that these rows ``(n, n_labels)`` make, in order."""
+        """Return the changes that these rows ``(n, n_labels)`` make, in order."""
         changes: list[Change] = []
         self.held_back = {}
         above = scores >= self._on
@@ -237,7 +239,7 @@ class Detector:
         return changes
 
     def _specific_first(self, labels: Iterable[int]) -> list[int]:
-        """What is contained before what contains it, which looks at it; else in the order given."""
+        """Put what is contained before what contains it, which looks at it; else keep the order given."""
         parts = self._parts
         return sorted(labels, key=lambda i: len(parts[i]) if i in parts else 0) if parts else list(labels)
 
@@ -245,7 +247,8 @@ class Detector:
         return i in self._runs and self._runs[i].confirmed
 
     def _told_as(self, i: int, now: Collection[int]) -> int | None:
-        """The contained label that is told in place of this one, if there is one; ``now`` are those above."""
+        """Return the contained label that has the event in place of this one, if there is one; ``now`` are the labels
+        above their thresholds."""
         return next((part for part in self._parts.get(i, ()) if part in self._runs or part in now), None)
 
     def _why_not(self, i: int, now: Collection[int]) -> str:

@@ -1,4 +1,4 @@
-"""What hears: everything between a source's samples and its decisions, as configured."""
+"""An ear is everything between a source's samples and its decisions, as configured."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def _kind(*_: Hashable) -> object:
 
 
 class Ear:
-    """The stages from sample to score, the level meter and the rules.
+    """Holds the stages from sample to score, the level meter and the rules of one source.
 
     Args:
         bundle: the model.
         decision: the rules.
         gate: the noise gate.
-        publish: how often scores and updates are told.
+        publish: how often scores and updates are published.
 
     Raises:
-        ConfigError: they do not fit together.
+        ConfigError: model, rules and gate do not fit together.
     """
 
     def __init__(self, bundle: Bundle, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
@@ -53,7 +53,7 @@ class Ear:
             *(bundle.hash, self.stages.hop, self.stages.span, smoother.lengths, self.gate is None),
             *(gate.frequency_smoothing_hz, gate.time_smoothing_ms, gate.lookahead_frames),
         )
-        """Ears of one kind, which is one object, can hear in one batch."""
+        """Ears of the same kind, one and the same object, can be computed in one batch."""
 
     def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
         """Take over what may change between two blocks without a new segment."""
@@ -72,10 +72,11 @@ class Ear:
         self.detector.reset()
 
     def warm(self) -> None:
-        """Run once, on digital silence, which teaches the gate nothing: the first decision is as fast as any."""
+        """Run the stages once, on digital silence, which teaches the gate nothing: the first decision is as fast as
+        any."""
         self.stages.process(np.zeros(self.stages.span, np.float32))
         self.reset()
 
     def until_decision(self, samples: int) -> int:
-        """How many samples after so many the next decision is complete, 0 if one is just made."""
+        """Return how many more samples complete the next decision after so many, 0 if one is just made."""
         return (self.stages.span - samples) % self.stages.hop

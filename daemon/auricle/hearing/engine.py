@@ -1,4 +1,5 @@
-"""The heart of `run` and `replay`: pieces from every source through its lane, at the pace of the sound."""
+"""The engine is the heart of `run` and `replay`: it takes pieces from every source through its lane, at the pace of the
+sound."""
 
 from __future__ import annotations
 
@@ -24,17 +25,19 @@ log = logging.getLogger("auricle")
 
 HEALTH_INTERVAL_S = 1.0
 IDLE_S = 0.5
-"""The longest sleep: a source that becomes ready sooner says so through `due_s`."""
+"""The longest sleep; a source that will be ready sooner says so through `due_s`."""
 ATTEND_S = 0.1
-"""Attendants are served when their sockets can be read, and so often in any case: some keep time."""
+"""Attendants are served when their sockets can be read, and at this interval in any case, since some keep time."""
 TROUBLE_S, TROUBLES = 60.0, 64
-"""The same error is told once in so long; so many different ones are remembered."""
+"""The same error is published once in so long; so many different ones are remembered."""
 MANY, TICK_S = 8, 0.01
-"""So many sources are heard on a common beat, so that the sound of several is computed at once, and ever the same."""
+"""From so many sources on, all are heard on a common beat, so that the sound of several is computed at once, and always
+of the same ones."""
 
 
 class Stop:
-    """Asked for by SIGTERM or SIGINT, or by another part of the process; wakes the engine at once."""
+    """Carries the request to end, made by SIGTERM, by SIGINT or by another part of the process, and wakes the engine at
+    once."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -43,7 +46,7 @@ class Stop:
         os.set_blocking(self._write, False)
 
     def fileno(self) -> int:
-        """Readable once a signal has come."""
+        """Return a descriptor that can be read once a signal has come."""
         return self._read
 
     def ask(self, *_: object) -> None:
@@ -57,7 +60,7 @@ class Stop:
             os.write(self._write, b"!")
 
     def slept(self) -> None:
-        """Forget the wishes to be woken, now that it is awake."""
+        """Forget the wishes to be woken, now that the engine is awake."""
         with suppress(BlockingIOError):
             while os.read(self._read, 4096):
                 pass
@@ -79,22 +82,23 @@ class Stop:
 
 
 class Attendant(Protocol):
-    """Something beside the sound that the engine's thread sees to: a socket with questions, a history."""
+    """An attendant is something beside the sound that the engine's thread sees to: a socket with questions, a
+    history."""
 
     @property
     def pollable(self) -> zmq.Socket[bytes] | None:
-        """Wakes the engine when it can be read, if there is one."""
+        """Return the socket that wakes the engine when it can be read, if there is one."""
 
     @property
     def resting(self) -> bool:
-        """Whether what can be read there has to wait: the engine may sleep all the same."""
+        """Return whether what can be read there has to wait, so that the engine may sleep all the same."""
 
     def serve(self) -> None:
         """Do what waits, a little of it, without blocking."""
 
 
 class Meter:
-    """What the process costs and how it fares: the `health` message."""
+    """Measures what the process costs and how it fares, and publishes `health`."""
 
     def __init__(self, publisher: Publisher, lanes: Sequence[Lane]) -> None:
         self._publisher = publisher
@@ -107,7 +111,7 @@ class Meter:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def tick(self, now_s: float) -> None:
-        """Tell `health` when it is due."""
+        """Publish `health` when it is due."""
         if now_s < self._next_s:
             return
         self._next_s = now_s + HEALTH_INTERVAL_S
@@ -117,7 +121,7 @@ class Meter:
         self._cpu_s, self._last_s = cpu_s, now_s
 
     def close(self) -> None:
-        """Let go of what is read."""
+        """Close the file that the memory is read from."""
         os.close(self._statm)
 
     def _message(self, now_s: float, cpu_percent: float) -> messages.Health:
@@ -141,12 +145,13 @@ class Meter:
 
 
 class Trouble:
-    """Errors of the system in the engine's own round: told, not died of. A source's own are its lane's.
+    """Survives errors of the system in the engine's own round: each is published, and the daemon goes on.
 
     Such are: no descriptor or no space is left, or a file has gone. What failed is tried again with the next round.
+    Errors of a single source are its lane's.
 
     Args:
-        publisher: told of each, once in `TROUBLE_S`.
+        publisher: publishes each, once in `TROUBLE_S`.
     """
 
     def __init__(self, publisher: Publisher) -> None:
@@ -154,7 +159,7 @@ class Trouble:
         self._next_s: dict[str, float] = {}
 
     def survive(self, what: str, action: Callable[[], None]) -> None:
-        """Do it; an `OSError` is told."""
+        """Do the action; an `OSError` is published."""
         try:
             action()
         except OSError as e:
@@ -199,7 +204,7 @@ def _rounds(
     progress: Callable[[], None] | None,
     attendants: Sequence[Attendant],
 ) -> None:
-    # What is here now stays: searching all of it for garbage takes longer than a tick may.
+    # What was allocated until now stays: searching all of it for garbage takes longer than a tick may.
     gc.freeze()
     together, trouble = Together(), Trouble(publisher)
     # The descriptors themselves: `zmq.Poller` asks every socket before its sleep and after it, in as many system calls.
@@ -242,7 +247,8 @@ def _number(socket: zmq.Socket[bytes], option: int) -> int:
 
 
 def _hear(lanes: Sequence[Lane], together: Together, now_s: float) -> None:
-    """One tick: every source's pieces in turn, a block of sound of each at a time, all of these computed together."""
+    """Do one tick: take every source's pieces in turn, a block of sound of each at a time, all of these computed
+    together."""
     polls = [(lane, iter(lane.source.poll(now_s))) for lane in lanes if lane.source.due_s(now_s) <= now_s]
     while polls:
         polls = [(lane, pieces) for lane, pieces in polls if lane.draw(pieces)]

@@ -1,4 +1,5 @@
-"""Recordings heard once, and decided upon as often as wanted: the runtime's own stages, smoothing and rules."""
+"""Recordings are heard once here and decided upon as often as wanted, by the runtime's own stages, smoothing and
+rules."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ from auricle.stored.arrays import Member
 log = logging.getLogger("auricle")
 
 Progress = Callable[[float], None]
-"""Told the share of all sound that has been heard, 0 to 1."""
+"""Is called with the share of all sound that has been heard, 0 to 1."""
 
 _KEPT = {"scores": Member("f", 2), "samples": Member("iu", 0)}
 _KEPT_BYTES = 2**30
@@ -37,9 +38,9 @@ _DECIDED_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reported:
-    """An event as the daemon reports it, in seconds from the recording's start.
+    """An event as the daemon reports it: its times are in seconds from the recording's start.
 
-    ``at_s`` is when its onset message was due, ``peak`` its highest score.
+    ``at_s`` is when the onset message was due, ``peak`` the highest score.
     """
 
     onset_s: float
@@ -51,7 +52,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Hearing:
-    """What a recording sounded like to the model.
+    """Holds what a recording sounded like to the model.
 
     Args:
         path: as it was named.
@@ -74,7 +75,7 @@ class Hearer:
         cache: a folder to keep scores in; they are found again as long as recording, model and settings are the same.
 
     Raises:
-        ConfigError: they do not fit together.
+        ConfigError: model, rules and gate do not fit together.
     """
 
     def __init__(
@@ -84,10 +85,10 @@ class Hearer:
         self.decision = decision
         self.rate = bundle.card.front_end.sample_rate
         self.rules: Mapping[str, Rule] = pipeline.rules(bundle, decision)
-        """Those that are in force now."""
+        """The rules that are in force."""
         scorer = pipeline.scorer(bundle, decision, gate)
         self.contained = contained(bundle.card.includes)
-        """Of labels that contain others, all that they contain."""
+        """By label that contains others, all that it contains."""
         smoother = pipeline.smoother(bundle, decision)
         stages = Pipeline([scorer.stages, smoother])
         self._afresh = Afresh(stages, scorer.front_end.gate)
@@ -101,14 +102,14 @@ class Hearer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Those that may raise an event."""
+        """Return the labels that may raise an event."""
         return tuple(self.rules)
 
     def hear(self, path: str, progress: Progress | None = None) -> Hearing:
-        """The smoothed scores of a recording.
+        """Hear a recording: its smoothed scores, from the cache where they are kept.
 
         Raises:
-            AudioError: it cannot be read.
+            AudioError: the recording cannot be read.
         """
         stored = None
         if self._cache is not None:
@@ -143,13 +144,14 @@ class Hearer:
         return hearing
 
     def hear_blocks(self, name: str, blocks: Iterator[NDArray[np.float32]]) -> Hearing:
-        """The smoothed scores of one segment, given as blocks ``(n,)`` at the model's rate."""
+        """Hear one segment, given as blocks ``(n,)`` at the model's rate: its smoothed scores."""
         return Hearing(name, *self._afresh.hear(blocks))
 
     def decide(
         self, hearing: Hearing, rules: Mapping[str, Rule] | None = None, *, apart: bool = False
     ) -> list[Reported]:
-        """The events that the daemon would report, by onset; under other rules than its own where they are given.
+        """Return the events that the daemon would report, by onset; under other rules than the hearer's own where they
+        are given.
 
         Args:
             apart: every label by itself, also what the daemon would report as the label that it contains.
@@ -172,7 +174,7 @@ class Hearer:
         return sorted(events)
 
     def hear_all(self, paths: Sequence[str], progress: Progress | None = None) -> tuple[list[Hearing], list[str]]:
-        """Every recording among files, folders and globs; with a line for each that cannot be heard."""
+        """Hear every recording among files, folders and globs; with a line for each that cannot be heard."""
         files, faults = find(paths)
         heard: list[Hearing] = []
         for i, file in enumerate(files):
@@ -189,5 +191,6 @@ class Hearer:
         return heard, faults
 
     def hours(self, hearings: Sequence[Hearing]) -> float:
-        """How long they are decided upon together: what lies before a recording's first window raises no event."""
+        """Return how many hours of the recordings are decided upon: what lies before a recording's first window raises
+        no event."""
         return sum(len(hearing.scores) for hearing in hearings) * self.hop / self.rate / 3600

@@ -1,4 +1,4 @@
-"""One source on its way: its pieces in, decisions out."""
+"""A lane is one source on its way through the engine: its pieces in, decisions out."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ from auricle.publish.publisher import Publisher
 log = logging.getLogger("auricle")
 
 THRESHOLDS_S = 2.0
-"""How often the thresholds in force are told, in seconds of sound: who joins late has them soon, and they cost little.
+"""How often the thresholds in force are published, in seconds of sound: who joins late has them soon, at little cost.
 """
 
 
 @dataclass
 class Counters:
-    """What a source has come to since the start; samples at the source's own rate unless told."""
+    """Counts what became of a source since the start; samples at the source's own rate unless it says otherwise."""
 
     heard: int = 0
     heard_s: float = 0.0
     tail: int = 0
-    """At the model's rate: what segments held after their last decision, or before a first one."""
+    """Samples at the model's rate that segments held after their last decision, or without one."""
     lost: int = 0
     gaps: int = 0
     decisions: int = 0
     late: int = 0
-    """Decisions more than one decision hop after their sound was delivered."""
+    """Decisions that came more than one decision hop after their sound was delivered."""
     events: int = 0
     skipped: int = 0
     overloads: int = 0
 
 
 SHARED = (OSError, zmq.ZMQError)
-"""What fails so at telling is the outlet itself, which is everybody's; whatever else fails is one source's."""
+"""Errors of these kinds while publishing are those of an outlet, which all sources share; any other is one source's."""
 
 
 class Lane:
-    """A source, its stages and its decisions.
+    """Leads one source through its stages to its decisions.
 
-    What a piece asks for is done when it is taken; sound waits, a block at a time, for the stages to be asked
-    (`auricle.hearing.together`), and its scores come by `heard`.
+    What a piece asks for is done when the piece is taken; sound waits, a block at a time, until all lanes are computed
+    (`auricle.hearing.together`), and the scores come back by `heard`.
 
     Args:
         source: gives the pieces.
         bundle: the model.
         decision: the rules.
         gate: the noise gate.
-        publish: how often scores and updates are told.
+        publish: how often scores and updates are published.
         publisher: takes the messages.
-        tell_scores: whether anybody may listen to scores; events are told in any case.
+        tell_scores: whether anybody may listen to scores; events are published in any case.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Lane:
         self.reporter = Reporter(source.name, bundle, publisher)
         self._level_dbfs: float | None = None
         self.ear = Ear(bundle, decision, gate, publish)
-        """What hears now."""
+        """The stages, level meter and rules in use now; `replace` sets others for the next decision."""
         self._next_ear: Ear | None = None
         self._tell_gate()
         self._hearing = False
@@ -94,15 +94,15 @@ class Lane:
         self._next_score = self._next_thresholds = 0
         self._delivered_s: float | None = None
         self.waiting: NDArray[np.float32] | None = None
-        """The block that is to be heard next, no longer than `Ear.block`; nothing is taken while one waits."""
+        """The block to be heard next, no longer than `Ear.block`; no piece is taken while one waits."""
         self._left: NDArray[np.float32] | None = None
-        """What comes after it of the same sound."""
+        """The rest of the same sound, which follows that block."""
         self._failure = ""
         self.score_interval_s = 0.0
         """At most one score message in this time, however often the configuration wants one."""
 
     def draw(self, pieces: Iterator[Piece]) -> bool:
-        """Take pieces until a block waits to be heard; whether one does."""
+        """Take pieces until a block waits to be heard; return whether one does."""
         while self.waiting is None:
             try:
                 piece = next(pieces, None)
@@ -142,7 +142,7 @@ class Lane:
                 log.warning("%s: skipped: %s", self.name, piece.reason)
 
     def heard(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
-        """Decide on what was made of the block that waits; the next one of the same sound waits then."""
+        """Decide on the scores and levels of the block that waited; the next block of the same sound waits then."""
         assert self.waiting is not None
         self._samples += len(self.waiting)
         if len(scores):
@@ -152,31 +152,31 @@ class Lane:
 
     @property
     def done(self) -> bool:
-        """Whether nothing will ever come again."""
+        """Return whether nothing will ever come again."""
         return self.source.done
 
     @property
     def model(self) -> messages.Model:
-        """The model that hears, as messages name it."""
+        """Return the model that hears, as messages name it."""
         return self.reporter.model
 
     @property
     def coming(self) -> Ear:
-        """What will hear from the next decision on."""
+        """Return the ear that hears from the next decision on."""
         return self.ear if self._next_ear is None else self._next_ear
 
     @property
     def bundle(self) -> Bundle:
-        """The model that hears."""
+        """Return the model that hears."""
         return self.ear.bundle
 
     @property
     def gate(self) -> NoiseGate | None:
-        """The noise gate, if there is one."""
+        """Return the noise gate, if there is one."""
         return self.ear.gate
 
     def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
-        """Other rules from the next sample on, within the segment."""
+        """Decide by other rules from the next sample on, within the segment."""
         self.ear.configure(decision, gate, publish)
         if self._next_ear is not None:
             self._next_ear.configure(decision, gate, publish)
@@ -191,9 +191,9 @@ class Lane:
             self._change_ears()
 
     def fail(self, error: Exception) -> None:
-        """Something went wrong with this source: its segment ends here, and the other sources hear on."""
+        """End the segment of this source, in which something went wrong; the other sources hear on."""
         reason = f"{type(error).__name__}: {error}"
-        # The same again and again, at every try, would fill the log with one traceback.
+        # The same traceback again at every try would fill the log.
         level = logging.DEBUG if reason == self._failure else logging.ERROR
         log.log(level, "%s: failed, the other sources go on", self.name, exc_info=error)
         self._failure = reason
@@ -217,14 +217,14 @@ class Lane:
 
     def tell(self, state: messages.SourceNews, detail: str = "") -> None:
         """Publish and log a change of the source's state, or other news of it."""
-        if state != "clock":  # a source that is lost stays so, whatever the clock does
+        if state != "clock":  # news of the clock leave a lost source lost
             self.state = state
         level = logging.WARNING if state == "lost" else logging.INFO
         log.log(level, "%s: %s%s", self.name, state, f": {detail}" if detail else "")
         self.reporter.status(state, detail, self._samples)
 
     def health(self, now_s: float) -> messages.SourceHealth:
-        """The counters for the `health` message, the open segment included."""
+        """Return the counters for the `health` message, the open segment included."""
         counters, live = self.counters, self.source.counters()
         heard, heard_s = counters.heard, counters.heard_s
         if self._hearing:
@@ -267,7 +267,7 @@ class Lane:
             self.tell("running", segment.file or "")
 
     def _wait(self, sound: NDArray[np.float32] | None) -> None:
-        """Let the next block of this sound wait, if there is any; another ear takes over at a decision."""
+        """Let the next block of this sound wait, if there is any; a new ear takes over at a decision."""
         most = self.ear.block
         if self._next_ear is not None:
             until = self.ear.until_decision(self._samples)
@@ -353,7 +353,8 @@ class Lane:
 
     @property
     def _gate_state(self) -> str:
-        """``off``, ``on`` or ``learning`` (sound passes unchanged), and whether that is not what the model knows."""
+        """Return ``off``, ``on`` or ``learning`` (sound passes unchanged), and whether that differs from how the model
+        was trained."""
         state = "off" if self.gate is None else "learning" if self.gate.learning else "on"
         return f"{state}, forced" if self.ear.gate_forced else state
 

@@ -1,4 +1,4 @@
-"""Where configuration meets stages: everything between a source's samples and its scores."""
+"""Configuration meets stages here: everything between a source's samples and its scores is built from it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ BLOCK_FRAMES = 32
 
 
 def block_samples(bundle: Bundle) -> int:
-    """The longest block that goes through the stages at once."""
+    """Return the longest block that goes through the stages at once."""
     return BLOCK_FRAMES * bundle.card.front_end.hop_length
 
 
 def samples(ms: float, bundle: Bundle) -> int:
-    """Milliseconds as samples at the model's rate."""
+    """Convert milliseconds to samples at the model's rate."""
     return round(ms * bundle.card.front_end.sample_rate / 1000)
 
 
 def hop_ms(decision: config.Decision, bundle: Bundle) -> float:
-    """From one decision to the next: as the user wrote, else as the card proposes, else the usual."""
+    """Return the time from one decision to the next: as the user wrote, else as the card proposes, else the usual."""
     return precedence.hop(bundle.card, decision).value
 
 
 def hop_frames(decision: config.Decision, bundle: Bundle) -> int:
-    """The decision hop in frames.
+    """Return the decision hop in frames.
 
     Raises:
         ConfigError: what the user wrote of decisions cannot be with this model, such as a `decision.hop_ms` that is no
@@ -46,12 +46,13 @@ def hop_frames(decision: config.Decision, bundle: Bundle) -> int:
 
 
 def gated(bundle: Bundle, gate: config.Gate) -> bool:
-    """Whether the gate is on: as the user wishes, or as the model was trained."""
+    """Return whether the gate is on: as the user wishes, or as the model was trained."""
     return gate.enabled == "on" or (gate.enabled == "auto" and bundle.card.front_end.behind_gate)
 
 
 def front_end_of(bundle: Bundle, gate: config.Gate) -> FrontEnd:
-    """Samples ``(n,)`` at the model's rate to the feature rows ``(k, n_features)`` that the model takes.
+    """Build the front end that turns samples ``(n,)`` at the model's rate into the feature rows ``(k, n_features)``
+    that the model takes.
 
     Raises:
         ConfigError: the gate cannot be as configured, or its noise profile cannot be read.
@@ -74,10 +75,11 @@ def front_end_of(bundle: Bundle, gate: config.Gate) -> FrontEnd:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Samples ``(n,)`` at the model's rate to scores ``(k, n_labels)``, one row a decision hop, not yet smoothed.
+    """Turns samples ``(n,)`` at the model's rate into scores ``(k, n_labels)``, one row a decision hop, not yet
+    smoothed.
 
     Args:
-        front_end: its first half; holds the gate, if there is one.
+        front_end: the first half; holds the gate, if there is one.
         stages: the whole as one stage.
     """
 
@@ -86,7 +88,7 @@ class Scorer:
 
 
 def scorer(bundle: Bundle, decision: config.Decision, gate: config.Gate) -> Scorer:
-    """The stages from sample to score.
+    """Build the stages from sample to score.
 
     Raises:
         ConfigError: the model, the decision hop and the gate do not fit together.
@@ -96,16 +98,17 @@ def scorer(bundle: Bundle, decision: config.Decision, gate: config.Gate) -> Scor
 
 
 def smoother(bundle: Bundle, decision: config.Decision) -> Smoother:
-    """The moving means over each label's `smoothing_ms`, in whole decisions, at least one."""
+    """Build the moving means over each label's `smoothing_ms`, in whole decisions, at least one."""
     hop = hop_frames(decision, bundle) * bundle.card.front_end.hop_length
     held = (precedence.held(bundle.card, decision, label) for label in bundle.labels)
     return Smoother([max(1, round(samples(rule.smoothing_ms.value, bundle) / hop)) for rule in held])
 
 
 def rules(bundle: Bundle, decision: config.Decision) -> Mapping[str, Rule]:
-    """The rule of every label that may raise an event.
+    """Return the rule of every label that may raise an event.
 
-    The card's lags of a label hold under the card's own rule: at a lower threshold the same sound is told sooner.
+    The card's lags of a label hold under the card's own rule: at a lower threshold the same sound raises its event
+    sooner.
 
     Raises:
         ConfigError: an event could not end.
@@ -132,7 +135,7 @@ def detector(
     update_interval_s: float = 3600.0,
     apart: bool = False,
 ) -> Detector:
-    """The rules as a detector for rows that come after ``span`` samples, ``hop`` apart.
+    """Build the detector that applies the rules to rows that come after ``span`` samples, ``hop`` apart.
 
     Args:
         apart: every label is decided upon by itself, whatever the card says that it contains.

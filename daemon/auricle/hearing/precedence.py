@@ -1,4 +1,5 @@
-"""Which rule holds for every label: what the user wrote, else what the model's card proposes, else the usual."""
+"""This module decides which rule holds for every label: what the user wrote, else what the model's card proposes, else
+the usual."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ _USUAL = {
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value that holds, and whose word it is; of the user's, at which key below `decision` it is written."""
+    """Holds a value in force and whose word it is; of the user's, at which key below `decision` it is written."""
 
     value: float
     by: By
@@ -34,7 +35,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The rule that holds for a label; names and units are those of `decision`."""
+    """Holds the rule in force for a label; names and units are those of `decision`."""
 
     smoothing_ms: Value
     threshold: Value
@@ -44,7 +45,7 @@ class Held:
 
 
 def hop(card: Card, decision: config.Decision) -> Value:
-    """The decision hop in ms."""
+    """Return the decision hop in ms."""
     if decision.hop_ms is not None:
         return Value(decision.hop_ms, "user", "hop_ms")
     if card.decision.hop_ms is not None:
@@ -53,7 +54,7 @@ def hop(card: Card, decision: config.Decision) -> Value:
 
 
 def held(card: Card, decision: config.Decision, label: str) -> Held:
-    """The rule that holds for a label.
+    """Return the rule that holds for a label.
 
     A hysteresis that the user did not write leaves room below the threshold, so that events can end: it is half of a
     threshold that it would reach.
@@ -66,7 +67,7 @@ def held(card: Card, decision: config.Decision, label: str) -> Held:
 
 
 def all_held(card: Card, decision: config.Decision) -> dict[str, Held]:
-    """The rule of every label that may raise an event."""
+    """Return the rule of every label that may raise an event."""
     return {label: held(card, decision, label) for label in card.labels if label != card.background}
 
 
@@ -84,7 +85,7 @@ def _value(card: Card, decision: config.Decision, name: str, label: str) -> Valu
 
 
 def faults(card: Card, decision: config.Decision) -> Iterator[tuple[str, str]]:
-    """What the user wrote that cannot be with this model: the key below `decision`, and what is wrong there."""
+    """Yield what the user wrote that cannot be with this model: the key below `decision`, and what is wrong there."""
     wanted, step_ms = hop(card, decision), 1000 * card.step_samples / card.front_end.sample_rate
     samples = round(wanted.value * card.front_end.sample_rate / 1000)
     if samples == 0 or samples % card.step_samples:
@@ -108,7 +109,7 @@ def faults(card: Card, decision: config.Decision) -> Iterator[tuple[str, str]]:
 
 
 def words(value: Value, card: Card) -> str:
-    """Whose word a value is, for people."""
+    """Say whose word a value is, for people."""
     return {"user": "the configuration's", "card": f"card of {card.name}", "default": "default"}[value.by]
 
 
@@ -123,7 +124,7 @@ def check(decision: config.Decision, card: Card) -> None:
 
 
 def check_all(cfg: config.Config, cards: Mapping[str, Card]) -> None:
-    """The same for every source of a configuration, with the place where each value is written.
+    """Refuse the same for every source of a configuration, with the place where each value is written.
 
     Args:
         cards: by what the configuration calls the model.
@@ -140,7 +141,7 @@ def check_all(cfg: config.Config, cards: Mapping[str, Card]) -> None:
 
 
 def placed(cfg: config.Config, source: int, key: str, what: str) -> str:
-    """A fault where it is written: at the top, or in the source that has a word of its own."""
+    """Name the place of a fault: the key at the top, or that of the source where the source has a word of its own."""
     own = f"sources[{source}].{key}"
     path = key if cfg.origins.get(own, "default") == cfg.origins.get(key, "default") else own
     place = cfg.origins.get(path, "default")

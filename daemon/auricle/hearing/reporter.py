@@ -1,4 +1,5 @@
-"""What one source has to say, as messages: decisions, events, gaps, changes of state, each at its sample and time."""
+"""A reporter says what becomes of one source, as messages: decisions, events, gaps, changes of state, each at its
+sample and time."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ class Reporter:
         self.use(bundle)
 
     def use(self, bundle: Bundle) -> None:
-        """Another model speaks from now on; between two segments only."""
+        """Speak for another model from now on; between two segments only."""
         self.model = messages.Model(bundle.card.name, bundle.hash)
         self._model_rate = bundle.card.front_end.sample_rate
         self._labels = bundle.labels
@@ -52,38 +53,38 @@ class Reporter:
 
     @property
     def place(self) -> tuple[Segment, int] | None:
-        """The open segment of the source, and how far into it positions begin to count."""
+        """Return the open segment of the source, and how far into it positions begin to count."""
         return None if self._segment is None else (self._segment, self._before)
 
     def begin(self, segment: Segment, before: int = 0) -> None:
-        """Positions count from this segment's start from now on, or from ``before`` samples after it."""
+        """Count positions from this segment's start from now on, or from ``before`` samples after it."""
         self._segment = segment
         self._before = before
 
     def end(self, at: int) -> None:
-        """The segment ends at this position."""
+        """End the segment at this position."""
         self._last_sample = self._place(at)[0]
         self._segment = None
 
     def sample(self, at: int) -> int:
-        """The source's own sample at this position in the segment."""
+        """Return the source's own sample at this position in the segment."""
         assert self._segment is not None
         return self._segment.start + (self._before + at) * self._segment.rate // self._model_rate
 
     def own_rate(self, samples: int) -> int:
-        """The first ``samples`` at the model's rate as samples at the source's own."""
+        """Convert the segment's first ``samples`` at the model's rate to samples at the source's own."""
         if self._segment is None:
             return samples
         begin, end = ((self._before + n) * self._segment.rate // self._model_rate for n in (0, samples))
         return end - begin
 
     def status(self, state: messages.SourceNews, detail: str, at: int) -> None:
-        """The source changed its state at this position."""
+        """Publish that the source changed its state at this position."""
         place = self._place(at) if self._segment else (self._last_sample, time.time_ns() // 1000)
         self._publisher.send(self._status_topic, messages.Status(**self._common(place), state=state, detail=detail))
 
     def gap(self, gap: Gap, resume_s: float) -> None:
-        """Sound was not heard; decisions resume so many seconds of sound after it."""
+        """Publish that sound was not heard; decisions resume so many seconds of sound after it."""
         message = messages.Gap(
             **self._common((gap.start, gap.clock.utc_us(gap.start))),
             cause=gap.cause,
@@ -104,7 +105,8 @@ class Reporter:
         held_back: Mapping[str, str] | None = None,
         thresholds: Mapping[str, float] | None = None,
     ) -> None:
-        """A decision; with why labels above their thresholds have no event, and from time to time with these."""
+        """Publish a decision; with why labels above their thresholds have no event, and from time to time with the
+        thresholds."""
         message = messages.Scores(
             **self._heard(at, delivered_s),
             scores=dict(zip(self._labels, _rounded(scores), strict=True)),
@@ -115,7 +117,7 @@ class Reporter:
         self._publisher.send(self._score_topic, message)
 
     def change(self, change: Change, delivered_s: float | None) -> None:
-        """An event began, goes on or ended."""
+        """Publish that an event began, goes on or ended."""
         assert self._segment is not None
         if change.phase == "onset":
             self._ids[change.label] = str(uuid7())
@@ -145,7 +147,7 @@ class Reporter:
         self._publisher.send(self._event_topics[change.label], message)
 
     def _place(self, at: int) -> tuple[int, int]:
-        """Sample of the source, and its time in microseconds, of a position in the segment."""
+        """Return the source's sample of a position in the segment, and its time in microseconds."""
         assert self._segment is not None
         sample = self.sample(at)
         return sample, self._segment.clock.utc_us(sample)
@@ -178,5 +180,5 @@ class Reporter:
 
 
 def _rounded(scores: NDArray[np.float32]) -> Sequence[float]:
-    """float32 as short decimals, within the schema's bounds."""
+    """Round float32 to short decimals, within the schema's bounds."""
     return [round(min(max(score, 0.0), 1.0), 6) for score in scores.tolist()]

@@ -1,4 +1,4 @@
-"""The sound that waits at the lanes, computed: the one way to hear."""
+"""The sound that waits at the lanes is computed here: this is the one way to hear."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from auricle.stages import batch
 from auricle.stages.stage import Block
 
 REMEMBERED_S = 1.0
-"""For so long a group is remembered after its last use, or twice as long: nothing of a source that has gone is kept."""
+"""A group is remembered for this long after its last use, at most for twice as long, so that nothing is kept of a
+source that has gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Ears:
-    """Ears of one kind, as one."""
+    """Holds ears of one kind as one: their stages and their level meters, each a group."""
 
     stages: batch.Group
     levels: batch.Group
 
 
 class Together:
-    """Computes what waits at lanes, as many of a kind at once as go together; the same ones again and again."""
+    """Computes what waits at the lanes, as many of a kind at once as go together; the same ones again and again."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[Ear, ...], _Ears] = {}
         self._older: dict[tuple[Ear, ...], _Ears] = {}
-        """Those that have not been used of late; they go at the next turn of the two."""
+        """The groups that were not used lately; those not used until the next turn are forgotten."""
         self._until_s = 0.0
 
     def hear(self, lanes: Iterable[Lane], now_s: float) -> Sequence[Lane]:
@@ -65,7 +66,7 @@ class Together:
     def _hear(self, lanes: Sequence[Lane]) -> Sequence[Lane]:
         try:
             scores, levels = self._compute(lanes)
-        except Exception as error:  # whosever it is: what all of them remember of their signals is spoilt
+        except Exception as error:  # whoever is at fault, the memories of all of them are spoilt
             for lane in lanes:
                 lane.fail(error)
             return lanes
@@ -75,13 +76,13 @@ class Together:
                 lane.heard(rows, row_levels)
             except SHARED:
                 raise
-            except Exception as error:  # what fails at telling is the source's whose message it is
+            except Exception as error:  # whose message it is, whose error it is
                 lane.fail(error)
                 failed.append(lane)
         return failed
 
     def _compute(self, lanes: Sequence[Lane]) -> tuple[Iterable[Block], Iterable[Block]]:
-        """Scores and levels of the block that waits at each of these lanes."""
+        """Return the scores and the levels of the block that waits at each of these lanes."""
         ears = tuple([lane.ear for lane in lanes])
         if (group := self._groups.get(ears)) is None:
             if (group := self._older.get(ears)) is None:

@@ -1,4 +1,4 @@
-"""Whole recordings, one verdict each."""
+"""Whole recordings get one verdict each here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from auricle.model.bundle import Bundle
 
 
 class Verdict(msgspec.Struct):
-    """What `classify` says of one file: ``scores`` are means over its windows, ``label`` the highest of them."""
+    """Says what `classify` makes of one file: ``scores`` are means over its windows, ``label`` has the highest of
+    them."""
 
     file: str
     label: str
@@ -27,18 +28,19 @@ class Verdict(msgspec.Struct):
 
 
 class Classifier:
-    """Whole recordings, one verdict each; every file begins from the same state."""
+    """Gives whole recordings one verdict each; every file begins from the same state."""
 
     def __init__(self, bundle: Bundle, decision: config.Decision, gate: config.Gate) -> None:
         self._bundle = bundle
         scorer = pipeline.scorer(bundle, decision, gate)
         self._afresh = Afresh(scorer.stages, scorer.front_end.gate)
         self.span = scorer.stages.span
-        """Samples at the model's rate in a window: what is shorter is padded."""
+        """Samples at the model's rate in a window; a shorter recording is padded."""
         self._block = pipeline.block_samples(bundle)
 
     def scores(self, path: str) -> tuple[NDArray[np.float32], float, bool]:
-        """Every window's scores ``(n, n_labels)`` of a file, its length in seconds, and whether it was padded.
+        """Return every window's scores ``(n, n_labels)`` of a file, the file's length in seconds, and whether it was
+        padded.
 
         A file shorter than the model's window is repeated until it fills one, as the model was trained.
 

@@ -1,4 +1,5 @@
-"""Rules of every label for a budget of false alarms: what there is to choose from, the choice, and what to expect."""
+"""Rules of every label are chosen here for a budget of false alarms: what there is to choose from, the choice, and what
+to expect."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ THRESHOLDS = (
     0.996,
     1.0,
 )
-"""What is tried. int8 scores end at 255/256, so that 1 silences a label."""
+"""The thresholds that are tried. int8 scores end at 255/256, so that 1 silences a label."""
 DURATIONS_MS = (100.0, 300.0, 600.0)
 HYSTERESES = (0.05, 0.1, 0.2, 0.3)
 FOLDS = 5
@@ -42,9 +43,9 @@ _MOST_ALARMS = 2000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a label's rule gives on the recordings: false alarms in each stretch, true events, those noticed.
+    """Says what a label's rule gives on the recordings: false alarms in each stretch, true events, those noticed.
 
-    ``smoothing_ms`` says how long its scores were averaged, where several lengths were tried.
+    ``smoothing_ms`` says how long the scores were averaged, where several lengths were tried.
     """
 
     rule: Rule
@@ -56,12 +57,12 @@ class Outcome:
 
     @property
     def alarms(self) -> int:
-        """In all stretches."""
+        """Return the false alarms in all stretches."""
         return sum(self.alarms_in)
 
     @property
     def recall(self) -> float | None:
-        """Share of the true events noticed; None without truth."""
+        """Return the share of the true events noticed; None without truth."""
         return self.noticed / self.true if self.true else None
 
 
@@ -69,7 +70,7 @@ Outcomes = Mapping[str, Sequence[Outcome]]
 
 
 class Stretches:
-    """The recordings in stretches that are taken for independent: each recording, long ones in parts.
+    """Divides the recordings into stretches that are taken for independent: each recording, long ones in parts.
 
     Args:
         hearer: knows the rate.
@@ -84,19 +85,19 @@ class Stretches:
         self._part_s = [length / n for length, n in zip(lengths_s, parts, strict=True)]
         self._parts = parts
         self.hours: list[float] = np.repeat(np.array(self._part_s) / 3600, parts).tolist()
-        """Of each."""
+        """The hours of each stretch."""
 
     def __len__(self) -> int:
         return len(self.hours)
 
     def of(self, recording: int, at_s: float) -> int:
-        """The stretch of a moment in a recording."""
+        """Return the stretch of a moment in a recording."""
         part = int(at_s / self._part_s[recording]) if self._part_s[recording] else 0
         return int(self._first[recording]) + min(part, self._parts[recording] - 1)
 
 
 def outcomes(hearer: Hearer, heard: Sequence[Heard], rules: Mapping[str, Rule]) -> dict[str, Outcome]:
-    """What every label's rule gives; the rules do not see each other, so that all are tried in one replay.
+    """Find what every label's rule gives; the rules do not see each other, so that all are tried in one replay.
 
     A label that contains others is judged by what it would report without them, and theirs are its true events too.
     """
@@ -126,9 +127,9 @@ def sweep(
     *,
     durations_ms: Sequence[float] = DURATIONS_MS,
 ) -> dict[str, list[Outcome]]:
-    """Every threshold with every minimum duration, for every label, at the hysteresis in force.
+    """Try every threshold with every minimum duration, for every label, at the hysteresis in force.
 
-    Those in force are among them: what raises no alarm may stay as it is.
+    The rules in force are among them: a label that raises no alarm may stay as it is.
     """
     thresholds = sorted({rule.threshold for rule in hearer.rules.values()}.union(THRESHOLDS))
     in_force = {rule.min_duration_samples for rule in hearer.rules.values()}
@@ -153,7 +154,7 @@ def sweep(
 
 
 def _otherwise(rule: Rule, **changes: float) -> Rule:
-    """Another rule; lags that were measured under the one before do not hold under it."""
+    """Return a rule with changes; lags that were measured under the rule before do not hold under it."""
     other = dataclasses.replace(rule, **changes)  # type: ignore[arg-type]
     return rule if other == rule else dataclasses.replace(other, lags=None)
 
@@ -161,7 +162,8 @@ def _otherwise(rule: Rule, **changes: float) -> Rule:
 def choose(
     tried: Outcomes, in_force: Mapping[str, Rule], hours: float, per_hour: float, own: Mapping[str, float]
 ) -> dict[str, Outcome]:
-    """The outcome of every label that together notice most while the false alarms stay within the budget.
+    """Choose an outcome for every label so that together they notice most while the false alarms stay within the
+    budget.
 
     Of a label whose truth is known the recall counts; of another how low its threshold is. Neither that threshold nor
     the minimum duration is ever lowered below the one in force: what it would notice, and what it would mistake, nobody
@@ -194,7 +196,7 @@ def _allowed(per_hour: float, hours: float) -> int:
 
 
 def _frontier(options: Sequence[Outcome], now: Rule, limit: int) -> list[tuple[float, Outcome]]:
-    """For every number of alarms the best outcome, with its worth; none that more alarms do not improve."""
+    """Return for every number of alarms the best outcome, with its worth; none that more alarms do not improve."""
 
     def worth(o: Outcome) -> float:
         return 1 - o.rule.threshold if o.recall is None else o.recall
@@ -240,8 +242,8 @@ def settle(hearer: Hearer, heard: Sequence[Heard], chosen: Mapping[str, Outcome]
 
 
 def stricter(options: Sequence[Outcome], chosen: Outcome, steps: int) -> Outcome:
-    """The outcome so many thresholds above the chosen one, at its duration and smoothing; not so far as to silence the
-    label."""
+    """Return the outcome so many thresholds above the chosen one, at the same duration and smoothing; not so far as to
+    silence the label."""
     if not steps:
         return chosen
     ladder = sorted(
@@ -266,7 +268,8 @@ def expected(
     own: Mapping[str, float],
     margin: int,
 ) -> list[int]:
-    """False alarms in every stretch by rules that were chosen without it, on the other four fifths of the stretches.
+    """Count false alarms in every stretch by rules that were chosen without it, on the other four fifths of the
+    stretches.
 
     What is counted on the very recordings that the rules were fitted to is too few by about one alarm a label.
     """
@@ -291,9 +294,9 @@ def expected(
 def with_margin(
     tried: Outcomes, in_force: Mapping[str, Rule], hours: Sequence[float], per_hour: float, own: Mapping[str, float]
 ) -> tuple[dict[str, Outcome], list[int]]:
-    """The choice, made stricter by the fewest thresholds with which new recordings should keep the budget too.
+    """Choose, then go stricter by the fewest thresholds with which new recordings should keep the budget too.
 
-    Where none is enough, by those that should bring the fewest false alarms.
+    Where no margin is enough, the one that should bring the fewest false alarms is taken.
 
     Args:
         hours: of every stretch.

@@ -1,4 +1,4 @@
-"""Recordings through the runtime's decisions, against the truth."""
+"""Recordings go through the runtime's decisions here, and these are held against the truth."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CURVE = tuple(round(float(t), 4) for t in (*np.arange(0.05, 0.9, 0.05), *np.aran
 
 @dataclasses.dataclass(frozen=True)
 class Heard:
-    """A recording, and what is really in it; nothing, of a negative."""
+    """Holds a recording, and what is really in it; nothing, of a negative."""
 
     hearing: Hearing
     truth: Sequence[Event]
@@ -68,7 +68,7 @@ def gather(
 
 
 def alarms(count: int, hours: float) -> Alarms:
-    """A count in so many hours, as a rate with its interval."""
+    """Turn a count in so many hours into a rate with its interval."""
     if hours <= 0:
         return Alarms(count, 0.0, None, None, None)
     low, high = scoring.poisson_interval(count)
@@ -88,7 +88,7 @@ def evaluate(hearer: Hearer, heard: Sequence[Heard]) -> Evaluation:
         onset.add_events(item.truth, reported, offsets=False)
         both.add_events(item.truth, reported, offsets=True)
         segments.add_segments(item.truth, reported, item.hearing.samples / hearer.rate)
-        # That a siren was told as an alarm is not wrong, though the siren was not noticed.
+        # A siren reported as an alarm is not wrong, though the siren was not noticed.
         right = truth.with_wholes(item.truth, hearer.contained)
         wrong.update(event.label for event in scoring.false_alarms(right, reported))
         noticed.update(event.label for event in scoring.noticed(item.truth, reported))
@@ -146,7 +146,7 @@ def evaluate(hearer: Hearer, heard: Sequence[Heard]) -> Evaluation:
 
 
 def at_threshold(rules: Mapping[str, Rule], threshold: float) -> dict[str, Rule]:
-    """The same rules with another threshold for all; the hysteresis leaves room for an event to end."""
+    """Return the same rules with another threshold for all; the hysteresis leaves room for an event to end."""
     return {
         label: dataclasses.replace(rule, threshold=threshold, hysteresis=min(rule.hysteresis, threshold / 2))
         for label, rule in rules.items()
@@ -199,7 +199,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def text(report: Evaluation) -> list[str]:
-    """The report as lines of a Markdown table and what belongs to it; plain enough for a terminal."""
+    """Write the report as lines of a Markdown table and what belongs to it; plain enough for a terminal."""
     rows = [("all", report.overall), *report.labels.items()]
     width = max(len(name) for name, _ in rows)
     lines = [

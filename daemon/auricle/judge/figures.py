@@ -1,4 +1,4 @@
-"""The figures that `evaluate` reports: what stands in them."""
+"""These are the figures that `evaluate` reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from auricle import messages
 
 
 class Alarms(msgspec.Struct):
-    """False alarms: how many in how many hours, the rate, and its exact 95 % Poisson interval; all an hour."""
+    """Counts false alarms: how many in how many hours, the rate, and its exact 95 % Poisson interval; all an hour."""
 
     count: int
     hours: float
@@ -18,7 +18,8 @@ class Alarms(msgspec.Struct):
 
 
 class Figures(msgspec.Struct):
-    """Of a label, or over all; null where there is nothing to judge. Over all, F1 is the mean over the true labels."""
+    """Holds the figures of a label, or over all; null where there is nothing to judge. Over all, F1 is the mean over
+    the true labels."""
 
     true: int
     reported: int
@@ -31,7 +32,7 @@ class Figures(msgspec.Struct):
 
 
 class Point(msgspec.Struct):
-    """Of a curve: every label at this threshold."""
+    """Holds a point of a curve: every label at this threshold."""
 
     threshold: float
     precision: float | None
@@ -40,7 +41,7 @@ class Point(msgspec.Struct):
 
 
 class Evaluation(msgspec.Struct, kw_only=True):
-    """What `evaluate` says."""
+    """Holds what `evaluate` reports."""
 
     model: messages.Model
     recordings: int

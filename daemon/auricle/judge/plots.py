@@ -1,4 +1,4 @@
-"""Pictures, with matplotlib, which nothing else at run time needs: the extra ``plot``."""
+"""Pictures are drawn here with matplotlib, which nothing else at run time needs: the extra ``plot``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from auricle.judge.figures import Evaluation, Point
 
 NAMED = 12
-"""Labels that a legend names at most; the curves of others are grey."""
+"""The most labels that a legend names; the curves of others are grey."""
 MISSING = "matplotlib is missing; pip install 'auricle[plot]'"
 
 
 def available() -> bool:
-    """Whether there is matplotlib."""
+    """Return whether there is matplotlib."""
     return find_spec("matplotlib") is not None
 
 
@@ -36,7 +36,7 @@ def _pairs(points: Sequence[Point], x: str, y: str) -> tuple[list[float], list[f
 
 
 def curves(report: Evaluation, path: Path) -> None:
-    """Precision over recall, and misses over false alarms an hour (DET), by label and over all."""
+    """Draw precision over recall, and misses over false alarms an hour (DET), by label and over all."""
     plt, figure, (left, right) = _figure(2)
     heard = {label: points for label, points in report.curves.items() if any(p.recall is not None for p in points)}
     drawn = heard or report.curves
@@ -71,7 +71,8 @@ def tuning(
     chosen: Mapping[str, tuple[float, float]],
     path: Path,
 ) -> None:
-    """False alarms an hour, and recall where the truth is known, over the threshold, each label at its duration chosen.
+    """Draw false alarms an hour, and recall where the truth is known, over the threshold, each label at its duration
+    chosen.
 
     Args:
         curves_by_label: label -> (threshold, false alarms an hour, recall) from low to high.

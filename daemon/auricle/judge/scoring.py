@@ -1,4 +1,4 @@
-"""How good a detector is: events and segments against the truth, false alarms an hour, delay. Numpy alone."""
+"""A detector is scored here: events and segments against the truth, false alarms an hour, delay. Numpy alone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ NEAR_S = 0.5
 """An event that comes nowhere nearer than this to a true one of its label is a false alarm."""
 
 Said: TypeAlias = Event | Reported
-"""An event that somebody says there is; the daemon's know when they were reported."""
+"""An event that somebody says there is; those of the daemon also say when they were reported."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """Of events, or of segments in which there are some: how many are true, how many reported, how many both."""
+    """Counts events, or segments in which there are some: how many are true, how many reported, how many both."""
 
     true: int = 0
     reported: int = 0
@@ -35,17 +35,17 @@ class Counts:
 
     @property
     def precision(self) -> float:
-        """Share of what was reported that is true; nan where nothing was."""
+        """Return the share of what was reported that is true; nan where nothing was."""
         return self.hits / self.reported if self.reported else math.nan
 
     @property
     def recall(self) -> float:
-        """Share of what is true that was reported; nan where nothing is."""
+        """Return the share of what is true that was reported; nan where nothing is."""
         return self.hits / self.true if self.true else math.nan
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of the two; nan where nothing is and nothing was reported."""
+        """Return the harmonic mean of precision and recall; nan where nothing is and nothing was reported."""
         return 2 * self.hits / (self.true + self.reported) if self.true + self.reported else math.nan
 
     def add(self, true: int, reported: int, hits: int) -> None:
@@ -59,7 +59,7 @@ class Counts:
 class Tally:
     """Counts by label, and the errors over all labels as Mesaros, Heittola and Virtanen (2016) define them.
 
-    Add one recording after the other; then ask.
+    Recordings are added one after the other; then the figures can be read.
     """
 
     labels: Sequence[str]
@@ -73,7 +73,7 @@ class Tally:
 
     @property
     def overall(self) -> Counts:
-        """All labels together."""
+        """Return the counts of all labels together."""
         total = Counts()
         for counts in self.per_label.values():
             total.add(counts.true, counts.reported, counts.hits)
@@ -81,13 +81,13 @@ class Tally:
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 over the labels that the truth has; nan where it has none."""
+        """Return the mean F1 over the labels that the truth has; nan where it has none."""
         found = [counts.f1 for counts in self.per_label.values() if counts.true]
         return sum(found) / len(found) if found else math.nan
 
     @property
     def error_rate(self) -> float:
-        """Substitutions, deletions and insertions for each true event; nan without one. May exceed 1."""
+        """Return substitutions, deletions and insertions for each true event; nan without one. May exceed 1."""
         true = self.overall.true
         return (self.substitutions + self.deletions + self.insertions) / true if true else math.nan
 
@@ -155,7 +155,7 @@ def _roll(events: Iterable[Said], labels: Sequence[str], n: int, segment_s: floa
 def match(
     true: Sequence[Event], said: Sequence[Said], fits: Callable[[Event, Said], bool], reach_s: float
 ) -> dict[int, int]:
-    """As many pairs as can be, each event in one at most (Kuhn 1955, by augmenting paths).
+    """Match as many pairs as can be, each event in one at most (Kuhn 1955, by augmenting paths).
 
     Args:
         true, said: by onset.
@@ -192,19 +192,20 @@ def _near(true: Event, said: Said) -> bool:
 
 
 def false_alarms(truth: Sequence[Event], reported: Sequence[Reported]) -> list[Reported]:
-    """The reported events that come nowhere near a true one of their label."""
+    """Return the reported events that come nowhere near a true one of their label."""
     return [said for said in reported if not any(true.label == said.label and _near(true, said) for true in truth)]
 
 
 def noticed(truth: Sequence[Event], reported: Sequence[Reported]) -> list[Event]:
-    """The true events that a reported one of their label comes near to."""
+    """Return the true events that a reported one of their label comes near to."""
     return [true for true in truth if any(true.label == said.label and _near(true, said) for said in reported)]
 
 
 def delays(truth: Sequence[Event], reported: Sequence[Reported]) -> dict[str, list[float]]:
-    """Seconds from the true onset to the first onset message that comes while the event lasts, or just after, by label.
+    """Return the seconds from the true onset to the first onset message that comes while the event lasts, or just
+    after, by label.
 
-    True events during which no message comes are left out: nobody was told.
+    True events during which no message comes are left out.
     """
     found: dict[str, list[float]] = {}
     for true in truth:
@@ -219,14 +220,14 @@ def delays(truth: Sequence[Event], reported: Sequence[Reported]) -> dict[str, li
 
 
 def _log_pmf(k: int) -> Callable[[float], NDArray[np.float64]]:
-    """Logarithms of the Poisson probabilities of 0 to ``k``, for a mean."""
+    """Return a function that gives, for a mean, the logarithms of the Poisson probabilities of 0 to ``k``."""
     i = np.arange(k + 1, dtype=np.float64)
     log_factorial = np.concatenate(([0.0], np.cumsum(np.log(i[1:]))))
     return lambda mean: np.asarray(i * math.log(mean) - mean - log_factorial)
 
 
 def _mean_for(k: int, probability: float) -> float:
-    """The mean of the Poisson law under which at most ``k`` come with this probability, by bisection."""
+    """Return the mean of the Poisson law under which at most ``k`` come with this probability, by bisection."""
     log_pmf = _log_pmf(k)
     wanted = math.log(probability)
 
@@ -244,19 +245,19 @@ def _mean_for(k: int, probability: float) -> float:
 
 
 def poisson_interval(n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The exact two-sided interval for the mean of a count (Garwood 1936); divide it by the hours for a rate."""
+    """Return the exact two-sided interval for the mean of a count (Garwood 1936); divide it by the hours for a rate."""
     tail = (1 - confidence) / 2
     # At least n come with probability `tail`: at most n - 1 come with the rest.
     return (_mean_for(n - 1, 1 - tail) if n else 0.0), _mean_for(n, tail)
 
 
 def poisson_bound(n: int, confidence: float = 0.95) -> float:
-    """The exact one-sided upper bound for the mean of a count: 3.0 where nothing came (the rule of three)."""
+    """Return the exact one-sided upper bound for the mean of a count: 3.0 where nothing came (the rule of three)."""
     return _mean_for(n, 1 - confidence)
 
 
 def prediction_interval(counts: Sequence[int], confidence: float = 0.95) -> tuple[float, float]:
-    """Between how many as many hours again should bring, if these came in stretches alike.
+    """Return between how many events as many hours again should bring, if these came in stretches alike.
 
     The rate is as likely as the count makes it (Jeffreys' prior), so that the next count is negative binomial.
     Where alarms come in clumps (Pearson's chi-square over its degrees of freedom above 1), clumps are counted instead.

@@ -1,4 +1,5 @@
-"""What is really in a recording: truth files of ours, of Raven and of Audacity, and the recordings they belong to."""
+"""The truth says what is really in a recording: truth files of ours, of Raven and of Audacity, and the recordings they
+belong to."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ SUFFIXES = (".txt", ".tsv", ".csv")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Event:
-    """Something heard, or to be heard, in a recording: seconds from its start."""
+    """Holds something heard, or to be heard, in a recording: seconds from its start."""
 
     onset_s: float
     offset_s: float
@@ -26,11 +27,11 @@ class Event:
 
 
 def read(path: Path) -> list[Event]:
-    """The events of a truth file, by onset.
+    """Read the events of a truth file, by onset.
 
-    Read are: onset, offset and label parted by tabs, as DCASE has them and as Audacity exports them, with a header or
-    without; and Raven's selection tables. Audacity's lines of frequencies (a backslash first) are passed over. An empty
-    file says that nothing is there.
+    The forms are onset, offset and label parted by tabs, as DCASE has them and as Audacity exports them, with a header
+    or without; and Raven's selection tables. Audacity's lines of frequencies (a backslash first) are passed over. An
+    empty file says that nothing is there.
 
     Raises:
         ConfigError: a line is none of these.
@@ -47,7 +48,7 @@ def read(path: Path) -> list[Event]:
 
 
 def with_wholes(events: Sequence[Event], contained: Mapping[str, Collection[str]]) -> list[Event]:
-    """The events, by onset, and beside each its like of every label that contains its own: a siren is an alarm.
+    """Return the events, by onset, and beside each its like of every label that contains its own: a siren is an alarm.
 
     Args:
         contained: of labels that contain others, all that they contain.
@@ -122,7 +123,7 @@ def _seconds(where: str, text: str) -> float:
 
 
 def find(truth: Path, recordings: Sequence[str]) -> dict[str, Path]:
-    """The truth file of every recording: the file itself for a single one, else the one of its name in the folder.
+    """Find the truth file of every recording: the file itself for a single one, else the one of its name in the folder.
 
     ``night.flac`` has ``night.txt``, ``night.tsv``, or as Raven names them ``night.Table.1.selections.txt``.
 
@@ -155,7 +156,7 @@ def find(truth: Path, recordings: Sequence[str]) -> dict[str, Path]:
 
 
 def unknown_labels(events: Iterable[Event], labels: Sequence[str]) -> list[str]:
-    """Labels of events that the model does not have, each once: they cannot be judged."""
+    """Return the labels of events that the model does not have, each once: they cannot be judged."""
     return sorted({event.label for event in events} - set(labels))
 
 

@@ -1,4 +1,4 @@
-"""The rules of every label for a budget of false alarms, from one's own recordings."""
+"""The rules of every label are tuned here for a budget of false alarms, from one's own recordings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auricle.judge.evaluate import Heard
 
 
 class LabelTuned(msgspec.Struct):
-    """What was chosen for a label, and what it gave; before are the rules that were in force."""
+    """Says what was chosen for a label, and what it gave; before are the rules that were in force."""
 
     threshold: float
     hysteresis: float
@@ -27,11 +27,11 @@ class LabelTuned(msgspec.Struct):
 
 
 class Tuned(msgspec.Struct):
-    """What `tune` found.
+    """Holds what `tune` found.
 
     ``false_alarms`` is counted on the recordings that the rules were fitted to; ``expected_per_hour`` by rules fitted
-    without the stretch that is counted, and from ``low`` to ``high`` should lie, with 95 % probability, the rate of as
-    many hours again. ``bound_per_hour`` is the exact one-sided 95 % bound of the rate, by the expected count.
+    without the stretch that is counted; the rate of as many hours again should lie, with 95 % probability, from ``low``
+    to ``high``. ``bound_per_hour`` is the exact one-sided 95 % bound of the rate, by the expected count.
     """
 
     budget_per_hour: float
@@ -56,7 +56,7 @@ def tune(
     own: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Tuned, dict[str, list[Outcome]]]:
-    """Choose the rules for a budget; with them, all that was tried."""
+    """Choose the rules for a budget; return them with all that was tried."""
     tried = sweep(hearer, heard, progress)
     hours = hearer.hours([item.hearing for item in heard])
     chosen, counts = with_margin(tried, hearer.rules, Stretches(hearer, heard).hours, per_hour, own or {})
@@ -100,7 +100,7 @@ def tune(
 
 
 def remarks(tuned: Tuned) -> list[str]:
-    """What the figures mean, and what they cannot say, as lines."""
+    """Say in lines what the figures mean, and what they cannot say."""
     lines = [
         f"{tuned.false_alarms} false alarms in these {tuned.hours:.2f} h; {tuned.false_alarms_before} before.",
         f"On new recordings expect {tuned.expected_per_hour:.2f} an hour (95 %: {tuned.low_per_hour:.2f} to "
@@ -131,7 +131,7 @@ def remarks(tuned: Tuned) -> list[str]:
 
 
 def fragment(tuned: Tuned, recordings: int) -> str:
-    """The configuration's fragment, with what each line rests on."""
+    """Write the configuration's fragment, with what each line rests on."""
     lines = [
         f"# By auricle tune, for at most {tuned.budget_per_hour:g} false alarms an hour, from {recordings} recordings.",
         "# The next tuning writes this file anew: put what is yours elsewhere, such as conf.d/60-own.yaml.",
@@ -155,5 +155,5 @@ def fragment(tuned: Tuned, recordings: int) -> str:
 
 
 def curve(options: Sequence[Outcome], duration: int, hours: float) -> list[tuple[float, float, float | None]]:
-    """Threshold, false alarms an hour and recall of what was tried at one minimum duration."""
+    """Return threshold, false alarms an hour and recall of what was tried at one minimum duration."""
     return [(o.rule.threshold, o.alarms / hours, o.recall) for o in options if o.rule.min_duration_samples == duration]

@@ -1,4 +1,4 @@
-"""The messages that the daemon publishes, and how they are written and read."""
+"""The messages that the daemon publishes lie here, and how they are written and read."""
 
 from __future__ import annotations
 

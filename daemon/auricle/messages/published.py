@@ -1,4 +1,4 @@
-"""The messages: what stands in them, and their JSON. The schema and the docs are made from these types."""
+"""The messages that are published stand here, and their JSON; the schema and the docs are made from these types."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ HeldBack = Annotated[str, Meta(pattern=r"^(short|refractory|in:[a-z0-9_]+)$")]
 
 
 def rfc3339(us: int) -> str:
-    """Microseconds since 1970 UTC as RFC 3339 with all six digits."""
+    """Write microseconds since 1970 UTC as RFC 3339 with all six digits."""
     return (_EPOCH + timedelta(0, 0, us)).isoformat("T", "microseconds")[:-6] + "Z"
 
 
 def microseconds(time: str) -> int:
-    """RFC 3339 as microseconds since 1970 UTC.
+    """Read RFC 3339 as microseconds since 1970 UTC.
 
     Raises:
         ValueError: it is no such time, or has no zone.
@@ -230,12 +230,12 @@ _decoder: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)
 
 
 def encode(message: AnyMessage) -> bytes:
-    """UTF-8 JSON, without spaces."""
+    """Write a message as UTF-8 JSON, without spaces."""
     return _encoder.encode(message)
 
 
 def decode(payload: bytes) -> AnyMessage:
-    """The message in a payload.
+    """Read the message in a payload.
 
     Raises:
         msgspec.ValidationError, msgspec.DecodeError: it is none of ours.

@@ -1,4 +1,4 @@
-"""What can be asked at the query socket, and the answers: one JSON object each way."""
+"""These are the questions that can be asked at the query socket, and the answers: one JSON object each way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Tag = Annotated[str | int | None, Meta(description="given back in the answer, so
 
 
 TOPICS = 256
-"""Prefixes in one question; a subscriber may have no more."""
+"""How many prefixes one question may hold; a subscriber may have no more."""
 
 
 class Question(msgspec.Struct, kw_only=True, tag_field="ask", forbid_unknown_fields=True):

@@ -1,4 +1,5 @@
-"""The topics: their names, what is said on each, an example; the schema and the docs that are made from all that."""
+"""The topics are named here, with what is said on each and an example; the schema and the docs are made from all
+that."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ SCHEMA = Path(__file__).with_name("messages.schema.json")
 
 @dataclass(frozen=True)
 class Topic:
-    """A family of topics, one for every source (and label)."""
+    """Describes a family of topics, one for every source (and label)."""
 
     name: str
     kind: type[published.AnyMessage]
@@ -39,7 +40,7 @@ TOPICS = (
 
 
 def part(name: str) -> str:
-    """A name as one part of a topic: everything but letters, digits, ``_`` and ``-`` percent-escaped (RFC 3986).
+    """Write a name as one part of a topic: everything but letters, digits, ``_`` and ``-`` percent-escaped (RFC 3986).
 
     The dot is escaped as well, so no name can reach into another's topic.
     """
@@ -53,19 +54,21 @@ def _escape(byte: int) -> str:
 
 
 def topic(kind: str, *parts: str | None) -> str:
-    """``kind.part.part.``; each ends in a dot, so that a prefix never reaches into a longer name."""
+    """Write a topic as ``kind.part.part.``; each part ends in a dot, so that a prefix never reaches into a longer
+    name."""
     return "".join(f"{part(name)}." for name in (kind, *parts) if name is not None)
 
 
 def topic_of(message: published.AnyMessage) -> str:
-    """The exact topic on which a message was sent."""
+    """Return the exact topic on which a message was sent."""
     if isinstance(message, published.Event):
         return topic("event", message.source, message.label)
     return topic(_tag(type(message)), message.source)
 
 
 def schema() -> dict[str, Any]:
-    """The contract as JSON Schema (2020-12): at the top any published message; questions and answers in ``$defs``."""
+    """Describe the contract as JSON Schema (2020-12): at the top any published message; questions and answers in
+    ``$defs``."""
     kinds = (published.AnyMessage, questions.AnyQuestion, questions.AnyAnswer)
     (message, question, answer), definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     for topic in TOPICS:
@@ -83,19 +86,19 @@ def schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The schema as it lies in the package."""
+    """Write the schema as it lies in the package."""
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def examples() -> dict[str, bytes]:
-    """An example's payload by the name of its topic family."""
+    """Return an example's payload by the name of its topic family."""
     kinds = {str(topic.kind.__struct_config__.tag): topic.name for topic in TOPICS}
     lines = EXAMPLES.read_bytes().splitlines()
     return {kinds[msgspec.json.decode(line)["type"]]: line for line in lines}
 
 
 def print_topics(*, as_schema: bool) -> int:
-    """Print the topics, or the schema; the exit code."""
+    """Print the topics, or the schema; return the exit code."""
     print(schema_text() if as_schema else "\n\n".join(_paragraphs()), end="" if as_schema else "\n")
     return 0
 
@@ -107,7 +110,7 @@ def _paragraphs() -> Iterator[str]:
 
 
 def page() -> str:
-    """The part of docs/messages.md that is made from the contract."""
+    """Write the part of docs/messages.md that is made from the contract."""
     definitions = schema()["$defs"]
     shown = examples()
     text = ["| topic | type | what | when |", "|-|-|-|-|"]

@@ -1,6 +1,6 @@
-"""The words that messages choose from: states of a source and of the daemon, causes of gaps and of offsets.
+"""Messages choose from these words: states of a source and of the daemon, causes of gaps and of offsets.
 
-Sets of them that others ask about stand here too, so that whoever adds a word sees where it belongs.
+Sets of words that others ask about stand here too, so that whoever adds a word sees where it belongs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SourceNews: TypeAlias = Literal[SourceState, "clock"]
 DaemonNews: TypeAlias = Literal["store", "reloaded", "reload_refused", "slow", "crowded", "trouble"]
 """What a `status` without a source says."""
 Phase: TypeAlias = Literal["onset", "update", "offset"]
-"""Of an event."""
+"""Which part of an event a message is about."""
 GapCause: TypeAlias = Literal["overrun", "overflow", "lost", "load"]
 """Why sound was not heard."""
 OffsetCause: TypeAlias = Literal["score", "end", "gap", "stop", "reload", "restart"]

@@ -1,4 +1,5 @@
-"""A model as a folder: network, card, golden vectors. What does not hold is refused before the first sample."""
+"""A bundle is a model as a folder, with network, card and golden vectors; what does not hold is refused before the
+first sample."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ _GOLDEN = {"frames": Member("f", 2), "hop_frames": Member("iu", 0), "scores": Me
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model that has been checked.
+    """Holds a model that has been checked.
 
     Args:
         path: its folder.
@@ -39,7 +40,7 @@ class Bundle:
         hash: short SHA-256 over the card, which holds those of the files.
         whole: ``model.tflite``.
         stream: ``stream.tflite``, if it has one.
-        raw: the card with all that stands in it for people.
+        raw: the card with all that stands there for people.
     """
 
     path: Path
@@ -51,12 +52,12 @@ class Bundle:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """In the order of the network's outputs."""
+        """Return the labels in the order of the network's outputs."""
         return tuple(self.card.labels)
 
     @cached_property
     def network(self) -> StreamNetwork | None:
-        """The stateful network, one for all sources that this thread hears with this bundle; `None` without one.
+        """Return the stateful network, one for all sources that this thread hears with this bundle; `None` without one.
 
         Raises:
             ModelError: the graph is not what the card says.
@@ -65,7 +66,7 @@ class Bundle:
 
 
 def names(models_dir: Path | None = None) -> dict[str, Path]:
-    """Every bundle that can be had by name, those of ``models_dir`` before the packaged ones."""
+    """Find every bundle that can be had by name, those of ``models_dir`` before the packaged ones."""
     found: dict[str, Path] = {}
     for folder in (models_dir, PACKAGED):
         if folder is not None and folder.is_dir():
@@ -75,7 +76,7 @@ def names(models_dir: Path | None = None) -> dict[str, Path]:
 
 
 def find(model: str, models_dir: Path | None = None) -> Path:
-    """The folder of a model given by name or as a folder.
+    """Find the folder of a model given by name or as a folder.
 
     Raises:
         ModelError: neither is there.
@@ -93,7 +94,7 @@ def find(model: str, models_dir: Path | None = None) -> Path:
 
 
 def card_of(model: str, models_dir: Path | None = None) -> Card:
-    """What a model given by name or folder says of itself; its network is not opened.
+    """Read what a model given by name or folder says of itself; its network is not opened.
 
     Raises:
         ModelError: it is not there, or its card does not hold.
@@ -124,7 +125,7 @@ def load(model: str, models_dir: Path | None = None, *, first: Callable[[Bundle]
 
 @contextmanager
 def _ours(where: Path) -> Iterator[None]:
-    """Whatever the parsers of YAML and graphs raise over what they cannot read is said in our own error."""
+    """Say in our own error whatever the parsers of YAML and graphs raise over what they cannot read."""
     try:
         yield
     except AuricleError:
@@ -135,7 +136,8 @@ def _ours(where: Path) -> Iterator[None]:
 
 
 def _read_all(path: Path) -> tuple[Bundle, bytes]:
-    """A bundle whose files are those of its card, and its golden vectors as they are written; nothing was run."""
+    """Read a bundle and check its files against its card; with its golden vectors as they are written. Nothing was run
+    yet."""
     card, raw, text = _card(path)
     for name in card.files:
         if Path(name).name != name or (path / name).resolve().parent != path.resolve():
@@ -162,7 +164,7 @@ def _read_all(path: Path) -> tuple[Bundle, bytes]:
 
 
 def _card(path: Path) -> tuple[Card, dict[str, Any], bytes]:
-    """A bundle's card, checked; all that stands in it, and as it is written."""
+    """Read a bundle's card and check it; with all that stands in the file, and its bytes."""
     text = _read(path / "card.yaml", _CARD_BYTES)
     if b"<<" in text:  # each may double what it names
         raise ModelError(f"{path}/card.yaml: merges (<<) are not read; write the keys out")
@@ -226,7 +228,8 @@ def _check_golden(bundle: Bundle, content: bytes) -> None:
 def _check_stream(
     bundle: Bundle, network: StreamNetwork, rows: NDArray[np.int8], hop: int, answers: list[NDArray[np.int8]]
 ) -> None:
-    """Both graphs run here, so nothing is forgiven: the stateful one must give the same int8."""
+    """Refuse a stateful network that gives other int8 than the whole-window network; both run here, so nothing is
+    forgiven."""
     card, stride = bundle.card, network.stride
     span = card.timing.window_frames
     before = np.full((-span % stride, rows.shape[1]), card.quantisation.input.zero_point, np.int8)

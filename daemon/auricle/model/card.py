@@ -1,4 +1,4 @@
-"""What a model says of itself: ``card.yaml``, as types."""
+"""The card is what a model says of itself: ``card.yaml``, as types."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import msgspec
 
 
 class Input(msgspec.Struct, frozen=True):
-    """What the network takes: ``features`` of ``shape`` (frames, features)."""
+    """Says what the network takes: ``features`` of ``shape`` (frames, features)."""
 
     kind: str
     shape: tuple[int, int]
 
 
 class FrontEndSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The front end that the network was trained on; units as in librosa."""
+    """Describes the front end that the network was trained on; units as in librosa."""
 
     sample_rate: int
     n_fft: int
@@ -31,26 +31,26 @@ class FrontEndSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     behind_gate: bool = False
 
     def params(self) -> dict[str, Any]:
-        """What `auricle.features.front_end` takes, without the gate."""
+        """Return the arguments of `auricle.features.front_end`, but for the gate."""
         return {name: getattr(self, name) for name in self.__struct_fields__ if name != "behind_gate"}
 
 
 class Affine(msgspec.Struct, frozen=True):
-    """An int8 tensor's meaning: ``value = scale * (q - zero_point)``."""
+    """Says what an int8 tensor means: ``value = scale * (q - zero_point)``."""
 
     scale: float
     zero_point: int
 
 
 class Quantisation(msgspec.Struct, frozen=True):
-    """Of the network's input and output."""
+    """Says how the network's input and output are quantised."""
 
     input: Affine
     output: Affine
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """Extents of the network in frames, and how late its scores speak, in samples at the front end's rate.
+    """Gives the extents of the network in frames, and how late its scores speak, in samples at the front end's rate.
 
     ``lags`` holds onset and offset lag of single labels: rain needs longer to be sure of than a bark. A network that
     is only ever given whole windows has no ``stride_frames``, ``receptive_frames`` and ``columns`` to tell.
@@ -66,7 +66,7 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 class StateTensor(msgspec.Struct, frozen=True):
-    """One tensor that the stateful network hands from call to call."""
+    """Names one tensor that the stateful network hands from call to call."""
 
     input: str
     output: str
@@ -75,7 +75,7 @@ class StateTensor(msgspec.Struct, frozen=True):
 
 
 class StreamTensors(msgspec.Struct, frozen=True):
-    """The names of the stateful network's tensors."""
+    """Names the stateful network's tensors."""
 
     input: str
     output: str
@@ -83,9 +83,11 @@ class StreamTensors(msgspec.Struct, frozen=True):
 
 
 class Embedding(Affine, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The second output of ``model.tflite``: ``size`` int8 numbers that say what a window is like, whatever its label.
+    """Describes the second output of ``model.tflite``: ``size`` int8 numbers that say what a window is like, whatever
+    its label.
 
-    ``output`` says which one it is: by its name, in the graph or in its signature, or by its place among the outputs.
+    ``output`` says which output that is: by its name, in the graph or in its signature, or by its place among the
+    outputs.
     """
 
     output: str | int
@@ -93,7 +95,8 @@ class Embedding(Affine, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to decide upon the scores where the configuration says nothing; keys and units are those of `decision`."""
+    """Proposes how to decide upon the scores where the configuration says nothing; keys and units are those of
+    `decision`."""
 
     hop_ms: float | None = None
     smoothing_ms: float | None = None
@@ -112,7 +115,7 @@ BY_LABEL = {
 
 
 class Card(msgspec.Struct, frozen=True):
-    """What ``card.yaml`` must say; more may stand there for people to read.
+    """Holds what ``card.yaml`` must say; more may stand there for people to read.
 
     Of decisions ``decision`` speaks for all labels, and ``thresholds``, ``smoothings_ms``, ``hystereses`` and
     ``min_durations_ms`` for single ones. ``includes`` names the labels that a label contains, as an alarm contains
@@ -147,18 +150,18 @@ class Card(msgspec.Struct, frozen=True):
 
     @property
     def step_samples(self) -> int:
-        """What the network steps in: every decision hop is a multiple of it."""
+        """Return the samples that the network steps in: every decision hop is a multiple of them."""
         return self.front_end.hop_length * (self.timing.stride_frames if self.streaming else 1)
 
     def proposes(self, name: str, label: str) -> float | None:
-        """What the card proposes for a key of `BY_LABEL`: of this label by itself, else for all."""
+        """Return what the card proposes for a key of `BY_LABEL`: for this label by itself, else for all."""
         by_label: dict[str, float] = getattr(self, BY_LABEL[name])
         proposed: float | None = getattr(self.decision, name)
         return by_label.get(label, proposed)
 
 
 def contained(includes: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
-    """All that every label contains, through others too; what contains nothing is left out.
+    """Return all labels that every label contains, through others too; what contains nothing is left out.
 
     Raises:
         ValueError: a label contains itself, through others or at once; the circle is named.

@@ -1,4 +1,4 @@
-"""What must be true of a card before its network is opened: its keys fit together."""
+"""A card is checked here before its network is opened: its keys must fit together."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from auricle.stages.filters import TAPERS
 from auricle.stages.spectrum import ALIGNS
 
 _LARGEST = 1e6
-"""Of a feature's numbers: counts of bands, frequencies, and what else the kinds know."""
+"""The largest number that a feature may have: a count of bands, a frequency, and what else the kinds know."""
 _BOUNDS = {"smoothing_ms": 10_000.0, "threshold": 1.0, "hysteresis": 1.0, "min_duration_ms": 60_000.0}
-"""The most that each may be; the least is 0."""
+"""The most that each key may be; the least is 0."""
 
 
 def check(card: Card, where: str) -> None:
@@ -28,7 +28,8 @@ def check(card: Card, where: str) -> None:
 
 
 def _of_sizes(card: Card) -> Iterator[str]:
-    """What is larger than any model or front end is, and would take memory before anything else says so."""
+    """Yield every size that is larger than that of any model or front end, and would take memory before anything else
+    says so."""
     front, timing = card.front_end, card.timing
     sizes = {
         "front_end.sample_rate": (front.sample_rate, 1_000, 1_000_000),
@@ -64,7 +65,7 @@ def _of_sizes(card: Card) -> Iterator[str]:
 
 
 def _of_network(card: Card) -> Iterator[str]:
-    """What is wrong with labels, tensors and extents."""
+    """Yield what is wrong with labels, tensors and extents."""
     timing, grids = card.timing, [card.quantisation.input, card.quantisation.output]
     if len(set(card.labels)) != len(card.labels) or not card.labels:
         yield "labels: each must be named once"
@@ -97,7 +98,8 @@ def _of_network(card: Card) -> Iterator[str]:
 
 
 def _of_front_end(card: Card) -> Iterator[str]:
-    """What is wrong with how the sound is to be heard; the features' own parameters are refused by their stages."""
+    """Yield what is wrong with how the sound is to be heard; the features' own parameters are refused by their
+    stages."""
     front = card.front_end
     if front.pre_emphasis is not None and not 0 < front.pre_emphasis <= 1:
         yield f"front_end.pre_emphasis: {front.pre_emphasis:g} cannot be; use a number above 0, at most 1, as 0.97"
@@ -108,7 +110,7 @@ def _of_front_end(card: Card) -> Iterator[str]:
 
 
 def _of_rules(card: Card) -> Iterator[str]:
-    """What is wrong with the rules that the card proposes."""
+    """Yield what is wrong with the rules that the card proposes."""
     proposed, step_ms = card.decision, 1000 * card.step_samples / card.front_end.sample_rate
     if proposed.hop_ms is not None:
         hops = round(proposed.hop_ms / step_ms)
@@ -130,7 +132,7 @@ def _of_rules(card: Card) -> Iterator[str]:
 
 
 def _of_labels(card: Card) -> Iterator[str]:
-    """What is wrong with what is said of single labels."""
+    """Yield what is wrong with what is said of single labels."""
     for label, parts in card.includes.items():
         for name in (label, *parts):
             if name not in card.labels or name == card.background:

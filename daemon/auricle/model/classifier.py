@@ -1,4 +1,4 @@
-"""From feature rows to scores: the network on every decision hop."""
+"""Feature rows become scores here, by the network at every decision hop."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _SOURCES = (16, 8, 4, 2, 1)
 
 
 class _Quantise(RowStage):
-    """Feature rows to the network's int8; before windows are cut, so that each row is quantised once."""
+    """Quantises feature rows to the network's int8, before windows are cut, so that each row is quantised once."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._affine = bundle.card.quantisation.input
 
     def process(self, block: Block) -> Block:
-        """``(n, n_features)`` float32 to int8."""
+        """Quantise ``(n, n_features)`` float32 to int8."""
         return quantise(block, self._affine)
 
 
 class _Classify(RowStage):
-    """Windows to scores."""
+    """Scores windows by the whole-window network."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._network = Network(bundle.card, bundle.whole, f"{bundle.path}/model.tflite")
@@ -41,7 +41,7 @@ class _Classify(RowStage):
         self._n_labels = len(bundle.labels)
 
     def process(self, block: Block) -> Block:
-        """``(n, frames, n_features)`` int8 to ``(n, n_labels)`` float32."""
+        """Score ``(n, frames, n_features)`` int8 as ``(n, n_labels)`` float32."""
         scores = np.empty((len(block), self._n_labels), np.int8)
         for row, window in zip(scores, block, strict=True):
             row[:] = self._network(window)
@@ -49,7 +49,7 @@ class _Classify(RowStage):
 
 
 class _Embed(RowStage):
-    """Windows to embeddings."""
+    """Turns windows into embeddings."""
 
     def __init__(self, bundle: Bundle) -> None:
         if bundle.card.embedding is None:
@@ -58,7 +58,7 @@ class _Embed(RowStage):
         self._affine = bundle.card.embedding
 
     def process(self, block: Block) -> Block:
-        """``(n, frames, n_features)`` int8 to ``(n, size)`` float32."""
+        """Turn ``(n, frames, n_features)`` int8 into ``(n, size)`` float32."""
         embeddings = np.empty((len(block), self._affine.size), np.int8)
         for row, window in zip(embeddings, block, strict=True):
             row[:] = self._network.with_embedding(window)[1]
@@ -67,7 +67,8 @@ class _Embed(RowStage):
 
 @dataclass
 class _Heard(Memory):
-    """Rows that make no whole hop yet, the network's states, and how many scores are to be passed over first."""
+    """Holds the rows that make no whole hop yet, the network's states, and how many scores are to be passed over
+    first."""
 
     rows: Block
     states: list[State]
@@ -75,10 +76,10 @@ class _Heard(Memory):
 
 
 class _Stream(BatchStage[_Heard]):
-    """Rows to scores by the stateful network, which sees every row once.
+    """Scores rows by the stateful network, which sees every row once.
 
-    It is called with whole hops, so that a decision falls on the end of each. Where the window is no multiple of the
-    hop, rows of zero points go before the first one: no window that counts reaches back to them.
+    The network is called with whole hops, so that a decision falls on the end of each. Where the window is no multiple
+    of the hop, rows of zero points go before the first one: no window that counts reaches back to them.
     """
 
     def __init__(self, bundle: Bundle, hop_frames: int) -> None:
@@ -97,12 +98,13 @@ class _Stream(BatchStage[_Heard]):
         self.reset()
 
     def begin(self) -> _Heard:
-        """No frames yet; the scores that the network gives before its first whole window do not count."""
+        """Return a memory without frames; the scores that the network gives before its first whole window do not
+        count."""
         unripe = (self.span + self._before.shape[1]) // self.hop - 1
         return _Heard(self._before, [self._network.begin()], unripe)
 
     def step(self, memory: _Heard, blocks: Block) -> Block:
-        """``(sources, n, n_features)`` int8 to ``(sources, k, n_labels)`` float32."""
+        """Score ``(sources, n, n_features)`` int8 as ``(sources, k, n_labels)`` float32."""
         rows = np.concatenate((memory.rows, blocks), 1) if memory.rows.shape[1] else blocks
         n = rows.shape[1] // self.hop * self.hop
         memory.rows = rows[:, n:]
@@ -120,7 +122,7 @@ class _Stream(BatchStage[_Heard]):
         return scores
 
     def _score(self, rows: NDArray[np.int8], states: Sequence[State]) -> NDArray[np.float32]:
-        """``(sources, n, n_features)`` int8, whole hops, to ``(sources, n / hop, n_labels)`` float32."""
+        """Score ``(sources, n, n_features)`` int8, whole hops, as ``(sources, n / hop, n_labels)`` float32."""
         n = rows.shape[1]
         at, parts = 0, []
         while at < n:
@@ -137,7 +139,7 @@ class _Stream(BatchStage[_Heard]):
 
 @cache
 def _calls(sources: int) -> Sequence[tuple[int, int]]:
-    """So many sources divided into calls: where each begins and ends."""
+    """Divide so many sources into calls: where each begins and ends."""
     calls, at = [], 0
     while at < sources:
         end = at + next(size for size in _SOURCES if at + size <= sources)
@@ -147,7 +149,8 @@ def _calls(sources: int) -> Sequence[tuple[int, int]]:
 
 
 def classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
-    """Feature rows ``(n, n_features)`` float32 to scores ``(k, n_labels)`` float32, one at every decision hop.
+    """Build the stages from feature rows ``(n, n_features)`` float32 to scores ``(k, n_labels)`` float32, one at every
+    decision hop.
 
     Both ways give the same bits: the stateful network where the model has one, else a whole window at every hop.
     """
@@ -157,13 +160,13 @@ def classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
 
 
 def window_classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
-    """As `classifier`, a whole window at every hop."""
+    """Build the same stages as `classifier`, with a whole window at every hop."""
     return _windows(bundle, hop_frames, _Classify(bundle))
 
 
 def embedder(bundle: Bundle, hop_frames: int) -> Pipeline:
-    """Feature rows ``(n, n_features)`` float32 to what the network makes of them, ``(k, size)`` float32, row for row
-    with `window_classifier`'s scores.
+    """Build the stages from feature rows ``(n, n_features)`` float32 to the network's embeddings ``(k, size)`` float32,
+    row for row with `window_classifier`'s scores.
 
     Raises:
         ModelError: the model has no embedding.

@@ -1,4 +1,5 @@
-"""The one place that chooses the TFLite runtime: LiteRT, or its ancestor tflite-runtime on boards without a wheel."""
+"""This module is the one place that chooses the TFLite runtime: LiteRT, or its ancestor tflite-runtime on boards
+without a wheel."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def _interpreter() -> Callable[..., Any]:
 
 
 def load(content: bytes, shapes: Mapping[str, Sequence[int]] | None = None) -> Any:
-    """An interpreter with its tensors allocated, on one thread: more would cost wake-ups, and sources share the core.
+    """Load a graph and allocate its tensors, on one thread: more would cost wake-ups, and sources share the core.
 
     Args:
         content: of a ``.tflite`` file.
@@ -55,7 +56,7 @@ def load(content: bytes, shapes: Mapping[str, Sequence[int]] | None = None) -> A
 
 
 def output(interpreter: Any, which: str | int) -> dict[str, Any]:
-    """What the runtime says of one output of a graph.
+    """Return what the runtime says of one output of a graph.
 
     Args:
         which: its name in the graph or in its signature, which is the name that it had in training; or its place
@@ -82,8 +83,13 @@ def output(interpreter: Any, which: str | int) -> dict[str, Any]:
 
 
 def memory(interpreter: Any, index: int) -> NDArray[Any]:
-    """A tensor's own memory as an array, to read after `invoke` and to write before it: a copy costs a tenth of what
-    `set_tensor` and `get_tensor` do.
+    """Return a tensor's own memory as an array, to read after `invoke` and to write before it.
+
+    The runtime's own ways are `set_tensor` and `get_tensor`, which cost ten times what a copy into memory does, and
+    `tensor()`, whose view forbids `invoke` while anybody keeps it and so would have to be made anew at every call. A
+    view made by ctypes from the address is kept for good and forbids nothing. That is safe because the runtime lets go
+    of a tensor's memory only when tensors are resized or allocated anew, which nobody does after `load`; whoever keeps
+    the array must keep the interpreter as long.
 
     The runtime lets go of a tensor's memory only when tensors are resized or allocated anew, which nobody does after
     `load`. Its own views forbid `invoke` while they are kept; this one does not, so that whoever keeps it must keep the
@@ -97,7 +103,10 @@ def memory(interpreter: Any, index: int) -> NDArray[Any]:
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """The runtime greets on standard error from C++ and knows no switch for it; what is no greeting passes."""
+    """Keep the runtime's greeting off standard error; what is no greeting passes.
+
+    The greeting is written from C++, and no switch turns it off: only the descriptor itself can be led elsewhere.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as caught:

@@ -1,4 +1,4 @@
-"""The whole-window network, and how values become its int8."""
+"""The whole-window network runs here, and values become its int8."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOWEST, _HIGHEST = np.array(-128, np.float32), np.array(127, np.float32)
 
 
 def quantise(rows: NDArray[np.float32], affine: Affine) -> NDArray[np.int8]:
-    """Values to int8, saturating at the ends, never wrapping."""
+    """Round values to int8, saturating at the ends, never wrapping."""
     q = rows * np.float32(1.0 / affine.scale)
     np.rint(q, out=q)
     q += np.float32(affine.zero_point)
@@ -25,12 +25,12 @@ def quantise(rows: NDArray[np.float32], affine: Affine) -> NDArray[np.int8]:
 
 
 def dequantise(q: NDArray[np.int8], affine: Affine) -> NDArray[np.float32]:
-    """What int8 stand for."""
+    """Return the values that int8 stand for."""
     return (q.astype(np.float32) - np.float32(affine.zero_point)) * np.float32(affine.scale)
 
 
 class Network:
-    """The whole-window network: quantised windows in, quantised scores out, one by one.
+    """Runs the whole-window network: quantised windows in, quantised scores out, one by one.
 
     Args:
         card: what the model says of itself.
@@ -82,13 +82,14 @@ class Network:
         self._in, self._out, self._shape = inp["index"], out["index"], tuple(inp["shape"])
 
     def __call__(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Scores ``(n_labels,)`` of one window ``(frames, features)``."""
+        """Score one window ``(frames, features)``: ``(n_labels,)``."""
         self._interpreter.set_tensor(self._in, np.ascontiguousarray(window).reshape(self._shape))
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_tensor(self._out)).reshape(-1)
 
     def with_embedding(self, window: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-        """Scores ``(n_labels,)`` and embedding ``(size,)`` of one window, both from one run of the network.
+        """Give the scores ``(n_labels,)`` and the embedding ``(size,)`` of one window, both from one run of the
+        network.
 
         Raises:
             ModelError: the model has no embedding.

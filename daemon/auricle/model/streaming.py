@@ -1,4 +1,12 @@
-"""The stateful network: only new frames in, what it still needs of the old ones handed from call to call."""
+"""The stateful network takes new frames only; what it still needs of the old ones is handed from call to call.
+
+The newest states may lie in the outputs of the graph that computed them, and nowhere else. Copied out after every call
+and in before the next, they would be copied twice at every decision; while the same sources are heard by the same
+graph, their states go from its outputs to its inputs, once. Variables inside the graph would save that copy too, but
+they belong to one interpreter, and a source's states must move: to a group of other sources, to a call of another
+length, or away at a reset. So each graph knows its ``guest``, whose states lie in it, and these are fetched
+(`_Tensors.settle`) when somebody else needs the graph or them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +23,8 @@ from auricle.model.card import Card
 
 
 class _Tensors:
-    """The states of the sources that are heard together, a row each; the newest may still lie in a graph's outputs."""
+    """Holds the states of the sources that are heard together, a row each; the newest may still lie in a graph's
+    outputs."""
 
     __slots__ = ("arrays", "home")
 
@@ -24,7 +33,7 @@ class _Tensors:
         self.home: _Graph | None = None
 
     def settle(self) -> list[NDArray[np.int8]]:
-        """The states themselves, fetched from the graph where they lie."""
+        """Return the states as arrays, fetched from the graph if they still lie there."""
         if (home := self.home) is not None:
             for array, memory in zip(self.arrays, home.states_out, strict=True):
                 array[...] = memory
@@ -33,7 +42,8 @@ class _Tensors:
 
 
 class State:
-    """What one source's network remembers: one row of every tensor, beside those of the sources it was heard with.
+    """Holds what the network remembers of one source: one row of every tensor, beside the rows of the sources it was
+    heard with.
 
     Sources that are heard together again find their rows side by side, and nothing need be gathered.
     """
@@ -46,8 +56,11 @@ class State:
 
 @dataclass(eq=False, slots=True)
 class _Graph:
-    """The graph resized to one number of sources and frames, and the memory of its tensors, states in the card's
-    order. Its outputs hold the newest states of its ``guest`` until somebody else is heard by it."""
+    """Holds the graph resized to one number of sources and frames, and the memory of its tensors, states in the card's
+    order.
+
+    Its outputs hold the newest states of its ``guest`` until somebody else is heard by it.
+    """
 
     interpreter: Any
     source: NDArray[np.int8]
@@ -55,19 +68,20 @@ class _Graph:
     states_in: list[NDArray[np.int8]]
     states_out: list[NDArray[np.int8]]
     hand_over: list[tuple[memoryview, memoryview]]
-    """The states in and out once more, as bytes: numpy takes twice as long to copy a few hundred."""
+    """The memory of the states in and out once more, as bytes: numpy takes twice as long to copy a few hundred of
+    them."""
     guest: _Tensors | None = None
 
 
 class StreamNetwork:
-    """``stream.tflite``: one network for any number of sources, each of which keeps its own `State`.
+    """Runs ``stream.tflite``: one network for any number of sources, each of which keeps its own `State`.
 
     The graph is resized once for every number of sources and of frames that it is called with. All of these share the
-    arithmetic, so that it changes no bit how a stream is divided into calls, nor who is heard in the same call. Not to
-    be shared between threads.
+    arithmetic, so that it changes no bit how a stream is divided into calls, nor who is heard in the same call. A
+    network is not to be shared between threads.
 
     Args:
-        card: says how its tensors are called.
+        card: says how the tensors are called.
         content: of the file.
         where: the file's name, for errors.
 
@@ -84,12 +98,13 @@ class StreamNetwork:
         self._check(self._graph(1, self.stride))
 
     def begin(self) -> State:
-        """The state at a segment's start: zero points, which stand for no sound at all."""
+        """Return the state at a segment's start: zero points, which stand for no sound at all."""
         zero = [np.full(state.shape, state.zero_point, np.int8) for state in self._stream.states]
         return State(_Tensors(zero), 0)
 
     def __call__(self, rows: NDArray[np.int8], states: Sequence[State]) -> NDArray[np.int8]:
-        """Scores ``(sources, n / stride, n_labels)`` at the end of every stride of ``(sources, n, n_features)``.
+        """Return the scores ``(sources, n / stride, n_labels)`` at the end of every stride of ``(sources, n,
+        n_features)``.
 
         Args:
             rows: the new frames of several sources; n is a multiple of the stride.
@@ -113,7 +128,7 @@ class StreamNetwork:
         return graph.scores.copy()
 
     def interpreter(self, n_sources: int, n: int) -> Any:
-        """The runtime's own object for so many sources and frames, for what is measured beside it."""
+        """Return the runtime's own object for so many sources and frames, for what is measured beside it."""
         return (self._graphs.get((n_sources, n)) or self._graph(n_sources, n)).interpreter
 
     def _graph(self, n_sources: int, n: int) -> _Graph:
@@ -170,7 +185,7 @@ class StreamNetwork:
 
 
 def _gather(states: Sequence[State]) -> _Tensors:
-    """The states of several sources as rows of one set of tensors, which from now on is theirs alone."""
+    """Gather the states of several sources as rows of one set of tensors, which from now on is theirs alone."""
     tensors = states[0].tensors
     together = len(tensors.arrays[0]) == len(states)
     if together and (len(states) == 1 or all(s.tensors is tensors and s.row == i for i, s in enumerate(states))):

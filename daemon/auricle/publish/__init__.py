@@ -1,1 +1,1 @@
-"""This room brings messages out: numbered, sent over ZeroMQ, and kept."""
+"""This room numbers messages, keeps them and sends them."""

@@ -1,4 +1,12 @@
-"""The connections of a bound socket, found among this process's descriptors: ZeroMQ counts them for nobody."""
+"""The connections of a bound socket are found here among this process's descriptors, and can be cut one by one.
+
+ZeroMQ counts its connections for nobody and has no call that ends a single one of a bound XPUB or ROUTER socket; to
+close the socket would end all. But it runs in this process, so each connection that it has accepted is one of the
+descriptors in ``/proc/self/fd``, known from others by the address that it is bound to. Shut down there, it ends for
+both sides, and ZeroMQ clears away what waited for it, as if the other side had gone. The number alone does not do: by
+the time that ZeroMQ has named one in an event, it may be another connection's, or a file's. So every descriptor is
+doubled first (`os.dup`), which keeps its meaning, and looked at then.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +23,8 @@ Address: TypeAlias = str | bytes | int | None
 
 
 def address_of(endpoint: str) -> Address:
-    """The port of tcp, whatever the host: of a wildcard every connection has its own. The path or name of ipc."""
+    """Return the port of tcp, whatever the host, since of a wildcard every connection has its own; the path or name of
+    ipc."""
     kind, _, where = endpoint.partition("://")
     if kind == "tcp":
         return int(where.rpartition(":")[2])
@@ -25,23 +34,24 @@ def address_of(endpoint: str) -> Address:
 
 
 def connections(address: Address) -> list[sockets.socket]:
-    """What this process has accepted at an address of its own, to be closed by the caller.
+    """Find the connections that this process has accepted at an address of its own, to be closed by the caller.
 
     Raises:
         OSError: no descriptor is left to look.
     """
     found: dict[int, sockets.socket] = {}
     for number in map(int, os.listdir(DESCRIPTORS)):
-        # One that was free again after the listing has become one of these copies.
+        # A number that was freed after the listing may belong to one of these copies by now.
         if number not in found and (each := connection(number, address)) is not None:
             found[each.fileno()] = each
     return list(found.values())
 
 
 def connection(number: int, address: Address) -> sockets.socket | None:
-    """The connection that has this descriptor, if one has, and was accepted there; to be closed by the caller.
+    """Find the connection that has this descriptor, if one has, and was accepted there; to be closed by the caller.
 
-    It is a second descriptor of it: its number cannot come to mean another one while it is looked at.
+    What is returned is a second descriptor of the connection: its number cannot come to mean another one while it is
+    looked at.
     """
     try:
         copy = os.dup(number)
@@ -58,7 +68,7 @@ def connection(number: int, address: Address) -> sockets.socket | None:
 
 
 def hang_up(each: sockets.socket) -> None:
-    """End it for both sides; ZeroMQ then clears away what waits for it."""
+    """End a connection for both sides; ZeroMQ then clears away what waits for it."""
     with suppress(OSError):  # it has gone by itself: just as well
         each.shutdown(sockets.SHUT_RDWR)
 

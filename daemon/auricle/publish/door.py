@@ -1,4 +1,5 @@
-"""Who may be connected to a bound socket: so many and no more, each known by its descriptor while it is there."""
+"""A door says who may be connected to a bound socket: so many and no more, each known by its descriptor while it is
+there."""
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ from auricle.publish.connections import Address, address_of, connection, hang_up
 log = logging.getLogger("auricle")
 
 CONNECTIONS = 400
-"""At one socket. Each costs a descriptor and some 30 kB, whatever it says."""
+"""How many connections one socket may have; each costs a descriptor and some 30 kB, whatever it says."""
 SHAKEN_S = 5
-"""Whoever has not said that it speaks ZeroMQ after so long is disconnected."""
+"""A connection that has not said after so long that it speaks ZeroMQ is ended."""
 TELL_S = 60.0
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 
@@ -24,7 +25,8 @@ _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 class Door:
     """Counts the connections of one socket and cuts those that come when it is full; nothing here blocks.
 
-    ZeroMQ accepts whoever comes until no descriptor is left. What it accepted it tells; what is too much is hung up on.
+    ZeroMQ accepts whoever comes until no descriptor is left, and reports each connection afterwards; those that are too
+    many are hung up on.
 
     Args:
         context: of ZeroMQ.
@@ -35,13 +37,14 @@ class Door:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], most: int) -> None:
         self.most = most
         self.inside: set[int] = set()
-        """Descriptors of those that are connected."""
+        """The descriptors of the connections that are there."""
         self.cut = 0
-        """Connections cut off so far because of a bound."""
+        """How many connections were cut off so far because of a bound."""
         self.gone: Callable[[int], None] = lambda number: None
-        """Called with the descriptor of whoever came or left: what is known of that number is of another."""
+        """Is called with the descriptor of whoever came or left: what is known of that number belongs to another
+        connection."""
         self.tell: Callable[[str], None] = lambda detail: None
-        """Called, once a minute at most, with a line about who was cut."""
+        """Is called, once a minute at most, with a line about who was cut."""
         self._address: Address = None
         self._socket = socket
         self._news_s = 0.0
@@ -54,7 +57,7 @@ class Door:
         self._events.connect(where)
 
     def bound(self, endpoint: str) -> None:
-        """It is bound there now."""
+        """Take note of where the socket is bound now."""
         self._address = address_of(endpoint)
 
     def look(self) -> None:
@@ -75,7 +78,8 @@ class Door:
         self._say()
 
     def knows(self, number: int) -> bool:
-        """Whether the connection with this descriptor is there still; what it sent before it went may come later."""
+        """Return whether the connection with this descriptor is still there; what it sent before it went may come
+        later."""
         if number not in self.inside:
             self.look()
         return number in self.inside
@@ -89,7 +93,7 @@ class Door:
             each.close()
 
     def close(self) -> None:
-        """Look no more."""
+        """Look at connections no more."""
         if not self._socket.closed:
             self._socket.disable_monitor()
         self._events.close(0)

@@ -1,4 +1,4 @@
-"""Where sockets are bound, and who may use them."""
+"""Sockets are bound here, and it is decided who may use them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ IPC_MODE = 0o660
 
 
 def bind(socket: zmq.Socket[bytes], endpoint: str, *, group: str | None = None, key: str = "publish.endpoint") -> str:
-    """Bind, or say plainly why not; what it is bound to, a wildcard port resolved.
+    """Bind a socket, or say plainly why not; return what it is bound to, a wildcard port resolved.
 
     A stale ipc file is taken over, a living one is not. An ipc socket is for its owner and a group (mode 0660) from
-    the moment it exists. What is not loopback the configuration has let through, or refused.
+    the moment it exists. Whether an endpoint may be reached from other machines, the configuration has decided before.
 
     Args:
         group: of an ipc socket; the daemon's own unless told.
@@ -53,7 +53,7 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, *, group: str | None = None, 
 
 
 def ipc_path(endpoint: str) -> Path | None:
-    """The file of an ipc endpoint; ``None`` of one without a file (tcp, or Linux's abstract names)."""
+    """Return the file of an ipc endpoint; ``None`` of one without a file (tcp, or Linux's abstract names)."""
     path = endpoint.removeprefix("ipc://")
     return None if path == endpoint or path.startswith("@") else Path(path)
 

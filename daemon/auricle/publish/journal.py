@@ -1,4 +1,5 @@
-"""What was told lately and which events go on: held in memory for those who join late or missed something."""
+"""The journal holds in memory what was published lately and which events go on, for those who join late or missed
+something."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ from auricle.messages import Event
 from auricle.messages.questions import Position
 
 HELD = 4096
-"""Messages held; about 3 MB."""
+"""How many messages are held; about 3 MB."""
 MARKS = 8
-"""One in so many of them may be a mark: who marks without end pushes out marks, and nothing else."""
+"""One in so many of the messages held may be a mark: whoever marks without end pushes out marks, and nothing else."""
 PAGE = 64
-"""Messages in one answer: what is asked must not keep the daemon from hearing."""
+"""How many messages one answer holds: a question must not keep the daemon from hearing."""
 _TOLD_ANEW = ("score.", "health.")
-"""Not held: the next one says it all."""
+"""Topics whose messages are not held, since the next one says it all."""
 
 
 class _Numbered(msgspec.Struct):
@@ -28,7 +29,7 @@ class _Numbered(msgspec.Struct):
 
 
 class Journal:
-    """An outlet that remembers events, gaps, changes of state and marks.
+    """Remembers events, gaps, changes of state and marks, as an outlet.
 
     Args:
         held: how many messages.
@@ -71,11 +72,11 @@ class Journal:
     def since(
         self, position: Position, topics: Sequence[str]
     ) -> tuple[list[messages.AnyMessage], Position | None, bool]:
-        """What was told after a position of this instance, in the order of its telling, a page at most.
+        """Return what was published after a position of this instance, in the same order, a page at most.
 
         Args:
-            position: what is held already.
-            topics: prefixes of the topics to tell.
+            position: what the asker holds already.
+            topics: prefixes of the topics that are asked for.
 
         Returns:
             The messages; the position after them, if there are more; whether memory reaches back far enough.
@@ -92,7 +93,7 @@ class Journal:
         return told, Position(instance=position.instance, last_seq={**held, **passed}), complete
 
     def _after(self, topic: str, seq: int) -> Iterator[tuple[int, str, int, bytes]]:
-        """The messages of a topic after a `seq`, each with its place in the order of all."""
+        """Yield the messages of a topic after a `seq`, each with its place in the order of all."""
         items: Iterable[tuple[int, int, bytes]] = self._by_topic[topic]
         first = self._dropped.get(topic, 0) + 1
         for n, number, payload in islice(items, max(0, seq + 1 - first), None):

@@ -1,4 +1,4 @@
-"""Messages on their way out: numbered per topic, sent to every outlet."""
+"""Messages are numbered per topic here and sent to every outlet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auricle.messages.ids import uuid7
 from auricle.messages.topics import topic
 
 Outlet = Callable[[str, bytes], None]
-"""Takes a topic and its JSON."""
+"""Takes a topic and a message's JSON."""
 
 
 class Publisher:
@@ -20,7 +20,8 @@ class Publisher:
 
     Args:
         node: the name of this machine in every message.
-        outlets: where to, in this order: the history before the socket, so that nothing is told that is not kept.
+        outlets: take the messages in this order: the history before the socket, so that nothing is published that
+            is not kept.
     """
 
     def __init__(self, node: str, outlets: Sequence[Outlet]) -> None:
@@ -30,14 +31,14 @@ class Publisher:
         self._outlets = tuple(outlets)
 
     def send(self, topic: str, message: messages.AnyMessage) -> None:
-        """Give the message its `seq` and send it; never blocks on a subscriber."""
+        """Give the message its `seq` and hand it to every outlet; never blocks on a subscriber."""
         message.seq = self.last_seq[topic] = self.last_seq.get(topic, 0) + 1
         payload = messages.encode(message)
         for outlet in self._outlets:
             outlet(topic, payload)
 
     def tell(self, state: messages.DaemonNews, detail: str) -> None:
-        """Say something of the daemon itself, on ``status.``."""
+        """Publish news of the daemon itself, on ``status.``."""
         self.send(
             topic("status"),
             messages.Status(
@@ -55,7 +56,7 @@ class Publisher:
 
 
 class Lines:
-    """Messages as JSON lines, each with its `topic`."""
+    """Writes messages as JSON lines, each with its `topic`, as an outlet."""
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
         self._stream = stream

@@ -1,9 +1,10 @@
-"""Subscribers that do not keep up: found among the connections of a bound socket, and cut off with all that waits.
+"""Subscribers that do not keep up are found here among the connections of a bound socket, and cut off with all that
+waits.
 
-ZeroMQ says that somebody's queue is full, but not whose, and of a full queue it can drop the newest message only, or
-everything, with the connection. Whose queue is full, of that connection the kernel takes nothing more. That can be so
-for a moment of others too, who are only a little behind: therefore several looks, and whoever took something at any of
-them is let be.
+ZeroMQ says that some queue is full, but not whose, and of a full queue it can drop the newest message only, or
+everything, with the connection. What tells a full queue is its connection: the kernel takes nothing more there. For a
+moment that may hold of others too, who are only a little behind; therefore there are several looks, and whoever took
+something at any of them is left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Slow:
     """Judges the connections of one endpoint of ours; nothing here blocks.
 
     Args:
-        endpoint: as it is bound, tcp or ipc. Of others (inproc) there are no connections to be cut.
+        endpoint: as it is bound, tcp or ipc; others (inproc) have no connections that could be cut.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -30,11 +31,11 @@ class Slow:
         self._next_s = 0.0
 
     def begin(self, now_s: float) -> None:
-        """Somebody's queue is full: look from now on. The first look comes when what is under way has been sent."""
+        """Look from now on, since some queue is full; the first look comes when what is under way has been sent."""
         self._looks, self._next_s = LOOKS, now_s + APART_S
 
     def look(self, now_s: float) -> int | None:
-        """Look if it is time; after the last look how many have been cut, before it ``None``."""
+        """Look if it is time; return after the last look how many connections were cut, before it ``None``."""
         if now_s < self._next_s:
             return None
         if self._looks == LOOKS:
@@ -56,14 +57,14 @@ class Slow:
         return len(stuck)
 
     def close(self) -> None:
-        """Look no more."""
+        """Look at connections no more."""
         for each in self._suspects:
             each.close()
         self._suspects = []
 
 
 def _takes_nothing(socket: sockets.socket) -> bool:
-    """Whether it is alive and full; what has gone or failed is not."""
+    """Return whether a connection is alive and full; one that has gone or failed is not."""
     poll = select.poll()
     poll.register(socket, select.POLLOUT)
     return not poll.poll(0)

@@ -1,4 +1,5 @@
-"""The history of events in SQLite: kept before it is told, bounded, and never in the way of hearing."""
+"""The history of events lies in SQLite: a message is kept before it is published, and the history is bounded and never
+in the way of hearing."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Store:
-    """The history, as an outlet.
+    """Keeps the history, as an outlet.
 
     A message is committed before the next outlet gets it, so it outlives the process. What cannot be written waits in
     memory and is tried again.
@@ -56,7 +57,7 @@ class Store:
         return self._waiting.lost
 
     def open(self) -> list[tuple[str, Event]]:
-        """Open the database; what a crash left going on, as the topic and the newest message of each event."""
+        """Open the database; return what a crash left going on, as the topic and the newest message of each event."""
         left: list[tuple[str, Event]] = []
 
         def find() -> None:
@@ -79,7 +80,7 @@ class Store:
         return left
 
     def report_to(self, tell: Callable[[DaemonNews, str], None]) -> None:
-        """Say there, as state ``store``, when the history has a trouble and when it has it no more."""
+        """Publish through ``tell``, as state ``store``, when the history has a trouble and when it has it no more."""
         self._tell = tell
 
     def __call__(self, topic: str, payload: bytes) -> None:
@@ -105,7 +106,7 @@ class Store:
     def page(
         self, since_us: int, after: tuple[int, int] | None, *, label: str | None, source: str | None
     ) -> tuple[list[Event | Mark], tuple[int, int] | None]:
-        """First and newest message of the events that changed since a time, in the order of their changes.
+        """Return the first and newest message of the events that changed since a time, in the order of their changes.
 
         Args:
             since_us: microseconds since 1970 UTC.
@@ -130,7 +131,7 @@ class Store:
         return found, (rows[-1][0], rows[-1][1]) if len(rows) == table.PAGE else None
 
     def report(self) -> HistoryReport:
-        """How it fares."""
+        """Return how the history fares."""
         report = HistoryReport(enabled=True, trouble=self.trouble, missed=self.lost)
         if (db := self.database.connection) is not None:
             try:
@@ -142,7 +143,7 @@ class Store:
         return report
 
     def close(self) -> None:
-        """Write what waits, sync and let go."""
+        """Write what waits, sync, and close the files."""
         if self._waiting:
             self._attempt(self._write)
         self.database.close()

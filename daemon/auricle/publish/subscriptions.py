@@ -1,16 +1,16 @@
-"""What each connection has subscribed to, as far as it may: prefixes are held in memory byte by byte."""
+"""Each connection's subscriptions are counted and bounded here: ZeroMQ holds prefixes in memory byte by byte."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 SUBSCRIPTIONS = 256
-"""Of one connection at a time."""
+"""How many subscriptions one connection may have at a time."""
 PREFIX_BYTES = 8192
-"""Of all prefixes of one connection. ZeroMQ keeps a node of some 50 bytes for each byte of them."""
+"""How many bytes all prefixes of one connection may have; ZeroMQ keeps a node of some 50 bytes for each."""
 LONGEST_PREFIX = 512
 CHANGES_PER_S = 2000
-"""Subscriptions taken up and given up by one connection."""
+"""How many subscriptions one connection may take up and give up."""
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class _Held:
 
 
 class Subscriptions:
-    """Counts what is subscribed to, by connection."""
+    """Counts subscriptions, by connection."""
 
     def __init__(self) -> None:
         self._held: dict[int, _Held] = {}
@@ -32,11 +32,12 @@ class Subscriptions:
         """Take note of a subscription, or of its end, of the connection with this descriptor.
 
         Args:
-            frame: as an XPUB socket gives it: 1 or 0, then the prefix.
+            frame: as an XPUB socket receives it: 1 or 0, then the prefix.
             now_s: of a monotonic clock.
 
         Returns:
-            The bound that it goes over with this, if it does; of one that is over already nothing is said or kept.
+            The bound that the connection exceeds with this, if it does; of one that exceeds a bound already nothing is
+            said or kept.
         """
         held = self._held.setdefault(number, _Held())
         if held.over:
@@ -64,5 +65,5 @@ class Subscriptions:
         return why
 
     def forget(self, number: int) -> None:
-        """Nothing is known of this descriptor's connection: it has gone, or is new."""
+        """Forget all that is known of this descriptor: its connection has gone, or is new."""
         self._held.pop(number, None)

@@ -1,4 +1,4 @@
-"""Messages on their way out over ZeroMQ: the socket that subscribers connect to."""
+"""Messages leave over ZeroMQ here: this is the socket that subscribers connect to."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ QUEUE = 10_000
 HEARTBEAT_S, GIVEN_UP_S = 5, 15
 """A subscriber that does not answer for so long (gone, or stuck) is disconnected."""
 SERVE_S = 0.005
-"""For subscriptions, in one round of the engine: sound comes first."""
+"""The time for subscriptions in one round of the engine: sound comes first."""
 WAITING_SUBSCRIPTIONS = 16
-"""Of one connection, read ahead: as long as more come in than these, ZeroMQ takes up one after the other at once."""
+"""How many subscriptions of one connection ZeroMQ reads ahead; as long as more come in, it takes up one after the other
+at once."""
 
 
 class Socket:
-    """A ZeroMQ XPUB socket as an outlet; to subscribers it is a PUB socket like any other.
+    """Publishes over a ZeroMQ XPUB socket, as an outlet; to subscribers it is a PUB socket like any other.
 
     A subscriber may subscribe to ``welcome.<anything of its own>``, last of all: it is answered there once everything
-    it has subscribed to before is in force (`greet`). That is how a client knows from when on it hears all.
+    it has subscribed to before is in force (`greet`), and so knows from when on it hears all.
 
     Args:
         context: of ZeroMQ.
@@ -61,8 +62,8 @@ class Socket:
         self._socket = context.socket(zmq.XPUB)
         self._socket.sndhwm = queue
         self._socket.rcvhwm = WAITING_SUBSCRIPTIONS
-        # All is told, also by whom: who comes back is welcomed again, and each can be counted. With XPUB_MANUAL ZeroMQ
-        # would hold every prefix twice, and would hold what we refuse as well.
+        # Every subscription is reported, also of whom: who comes back is welcomed again, and each can be counted. With
+        # XPUB_MANUAL ZeroMQ would hold every prefix twice, and would hold what we refuse as well.
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, LONGEST_PREFIX)
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, int(HEARTBEAT_S * 1000))
@@ -73,7 +74,7 @@ class Socket:
         self._queue = queue
         self._overflowed = False
         self.cut = 0
-        """Subscribers cut off so far."""
+        """How many subscribers were cut off so far."""
         self._subscriptions = Subscriptions()
         self.door = Door(context, self._socket, most)
         self.door.gone = self._subscriptions.forget
@@ -88,11 +89,13 @@ class Socket:
         self.resting = False
 
     def __call__(self, topic: str, payload: bytes) -> None:
-        """Send; what a slow subscriber's queue cannot take is lost to that subscriber alone, and `seq` shows it."""
+        """Send a message; what a slow subscriber's queue cannot take is lost to that subscriber alone, and `seq` shows
+        it."""
         self._send(topic.encode(), payload)
 
     def greet(self, publisher: Publisher, query: str | None) -> None:
-        """Welcome subscribers that ask for it, from now on, and tell them where to ask questions; tell of slow ones."""
+        """Welcome subscribers that ask for it, from now on, with where to ask questions; and publish which are slow or
+        too many."""
         self._publisher = publisher
         self.door.tell = partial(publisher.tell, "crowded")
         self._welcome = msgspec.json.encode(Welcome(node=publisher.node, instance=publisher.instance, query=query))
@@ -118,7 +121,7 @@ class Socket:
                 self._send(frame[1:], self._welcome)
 
     def close(self, linger_ms: int = 500) -> None:
-        """Give subscribers a moment to take what is queued."""
+        """Close the socket, after a moment in which subscribers may take what is queued."""
         self._slow.close()
         self.door.close()
         self._socket.close(linger_ms)
@@ -127,8 +130,8 @@ class Socket:
         try:
             self._send_frames(topic, payload)
         except zmq.Again:  # at the first frame, before anything of it was sent
-            # To everybody but those whose queues are full. They lose the newest until they are judged, which costs them
-            # nothing more: who is cut loses all that.
+            # Now to everybody but those whose queues are full. They lose the newest until they are judged, which costs
+            # them nothing more: who is cut loses all that waits.
             self._socket.setsockopt(zmq.XPUB_NODROP, 0)
             self._send_frames(topic, payload)
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
@@ -141,7 +144,7 @@ class Socket:
         self._socket.send(payload, zmq.DONTWAIT)
 
     def _judge(self) -> None:
-        """Cut whoever is stuck, and say so once it is done."""
+        """Cut the subscribers that are stuck, and say so once it is done."""
         cut = self._slow.look(time.monotonic())
         if cut is None:
             return
@@ -155,7 +158,8 @@ class Socket:
 
 
 def _number(message: zmq.Frame) -> int | None:
-    """The descriptor of the connection that it came by; ``None`` where there is none (inproc, or it has gone)."""
+    """Return the descriptor of the connection that a message came by; ``None`` where there is none (inproc, or it has
+    gone)."""
     try:
         return int(message.get(zmq.SRCFD))
     except zmq.ZMQError:

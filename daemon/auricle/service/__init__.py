@@ -1,1 +1,1 @@
-"""This room is the daemon's life: what it opens, listens to, watches, reloads and answers."""
+"""This room is the daemon's life: what is opened, reloaded, watched and answered."""

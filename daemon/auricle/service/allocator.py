@@ -1,4 +1,4 @@
-"""What the C library does with memory that numpy gives back: keep it, since the next block will want as much."""
+"""The C library is told here to keep the memory that numpy gives back, since the next block will want as much."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _TRIM_BYTES, _MMAP_BYTES = 32 << 20, 4 << 20
 
 
 def keep_freed() -> bool:
-    """Tell glibc to keep freed arrays of a few hundred kilobytes; whether there was a glibc to tell.
+    """Make glibc keep freed arrays of a few hundred kilobytes; return whether there was a glibc.
 
     Left alone it gives every array over 128 kB back to the system when it is freed, and the pages of the next one must
     be cleared and mapped anew: an FFT of 64 frames takes half as long again, one of 128 several times as long.

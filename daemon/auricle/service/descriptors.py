@@ -1,4 +1,4 @@
-"""How many files and connections the process may have open, and how they are shared out."""
+"""The process may have so many files and connections open; they are shared out here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from auricle.publish.door import CONNECTIONS
 WANTED = 4096
 """Twice what clients may take, and more than any number of sources needs."""
 RESERVE = 256
-"""Kept for sources, models, the history and the state, whatever clients do."""
+"""Descriptors kept for sources, models, the history and the state, whatever clients do."""
 BETWEEN = 2
-"""So many times what clients may have is there for what comes between two rounds, before it is hung up on."""
+"""For each connection that clients may have, so many descriptors are there: between two rounds of the engine more
+connections come than may stay."""
 FEWEST = 8
 
 
 def connections_each() -> int:
-    """How many connections each of the two sockets may have.
+    """Return how many connections each of the two sockets may have.
 
     The process's soft limit is raised first, as far as it may be: 1,024 is the usual one, of which any local user could
     take all by connecting.

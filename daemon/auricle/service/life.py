@@ -1,4 +1,4 @@
-"""The daemon's life: what is opened, in which order, and closed in the reverse."""
+"""The daemon's life stands here: what is opened, in which order, and closed in the reverse."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ log = logging.getLogger("auricle")
 
 
 def main(path: Path | None, model: str | None) -> int:
-    """Run the daemon as `auricle run` does; its exit code.
+    """Run the daemon as `auricle run` does; return the exit code.
 
     Args:
         path: the configuration's file; the usual one unless told.
-        model: another one than it names.
+        model: another model than the configuration names.
 
     Raises:
         AuricleError: something cannot be as configured.
@@ -56,7 +56,7 @@ def main(path: Path | None, model: str | None) -> int:
 
 
 def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
-    """Listen until told to stop, or until every recording has been heard; the exit code.
+    """Listen until told to stop, or until every recording has been heard; return the exit code.
 
     Args:
         cfg: what to listen to, and how.
@@ -93,7 +93,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         most = connections_each()
         socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group, most=most)
         stack.callback(socket.close)
-        # In this order: what is told is kept already.
+        # In this order: what is published is kept already.
         publisher = Publisher(cfg.node, [*([] if store is None else [store]), journal, socket])
         poller = stack.enter_context(Poller())
         roster = stack.enter_context(Roster(publisher, poller, Learned(state_dir() / "noise")))

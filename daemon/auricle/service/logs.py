@@ -1,4 +1,4 @@
-"""What the daemon says about itself: text or JSON on standard error, with priorities and no clock under journald."""
+"""The log is set up here: text or JSON on standard error, with priorities and no clock under journald."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ER
 
 
 class _Text(logging.Formatter):
-    """A line for every record: what others named cannot begin another, nor steer the terminal that shows it."""
+    """Formats each record as a line: a name that others gave cannot begin another line, nor steer the terminal that
+    shows it."""
 
     def __init__(self, layout: str = "%(asctime)s %(levelname)s %(message)s") -> None:
         super().__init__(layout)
@@ -45,7 +46,8 @@ class _Json(logging.Formatter):
 
 
 class _Journal(logging.Formatter):
-    """A priority in front of every line, also of a message that has several (sd-daemon(3)); the journal has a clock."""
+    """Puts a priority in front of every line, also of a message that has several (sd-daemon(3)); the journal has a
+    clock."""
 
     def __init__(self, of: logging.Formatter) -> None:
         super().__init__()
@@ -57,13 +59,14 @@ class _Journal(logging.Formatter):
 
 
 def to_journal(environ: Mapping[str, str] = os.environ, fd: int = 2) -> bool:
-    """Whether the file descriptor is the journal's: the variable alone is inherited by what writes elsewhere."""
+    """Return whether the file descriptor is the journal's: the variable alone is inherited by what writes elsewhere."""
     status = os.fstat(fd)
     return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def formatter(form: str, *, journal: bool) -> logging.Formatter:
-    """``text`` for people or ``json`` for collectors; in the journal with priorities and without a clock."""
+    """Return the formatter of ``text`` for people or ``json`` for collectors; in the journal with priorities and
+    without a clock."""
     if not journal:
         return _Json(timed=True) if form == "json" else _Text()
     return _Journal(_Json(timed=False) if form == "json" else _Text("%(message)s"))
@@ -85,6 +88,6 @@ def set_up(wanted: config.Log, *, least: str = "debug") -> None:
 
 
 def set_level(wanted: config.Log, *, least: str = "debug") -> None:
-    """Say from this level on, and nothing below ``least``."""
+    """Log from this level on, and nothing below ``least``."""
     levels = logging.getLevelNamesMapping()
     logging.getLogger("auricle").setLevel(max(levels[wanted.level.upper()], levels[least.upper()]))

@@ -1,4 +1,4 @@
-"""What a service tells systemd: sd_notify(3) over its socket, without libsystemd."""
+"""The service manager, systemd, is told here how the daemon fares: sd_notify(3) over its socket, without libsystemd."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ log = logging.getLogger("auricle")
 
 
 class Notifier:
-    """Tells the service manager what the daemon does; silent where nobody asked to be told.
+    """Tells the service manager what the daemon does; silent where nobody asked for it.
 
-    Takes ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` out of the environment, so that no child speaks for
-    the daemon.
+    It takes ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` out of the environment, so that no child speaks
+    for the daemon.
 
     Args:
         environ: of the process.
@@ -26,15 +26,15 @@ class Notifier:
         usec, pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
         meant = pid in ("", str(os.getpid()))
         self.watchdog_s = int(usec) / 1e6 if usec.isdigit() and meant else None
-        """How often, at the least, the service manager wants to be told ``WATCHDOG=1``; ``None``: it does not."""
+        """How often, at the least, the service manager wants ``WATCHDOG=1``; ``None`` if it does not."""
         self._socket: socket.socket | None = None
         if self._address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            # A manager that is busy must not hold up the sound; what does not fit is told at the next turn.
+            # A manager that is busy must not hold up the sound; what does not fit is sent at the next turn.
             self._socket.setblocking(False)
 
     def tell(self, **fields: str | int) -> bool:
-        """Send fields such as ``READY=1``; whether they were taken, or nobody wants them."""
+        """Send fields such as ``READY=1``; return whether they were taken, or nobody wants them."""
         if self._socket is None:
             return True
         # A newline would begin another field.

@@ -1,4 +1,5 @@
-"""When decisions cannot keep up with the sound: a declared ladder, from what costs nothing to what costs sound."""
+"""When decisions cannot keep up with the sound, a declared ladder is climbed, from what costs nothing to what costs
+sound."""
 
 from __future__ import annotations
 
@@ -17,45 +18,47 @@ SCORE_S = 1.0
 KEEP_S = 1.0
 """Step 3: of the sound that waits all but the newest is dropped, as a gap with cause ``load``."""
 UP_S = (0.5, 1.5)
-"""Late sound after a round, from which on steps 1 and 2 are taken; step 3 from half of the ring on."""
+"""How late sound must be after a round for steps 1 and 2; step 3 is taken from half of the ring on."""
 PATIENCE, PATIENCE_S = 2, 0.19
-"""Rounds in a row, and time, before any step: a disk may hold up one round, a burst comes in several short ones."""
+"""How many rounds in a row, and how long, sound must be late before any step: a disk may hold up one round, a burst
+comes in several short ones."""
 CALM_S, CALM_FOR_S = 0.25, 5.0
 """With less than this late for so long, one step back. Far below `UP_S`, so that the ladder does not swing."""
 MEANS = ("", "larger blocks", "and a score a second at most", "and the oldest sound is dropped")
 
 
 class Paced(Protocol):
-    """What the ladder asks of a lane, and tells it."""
+    """This is what the ladder asks of a lane, and tells it."""
 
     score_interval_s: float
 
     @property
     def name(self) -> str:
-        """Its source's name."""
+        """Return the name of the lane's source."""
 
     @property
     def live(self) -> LiveControl | None:
-        """Its source, if that is live."""
+        """Return the lane's source, if that is live."""
 
     @property
     def state(self) -> SourceState:
-        """Its source's state."""
+        """Return the state of the lane's source."""
 
     @property
     def counters(self) -> Counters:
-        """What it has come to."""
+        """Return the counters of the lane."""
 
     def tell(self, state: SourceState, detail: str) -> None:
         """Publish a change of the source's state."""
 
 
 class Ladder:
-    """Watches how late sound is, and takes the steps; each is a ``status`` of every live source, and counted.
+    """Watches how late sound is, and takes the steps; each is published as a ``status`` of every live source, and
+    counted.
 
-    Sound is late that waits although its time to be heard has come (`LiveControl.late_s`). A source falls behind when
-    that is much and does not become less: a burst, or what a hold-up has left, becomes less round by round, and a
-    machine that can work it off is not overloaded. Recordings wait for the daemon and are left alone.
+    Sound is late when it waits although its time to be heard has come (`LiveControl.late_s`). A source falls behind
+    when much sound is late and does not become less: a burst, or what a hold-up has left, becomes less round by round,
+    and a machine that can work that off is not overloaded. Recordings wait for the daemon and are left alone.
 
     Args:
         lanes: of all sources; may change.
@@ -64,7 +67,7 @@ class Ladder:
     def __init__(self, lanes: Sequence[Paced]) -> None:
         self._lanes = lanes
         self.step = 0
-        """0: everything; 1 to 3: see `MEANS`."""
+        """The step taken now: 0 is none; 1 to 3 see `MEANS`."""
         self._late_s: dict[str, float] = {}
         """How late each source was after the round before."""
         self._rounds = 0
@@ -110,7 +113,7 @@ class Ladder:
         self.step = step
         self._calm_since_s = None
         for lane in self._lanes:
-            # What is lost is not overloaded; that it is lost must stay to be seen.
+            # A lost source is not overloaded, and must go on to be shown as lost.
             if lane.live is not None and lane.state != "lost":
                 lane.counters.overloads += state == "overloaded"
                 lane.tell(state, detail)

@@ -1,4 +1,5 @@
-"""Where a configuration holds on to something although the model, or the package, knows better by now."""
+"""A configuration may hold on to something although the model, or the package, knows better by now; that is found
+here."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ log = logging.getLogger("auricle")
 
 
 def overruled(cfg: config.Config, cards: Mapping[str, Card]) -> list[str]:
-    """Each value for all labels that goes before other ones of a card, and each model that is no default any more: a
-    line with the place, the value and the remedy. Whoever wrote a rule for a single label meant it.
+    """Return a line, with the place, the value and the remedy, for each value for all labels that goes before other
+    ones of a card, and for each model that was the default once. Whoever wrote a rule for a single label meant it.
 
     Args:
         cards: by what the configuration calls the model; sources of other models are passed over.
@@ -56,13 +57,13 @@ def _line(name: str, value: float, proposed: list[float], card: Card) -> tuple[s
 
 
 class Overruled:
-    """Says each of these in the log, once."""
+    """Says each of these lines in the log, once."""
 
     def __init__(self) -> None:
         self._said: set[str] = set()
 
     def tell(self, cfg: config.Config, cards: Mapping[str, Card]) -> None:
-        """Say what has not been said yet."""
+        """Log the lines that have not been logged yet."""
         for line in overruled(cfg, cards):
             if line not in self._said:
                 self._said.add(line)

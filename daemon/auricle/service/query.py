@@ -1,4 +1,4 @@
-"""The query socket: questions of late joiners, monitors and people, answered between two messages."""
+"""The query socket answers the questions of late joiners, monitors and people, between two messages."""
 
 from __future__ import annotations
 
@@ -43,49 +43,49 @@ from auricle.publish.store import Store
 from auricle.service.allowance import ASKERS, ROUND_S, Allowances
 
 LONGEST_QUESTION = 256 * 1024
-"""A position may name thousands of topics."""
+"""The bytes of the longest question: a position may name thousands of topics."""
 ANSWERS_WAITING = 8
-"""For one asker; who asks on without reading loses the rest."""
+"""How many answers wait for one asker; who asks on without reading loses the rest."""
 MARKS_PER_S = 10
-"""Of one asker."""
+"""How many marks one asker may make in a second."""
 STALE_S = 10.0
-"""A source that has given no sound for so long is not heard, whatever it says of itself."""
+"""A source that has given no sound for so long counts as not heard, whatever its state."""
 VERBS = ("snapshot", "status", "events", "mark")
 
 Reply = Snapshot | Report | History | Marked | Refused
 
 
 class _Misasked(Exception):
-    """What is wrong with a question; the remedy."""
+    """Says what is wrong with a question, and the remedy."""
 
 
 class _Tagged(msgspec.Struct):
-    """What must be known of a question that is not answered now."""
+    """Holds what must be known of a question that is not answered now."""
 
     tag: Tag = None
 
 
 class Asked(Protocol):
-    """What the query socket asks of a lane."""
+    """This is what the query socket asks of a lane."""
 
     @property
     def name(self) -> str:
-        """Its source's name."""
+        """Return the name of the lane's source."""
 
     @property
     def done(self) -> bool:
-        """Whether nothing will ever come again."""
+        """Return whether nothing will ever come again."""
 
     @property
     def model(self) -> messages.Model:
-        """The model that hears."""
+        """Return the model that hears."""
 
     def health(self, now_s: float) -> messages.SourceHealth:
-        """Its counters at this time of the monotonic clock."""
+        """Return the lane's counters at this time of the monotonic clock."""
 
 
 class Query:
-    """A ROUTER socket that answers DEALER and REQ sockets, JSON each way.
+    """Answers DEALER and REQ sockets through a ROUTER socket, JSON each way.
 
     Args:
         context: of ZeroMQ.
@@ -141,11 +141,11 @@ class Query:
 
     @property
     def resting(self) -> bool:
-        """Whether so much has been answered that what waits must wait on."""
+        """Return whether so much has been answered that further questions must wait."""
         return self._allowances.all.later_s(time.monotonic()) > 0
 
     def serve(self) -> None:
-        """Answer what waits, as far as the time that questions may take reaches; does not block."""
+        """Answer the questions that wait, as far as the time for questions reaches; does not block."""
         self.door.look()
         until_s = time.monotonic() + ROUND_S
         while (began_s := time.monotonic()) < until_s and self._allowances.all.later_s(began_s) <= 0:
@@ -168,7 +168,7 @@ class Query:
                 allowance.spend(taken_s, began_s)
 
     def answer(self, frames: Sequence[bytes], asker: bytes = b"") -> Reply:
-        """The answer to a question's frames, whatever they hold, whoever asks."""
+        """Return the answer to a question's frames, whatever they hold, whoever asks."""
         tag: str | int | None = None
         try:
             question = self._understood(frames)
@@ -180,7 +180,7 @@ class Query:
         return reply
 
     def _later(self, frames: Sequence[bytes], later_s: float) -> Refused:
-        """The answer to an asker that has had its share."""
+        """Return the answer to an asker that has used up its allowance."""
         tag: str | int | None = None
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             tag = self._tags.decode(frames[0] if frames else b"{}").tag
@@ -189,7 +189,7 @@ class Query:
         return Refused(**self._who, tag=tag, error=error, later_s=later_s)
 
     def close(self, linger_ms: int = 500) -> None:
-        """Give askers a moment to take their answers."""
+        """Close the socket, after a moment in which askers may take their answers."""
         self.door.close()
         self._socket.close(linger_ms)
 
@@ -317,7 +317,7 @@ class Query:
 
 
 def _deaf(source: SourceReport) -> str | None:
-    """Why a source is not heard, if it is not."""
+    """Return why a source is not heard, if it is not."""
     if source.state in messages.NOT_HEARD:
         return source.state
     if source.age_s is None:
@@ -326,7 +326,7 @@ def _deaf(source: SourceReport) -> str | None:
 
 
 def _place(after: str) -> tuple[int, int]:
-    """Where a page ended, as it was told to the asker."""
+    """Read where a page ended, as the asker gives it back."""
     told_us, _, n = after.partition(":")
     place = int(told_us), int(n)
     if not all(0 <= number < 1 << 62 for number in place):

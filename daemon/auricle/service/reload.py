@@ -1,4 +1,5 @@
-"""A changed configuration while the daemon runs: what can fail is done first, then it comes in between two blocks."""
+"""A changed configuration is taken over while the daemon runs: what can fail is done first, then the change comes in
+between two blocks."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ S = TypeVar("S")
 
 
 def load_models(cfg: config.Config, first: Callable[[Bundle], None] | None = None) -> dict[str, Bundle]:
-    """Every model in use, by what the configuration calls it; checked, and checked against the rules for its labels.
+    """Open every model in use, by what the configuration calls it; checked, and checked against the rules for its
+    labels.
 
     Args:
         cfg: names them.
@@ -76,14 +78,14 @@ def check_gates(cfg: config.Config, models: Mapping[str, Bundle]) -> None:
 
 
 class Reload:
-    """Asked for by SIGHUP; done between two rounds of the engine.
+    """Reloads the configuration between two rounds of the engine, when SIGHUP has asked for it.
 
     Args:
-        cfg: that the daemon runs with.
+        cfg: the configuration that the daemon runs with.
         load: reads the configuration anew.
         roster: of the sources.
-        publisher: told of what came of it.
-        wake: the engine, which may be asleep.
+        publisher: publishes what came of it.
+        wake: wakes the engine, which may be asleep.
         overruled: says where the configuration holds on to something.
         first: called with each model before it is run.
         also: others that take over what is theirs, once all is known to be well.
@@ -102,7 +104,7 @@ class Reload:
         also: Sequence[Callable[[config.Config], None]] = (),
     ) -> None:
         self.cfg = cfg
-        """What is in force: keys that only a start can change keep their old values here."""
+        """The configuration in force: keys that only a start can change keep their old values here."""
         self.asked = False
         self._load = load
         self._roster = roster
@@ -159,7 +161,7 @@ class Reload:
         return problems
 
     def _prepare(self, new: config.Config, models: Mapping[str, Bundle]) -> tuple[dict[str, Lane], dict[str, Ear]]:
-        """The lanes of new sources, and the ears that others need anew, by the name of the source."""
+        """Build the lanes of new sources, and the ears that others need anew, by the name of the source."""
         lanes, ears = {}, {}
         old = {source.name: source for source in self.cfg.sources}
         for wanted in new.sources:
@@ -174,7 +176,7 @@ class Reload:
         return lanes, ears
 
     def _is_other(self, was: config.Source, wanted: config.Source, new: config.Config, model: Bundle) -> bool:
-        """Whether the source itself must be opened anew: for another device, ring, or rate of the sound it gives."""
+        """Return whether the source itself must be opened anew: for another device, ring, or rate of its sound."""
         rate = self._roster.lane(was.name).bundle.card.front_end.sample_rate
         return (
             was.kind != wanted.kind
@@ -205,7 +207,7 @@ class Reload:
 
 
 def in_force(old: S, new: S) -> S:
-    """The new configuration, with the old values of the keys that only a start can change."""
+    """Return the new configuration with the old values of the keys that only a start can change."""
     kept: dict[str, Any] = {}
     for name, about in keys_of(type(new)).items():
         if about.section is None:

@@ -1,4 +1,5 @@
-"""The sources that are heard, each in its lane: how they come, go, and keep what they know of their room."""
+"""The roster holds the sources that are heard, each in its lane: how they come, go, and keep what they know of their
+room."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ LOOK_S = 0.5
 
 
 class Roster:
-    """All lanes of the daemon.
+    """Holds all lanes of the daemon.
 
     Args:
         publisher: takes the messages of every lane.
@@ -28,7 +29,7 @@ class Roster:
 
     def __init__(self, publisher: Publisher, poller: Poller, learned: Learned) -> None:
         self.lanes: list[Lane] = []
-        """In the order in which they came; one object, which changes."""
+        """The lanes in the order in which they came; always the same list, which changes."""
         self._publisher = publisher
         self._poller = poller
         self._learned = learned
@@ -46,14 +47,14 @@ class Roster:
             lane.source.close()
 
     def lane(self, name: str) -> Lane:
-        """The lane of the source of this name."""
+        """Return the lane of the source of this name."""
         return next(lane for lane in self.lanes if lane.name == name)
 
     def make(self, wanted: config.Source, cfg: config.Config, bundle: Bundle) -> Lane:
-        """A lane that nobody hears yet.
+        """Build a lane that nobody hears yet.
 
         Raises:
-            ConfigError, ModelError: it cannot be as configured.
+            ConfigError, ModelError: the lane cannot be as configured.
         """
         source = source_of(wanted, cfg.capture, bundle, self._poller)
         return Lane(
@@ -61,7 +62,7 @@ class Roster:
         )
 
     def enter(self, lane: Lane, wanted: config.Source) -> None:
-        """Begin to hear."""
+        """Begin to hear a lane."""
         self._rooms[wanted.name] = self._room(wanted, lane.bundle)
         self._restore(wanted.name, lane.ear)
         lane.tell("starting")
@@ -69,7 +70,7 @@ class Roster:
         self.lanes.append(lane)
 
     def leave(self, lane: Lane) -> None:
-        """Hear it no more: its events end, and it is told to have stopped."""
+        """Hear a lane no more: its events end, and it is published that its source has stopped."""
         self.lanes.remove(lane)
         self._keep(lane)
         lane.close("reload")
@@ -77,7 +78,7 @@ class Roster:
         lane.source.close()
 
     def replace(self, lane: Lane, ear: Ear, wanted: config.Source) -> None:
-        """Another ear for the same source. In the same room it goes on with the same noise."""
+        """Hear the same source with another ear, which in the same room goes on with the same noise."""
         name = lane.name
         before = self._rooms[name]
         self._keep(lane)

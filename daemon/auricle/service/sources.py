@@ -1,4 +1,4 @@
-"""From the configuration to what can be heard: one source of the kind that is wanted."""
+"""The configuration becomes a source here: one of the kind that is wanted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from auricle.model.bundle import Bundle
 
 
 def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, poller: Poller) -> Source:
-    """The source that the configuration describes, giving sound at the model's rate; not yet open."""
+    """Build the source that the configuration describes, giving sound at the model's rate; not yet open."""
     if wanted.recording is not None:
         from auricle.capture.recording import Recordings
 

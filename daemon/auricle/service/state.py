@@ -1,4 +1,4 @@
-"""What outlives the daemon: its state folder, and in it what the gates have learned of their rooms."""
+"""This is what outlives the daemon: its state folder, and in it what the gates have learned of their rooms."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ log = logging.getLogger("auricle")
 
 SAVE_INTERVAL_S = 60.0
 PAUSE_S = 0.1
-"""Between two files: many sources that have learned at once must not wait for the disk all at once."""
+"""The pause between two files: many sources that have learned at once must not wait for the disk all at once."""
 
 
 def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder for what is kept: systemd's ``StateDirectory``, else the user's own (XDG Base Directory)."""
+    """Return the folder for what is kept: systemd's ``StateDirectory``, else the user's own (XDG Base Directory)."""
     if given := environ.get("STATE_DIRECTORY"):
         # systemd gives several, colon-separated, when a unit asks for several: ours is the first.
         return Path(given.split(":")[0])
@@ -55,7 +55,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def room(wanted: config.Source, bundle: Bundle) -> str:
-    """A name for what a noise floor belongs to: this source, heard so, through the front end of this model."""
+    """Name what a noise floor belongs to: this source, heard so, through the front end of this model."""
     front = bundle.card.front_end
     device = getattr(wanted, wanted.kind)
     about = [wanted.kind, values(device), bundle.card.name, front.sample_rate, front.n_fft, front.win_length]
@@ -67,10 +67,10 @@ def room(wanted: config.Source, bundle: Bundle) -> str:
 
 
 class Learned:
-    """The noise floors of the gates, one file a room; a disk that fails costs the memory, never the hearing.
+    """Keeps the noise floors of the gates, one file a room; a disk that fails costs the memory, never the hearing.
 
     Args:
-        folder: where.
+        folder: where the files lie.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,7 +82,7 @@ class Learned:
         self._writer: threading.Thread | None = None
 
     def restore(self, name: str, gate: NoiseGate) -> None:
-        """Give the gate what it had learned in this room, unless it knows already (from a noise profile)."""
+        """Give the gate what it had learned in this room, unless it knows the noise already (from a noise profile)."""
         path = self._path(name)
         if gate.learned:
             return
@@ -109,7 +109,7 @@ class Learned:
             self._writer.start()
 
     def save(self, name: str, gate: NoiseGate) -> None:
-        """Write what the gate knows of this room, if it knows anything; it is on the disk when this returns."""
+        """Write what the gate knows of this room, if anything, and return once that is on the disk."""
         if self._writer is not None:
             self._writer.join()
         self._write(name, dict(gate.learned))

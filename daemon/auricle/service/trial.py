@@ -24,9 +24,10 @@ from auricle.stored import plain
 
 LIMIT_S = 30.0
 LIMIT_BYTES = 2 * 2**30
-"""Of addresses; the runtime and its libraries take half a GB of them before there is a model."""
+"""How many bytes of addresses the child may have; the runtime and its libraries take half a GB of them before there is
+a model."""
 KNOWN = 64
-"""Hashes kept of models that have held."""
+"""How many hashes are kept of models that have held."""
 
 
 class Trying(ModelError):
@@ -34,7 +35,7 @@ class Trying(ModelError):
 
 
 class Trials:
-    """Which models have held.
+    """Tries models, and remembers which have held.
 
     Args:
         record: the file that remembers them, or ``None`` to remember them as long as this object lives.
@@ -100,7 +101,7 @@ class Trials:
         if self._record is None or not self._record.is_file():
             return []
         try:
-            # What is damaged in it matches no hash, and that model is tried again.
+            # A damaged line matches no hash, and its model is tried again.
             return plain.read(self._record, 65_536).decode("ascii", "replace").split()
         except StoredError:
             return []
@@ -170,7 +171,7 @@ class _Trial:
 
 
 def main(path: str, wanted: str) -> int:
-    """The child: everything that the daemon does with a model up to its first decision; its exit code."""
+    """Do in the child everything that the daemon does with a model up to its first decision; return the exit code."""
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:

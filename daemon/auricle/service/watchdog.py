@@ -1,4 +1,5 @@
-"""Whether the daemon hears, for whoever supervises it: ready, alive, and a line that a person wants to read."""
+"""The watchdog says whether the daemon hears, to whoever supervises it: ready, alive, and a line that a person wants to
+read."""
 
 from __future__ import annotations
 
@@ -15,27 +16,27 @@ TELL_S = 1.0
 
 
 class Watched(Protocol):
-    """What the watchdog asks of a lane."""
+    """This is what the watchdog asks of a lane."""
 
     @property
     def name(self) -> str:
-        """Its source's name."""
+        """Return the name of the lane's source."""
 
     @property
     def done(self) -> bool:
-        """Whether nothing will ever come again."""
+        """Return whether nothing will ever come again."""
 
     @property
     def state(self) -> SourceState:
-        """Its source's state."""
+        """Return the state of the lane's source."""
 
     @property
     def processed_s(self) -> float | None:
-        """Monotonic clock when sound was last processed."""
+        """Return when, on the monotonic clock, sound was last processed; ``None`` before that."""
 
     @property
     def counters(self) -> Counters:
-        """What it has come to."""
+        """Return the counters of the lane."""
 
 
 class Watchdog:
@@ -43,7 +44,7 @@ class Watchdog:
 
     A source is well when a block of it was processed within half of the manager's time, when it is in a declared loss,
     which is retried, or when its recordings have ended. One source that is not well keeps the whole daemon from being
-    called alive: it will be started anew.
+    called alive, so that the manager starts it anew.
 
     Args:
         lanes: of all sources; may change.
@@ -58,18 +59,18 @@ class Watchdog:
         self._every_s = TELL_S if self._patience_s is None else min(TELL_S, self._patience_s / 2)
         self._next_s = now_s
         self._since: dict[int, float] = {}
-        """When a lane was first seen: one that has just come has not been heard yet."""
+        """When each lane was first seen, or came back: one that has just come has not been heard yet."""
         self._lost: dict[int, float] = {}
         self._onsets: deque[float] = deque()
         self._events: dict[int, int] = {}
         self._status = ""
         self.ready = False
-        """Whether that was told; set it to False and it is told again, when it is so."""
+        """Whether ``READY=1`` was sent; set to False, it is sent again when the daemon is ready."""
         self.trouble = ""
         """What a person should know for the time being, as that a changed configuration was refused."""
 
     def tick(self, now_s: float) -> None:
-        """Tell what is due; called after every round."""
+        """Tell the service manager what is due; called after every round."""
         if not self.ready and all(lane.processed_s is not None or _excused(lane) for lane in self._lanes):
             self.ready = self._notifier.tell(READY=1)
             self._next_s = now_s
@@ -83,7 +84,7 @@ class Watchdog:
             self._status = status
 
     def status(self, now_s: float) -> str:
-        """The line for ``systemctl status``."""
+        """Return the line for ``systemctl status``."""
         n = len(self._lanes)
         parts = [f"{n} source{'s' * (n != 1)}"]
         for lane in self._lanes:
@@ -119,7 +120,7 @@ class Watchdog:
             self._onsets.popleft()
 
     def _stale_s(self, lane: Watched, now_s: float) -> float:
-        """For how long a source that should be heard was not; 0 while that is in order."""
+        """Return for how long a source that should be heard was not; 0 while that is in order."""
         if self._patience_s is None or _excused(lane):
             return 0.0
         since_s = self._since.get(id(lane), now_s)
@@ -132,7 +133,7 @@ def _excused(lane: Watched) -> bool:
 
 
 def _span(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever a person would say."""
+    """Write a time in seconds, minutes or hours, whichever a person would say."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

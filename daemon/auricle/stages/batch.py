@@ -21,19 +21,20 @@ FRAMES = 64
 
 
 def chain(stage: Stage) -> list[Stage]:
-    """The stages of which a stage is made, one after the other."""
+    """Return the stages of which a stage is made, one after the other."""
     if isinstance(stage, Pipeline):
         return [single for inner in stage.stages for single in chain(inner)]
     return [stage]
 
 
 def stacked(blocks: Sequence[Block]) -> Block:
-    """Blocks of equal shape as ``(sources, *shape)``: `np.stack` in a third of its time; of one without a copy."""
+    """Join blocks of equal shape to ``(sources, *shape)``, in a third of the time of `np.stack`; a single one is not
+    copied."""
     return blocks[0][None] if len(blocks) == 1 else np.concatenate(blocks).reshape(len(blocks), *blocks[0].shape)
 
 
 class Group:
-    """Equal chains of stages of several sources, each step asked in one call.
+    """Runs equal chains of stages of several sources, each step in one call.
 
     Args:
         chains: one a source, built with equal parameters.
@@ -42,9 +43,9 @@ class Group:
     def __init__(self, chains: Sequence[Sequence[Stage]]) -> None:
         self._chains = chains
         self._steps: list[tuple[int, Sequence[Any], BatchStage[Any] | None, Callable[[Block], Block] | None]] = []
-        """How deep in the chains a step ends; the stages that take it, one a source; the first of them, if they can
-        take it together. Of row stages, whose rows may be anybody's, a call instead: one for all that follow each
-        other."""
+        """Each step: how deep in the chains it ends; the stages that take it, one a source; the first of these stages,
+        if they can take it together. Row stages have a call instead, since their rows may be anybody's: one call for
+        all row stages that follow each other."""
         calls: list[Callable[[Block], Block]] = []
         for depth, stages in enumerate(zip(*chains, strict=True)):
             if isinstance(stages[0], RowStage):
@@ -57,7 +58,7 @@ class Group:
                 self._steps.append((depth + 1, stages, stages[0] if isinstance(stages[0], BatchStage) else None, None))
 
     def process(self, blocks: Block) -> Iterable[Block]:
-        """Each source's block through its own chain: ``(sources, n, *item)`` to a ``(k, *item)`` each."""
+        """Run each source's block through its own chain: ``(sources, n, *item)`` to a ``(k, *item)`` each."""
         for depth, stages, first, call in self._steps:
             if call is not None:
                 blocks = call(blocks)
@@ -74,7 +75,8 @@ class Group:
         return blocks
 
     def _part(self, blocks: list[Block], depth: int) -> list[Block]:
-        """Sources that stand differently within a hop: from here on, those that stand alike go together."""
+        """Go on apart from the step at which sources stand differently within a hop: those that stand alike go
+        together."""
         alike: dict[int, list[int]] = {}
         for i, block in enumerate(blocks):
             alike.setdefault(len(block), []).append(i)
@@ -86,7 +88,7 @@ class Group:
 
 
 def _of_rows(calls: Sequence[Callable[[Block], Block]]) -> Callable[[Block], Block]:
-    """Row stages one after the other, on the rows of all sources at once."""
+    """Return a call that runs row stages one after the other, on the rows of all sources at once."""
 
     def call(blocks: Block) -> Block:
         alone = len(blocks) == 1  # then its rows need not be put together, nor taken apart again
@@ -99,7 +101,8 @@ def _of_rows(calls: Sequence[Callable[[Block], Block]]) -> Callable[[Block], Blo
 
 
 def _apart(stages: Sequence[Any], blocks: Block) -> list[Block]:
-    """A step that not all can take together: those that stand alike do, and stages without such a step do not."""
+    """Take a step that not all sources can take together: those that stand alike do, and stages that know no joint step
+    are asked one by one."""
     if not isinstance(stages[0], BatchStage):
         return [stage.process(block) for stage, block in zip(stages, blocks, strict=True)]
     alike: dict[Hashable, list[int]] = {}

@@ -12,7 +12,7 @@ TAPERS = {"hann": (0.5, 0), "hann_symmetric": (0.5, 1), "hamming": (0.54, 0), "h
 
 
 def cosine_taper(kind: str, length: int) -> NDArray[np.float64]:
-    """A taper of ``length`` points, a raised cosine of one period (Harris 1978).
+    """Return a taper of ``length`` points, a raised cosine of one period (Harris 1978).
 
     A periodic one leaves the period's last point out, as spectra and overlap-add want it (librosa, `tf.signal`); a
     symmetric one ends as it begins (``numpy.hanning``, Kaldi).
@@ -27,7 +27,7 @@ def cosine_taper(kind: str, length: int) -> NDArray[np.float64]:
 
 
 def hz_to_mel(hz: ArrayLike, *, htk: bool = False) -> NDArray[np.float64]:
-    """Mel of a frequency in Hz: Slaney's Auditory Toolbox (1998), or HTK's (Young et al. 2002) formula."""
+    """Convert a frequency in Hz to mel, by Slaney's Auditory Toolbox (1998) or by HTK's formula (Young et al. 2002)."""
     hz = np.asarray(hz, np.float64)
     if htk:
         return np.asarray(2595.0 * np.log10(1.0 + hz / 700.0))
@@ -37,7 +37,7 @@ def hz_to_mel(hz: ArrayLike, *, htk: bool = False) -> NDArray[np.float64]:
 
 
 def mel_to_hz(mel: ArrayLike, *, htk: bool = False) -> NDArray[np.float64]:
-    """Inverse of :func:`hz_to_mel`."""
+    """Convert mel to Hz: the inverse of :func:`hz_to_mel`."""
     mel = np.asarray(mel, np.float64)
     if htk:
         return np.asarray(700.0 * (10.0 ** (mel / 2595.0) - 1.0))
@@ -60,7 +60,7 @@ def mel(
     norm: str | None = "own",
     keep: int | None = None,
 ) -> NDArray[np.float64]:
-    """Triangular mel filter bank.
+    """Return a triangular mel filter bank.
 
     With ``basis='librosa'`` the triangles are straight over Hz, in Slaney's mel unless ``htk``, and of unit area over
     Hz unless ``norm`` is None. With ``kaldi`` (Povey et al. 2011) and ``tf`` they are straight over HTK's mel and of
@@ -116,7 +116,8 @@ def mel(
 
 
 def dct(n: int, *, dct_type: int = 2, norm: str | None = "ortho") -> NDArray[np.float64]:
-    """Cosine transform of type 1, 2 or 3, scaled as scipy's ``dct`` does (Ahmed, Natarajan and Rao 1974).
+    """Return the matrix of a cosine transform of type 1, 2 or 3, scaled as scipy's ``dct`` does (Ahmed, Natarajan and
+    Rao 1974).
 
     With ``norm='tf'`` it is of type 2 and every coefficient scaled by ``(2 n) ** -0.5``, as in
     ``tf.signal.mfccs_from_log_mel_spectrograms``: coefficient 0 is the square root of 2 times the orthonormal one.
@@ -154,7 +155,7 @@ def dct(n: int, *, dct_type: int = 2, norm: str | None = "ortho") -> NDArray[np.
 
 
 def savgol(width: int, order: int) -> NDArray[np.float64]:
-    """Weights whose sum over ``width`` items is the ``order``-th derivative at their middle (Savitzky and Golay
+    """Return weights whose sum over ``width`` items is the ``order``-th derivative at their middle (Savitzky and Golay
     1964)."""
     offsets = np.arange(width) - width // 2
     powers = offsets[:, None].astype(np.float64) ** np.arange(order + 1)
@@ -171,7 +172,8 @@ def chroma(
     octwidth: float | None = 2.0,
     base_c: bool = True,
 ) -> NDArray[np.float64]:
-    """Gaussian bumps around every note in every octave (Ellis 2007), each bin's weights of unit Euclidean length.
+    """Return a bank of Gaussian bumps around every note in every octave (Ellis 2007), each bin's weights of unit
+    Euclidean length.
 
     Shape:
         ``(n_chroma, n_fft // 2 + 1)``.

@@ -1,4 +1,4 @@
-"""How loud it is: the level of the newest sound at every decision."""
+"""This module measures how loud the sound is: the level of the newest samples at every decision."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ _FLOOR = 10.0 ** (FLOOR_DBFS / 10)
 
 @dataclass
 class _Kept(Memory):
-    """Samples for the next decision; while ``count`` is below 0, so many are to be passed over first."""
+    """Holds the samples for the next decision; while ``count`` is below 0, so many samples are passed over first."""
 
     samples: Block | None
     count: int
 
 
 class Level(BatchStage[_Kept]):
-    """Root mean square of the last ``hop`` samples at each decision, in dBFS (a full-scale sine is -3 dBFS).
+    """Gives the root mean square of the last ``hop`` samples at each decision, in dBFS (a full-scale sine is -3 dBFS).
 
-    Where the hop is longer than the span, the sound between two windows is heard by nobody, nor here.
+    Where the hop is longer than the span, the sound between two windows is not measured, as the network does not hear
+    it.
 
     Args:
-        span, hop: those of the pipeline beside which it runs, so that both give as many rows.
+        span, hop: those of the pipeline beside which the level is measured, so that both give as many rows.
 
     Shape:
         in ``(n,)`` float32 samples, out ``(k,)`` float32 dBFS.
@@ -41,7 +42,8 @@ class Level(BatchStage[_Kept]):
         self.reset()
 
     def begin(self) -> _Kept:
-        """What comes before the first decision's hop is passed over; before a window shorter than a hop is silence."""
+        """Return the memory at a segment's start: with a window shorter than the hop silence goes before it, with a
+        longer one the samples before the first decision's hop are passed over."""
         count = self.hop - self.span
         return _Kept(np.zeros((1, count), np.float32) if count > 0 else None, count)
 

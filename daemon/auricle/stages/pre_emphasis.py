@@ -11,13 +11,13 @@ from auricle.stages.stage import BatchStage, Block, Memory
 
 @dataclass
 class _Kept(Memory):
-    """The sample before the next block, ``(sources, 1)``; ``None`` before a segment's first."""
+    """Holds the sample before the next block, ``(sources, 1)``; ``None`` before a segment's first."""
 
     last: Block | None
 
 
 class PreEmphasis(BatchStage[_Kept]):
-    """First-order difference ``y[n] = x[n + 1] - coefficient * x[n]`` (Rabiner and Schafer 1978).
+    """Takes the first-order difference ``y[n] = x[n + 1] - coefficient * x[n]`` (Rabiner and Schafer 1978).
 
     The first sample of a segment has none before it and gives nothing: n samples give n - 1, and output 0 is about
     input 1. A constant offset keeps ``1 - coefficient`` of itself.
@@ -46,7 +46,7 @@ class PreEmphasis(BatchStage[_Kept]):
         return _Kept(None)
 
     def step(self, memory: _Kept, blocks: Block) -> Block:
-        """Take its share of the sample before from every sample."""
+        """Subtract from every sample its share of the one before."""
         samples = blocks if memory.last is None else np.concatenate((memory.last, blocks), 1)
         if samples.shape[1]:
             memory.last = samples[:, -1:].copy()

@@ -1,4 +1,4 @@
-"""From frames of samples to spectra: taper, FFT, power."""
+"""Frames of samples become spectra here: taper, FFT, power."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALIGNS = ("centre", "start")
 
 
 def taper(n_fft: int, win_length: int | None = None, kind: str = "hann") -> NDArray[np.float64]:
-    """The taper of ``win_length`` points in the middle of a frame, zeros around it, as librosa pads it.
+    """Return the taper of ``win_length`` points in the middle of a frame, zeros around it, as librosa pads it.
 
     Args:
         kind: one of `filters.TAPERS`.
@@ -39,7 +39,7 @@ def taper(n_fft: int, win_length: int | None = None, kind: str = "hann") -> NDAr
 
 
 class Spectrum(RowStage):
-    """Short-time spectrum of frames that are already cut.
+    """Transforms frames that are already cut: the short-time spectrum.
 
     Args:
         n_fft: points of the FFT.
@@ -92,13 +92,14 @@ class Spectrum(RowStage):
 
 
 def without_mean(frames: Block, win_length: int) -> Block:
-    """Frames less the mean of the ``win_length`` samples in their middle."""
+    """Subtract from every frame the mean of the ``win_length`` samples in its middle."""
     begin = (frames.shape[-1] - win_length) // 2
     return np.asarray(frames - frames[..., begin : begin + win_length].mean(axis=-1, keepdims=True))
 
 
 def frame_length(n_fft: int, win_length: int | None, align: str) -> int:
-    """Samples in a frame: ``n_fft`` around a taper in its centre, ``win_length`` where the taper stands at its start.
+    """Return how many samples a frame has: ``n_fft`` around a taper in its centre, ``win_length`` where the taper
+    stands at its start.
 
     Raises:
         ValueError: ``align`` is not known.
@@ -109,7 +110,7 @@ def frame_length(n_fft: int, win_length: int | None, align: str) -> int:
 
 
 class Power(RowStage):
-    """Power spectrum ``|X|^2``.
+    """Computes the power spectrum ``|X|^2``.
 
     Shape:
         in ``(n, n_bins)`` complex64, out the same shape in float32.
@@ -122,7 +123,7 @@ class Power(RowStage):
 
 
 class Root(RowStage):
-    """A power of the power spectrum: ``|X|^exponent``, librosa's ``power`` other than 2.
+    """Raises the power spectrum to ``|X|^exponent``, librosa's ``power`` other than 2.
 
     Shape:
         in ``(n, n_bins)`` float32, out the same.
@@ -134,5 +135,5 @@ class Root(RowStage):
         self._exponent = np.float32(exponent / 2.0)
 
     def process(self, block: Block) -> Block:
-        """Raise every bin."""
+        """Raise every bin to the exponent."""
         return np.asarray(np.sqrt(block) if self._exponent == 0.5 else np.power(block, self._exponent))

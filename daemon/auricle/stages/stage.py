@@ -34,19 +34,20 @@ _LONG = 16
 
 
 class Stage(Protocol):
-    """A streaming step. All counts are in *input items* of this stage (samples, frames, windows)."""
+    """A stage is one streaming step; its counts are in its own *input items* (samples, frames, windows)."""
 
     @property
     def hop(self) -> int:
-        """Input items from one output item to the next."""
+        """Return how many input items lie between one output item and the next."""
 
     @property
     def span(self) -> int:
-        """Input items needed before the first output item can be given."""
+        """Return how many input items are needed before the first output item can be given."""
 
     @property
     def lead(self) -> int:
-        """Input items before the one that output item 0 is about (a frame's centre, a gate's look-ahead)."""
+        """Return how many input items lie before the one that output item 0 is about (a frame's centre, a gate's
+        look-ahead)."""
 
     def process(self, block: Block) -> Block:
         """Take a block of input items and give the output items that it completes."""
@@ -56,12 +57,12 @@ class Stage(Protocol):
 
 
 def count_out(n: int, *, span: int, hop: int) -> int:
-    """Output items that a stage has given after ``n`` input items: the law *count*."""
+    """Return how many output items a stage has given after ``n`` input items: the law *count*."""
     return max(0, (n - span) // hop + 1)
 
 
 class Pipeline:
-    """Stages in a row; itself a stage, whose ``hop``, ``span`` and ``lead`` follow by arithmetic."""
+    """Runs stages in a row, and is itself a stage, whose ``hop``, ``span`` and ``lead`` follow by arithmetic."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = tuple(stages)
@@ -85,7 +86,7 @@ class Pipeline:
 
 
 class RowStage:
-    """Base of stages that map each item on its own: no memory, so ``hop`` 1, ``span`` 1, ``lead`` 0.
+    """The base of stages that map each item on its own, without memory: ``hop`` and ``span`` are 1, ``lead`` is 0.
 
     Rows of several sources may be computed in one call, since no row's bits depend on its neighbours.
     """
@@ -99,26 +100,27 @@ class RowStage:
         raise TypeError(f"{type(self).__name__} does not say what it does with a row")
 
     def reset(self) -> None:
-        """Nothing is remembered, so there is nothing to forget."""
+        """Do nothing: what remembers nothing has nothing to forget."""
 
 
 class Memory:
-    """Base of dataclasses that hold what a stage remembers of the signal: of one source, or of several joined.
+    """The base of dataclasses that hold what a stage remembers of the signal, of one source or of several joined.
 
-    Arrays, lists and memories in it have the sources in front, and are replaced rather than written into. All else
-    holds for every source: memories can be joined if they agree in that, and in the shape of a source's share.
+    Arrays, lists and memories among the fields have the sources in front, and are replaced rather than written into.
+    Every other field holds for all sources: memories can be joined if they agree in those, and in the shape of a
+    source's share.
     """
 
     whole: Sequence[object] | None = None
-    """The stages whose memory this is, in the order of its rows, as long as it is that of all of them."""
+    """The stages whose memory this is, in the order of its rows; ``None`` once one of them has taken its row out."""
 
     @property
     def standing(self) -> Hashable:
-        """What memories must agree in to be joined."""
+        """Return what memories must agree in to be joined."""
         return tuple([_standing(getattr(self, field.name)) for field in fields(self)])  # type: ignore[arg-type]
 
     def share(self, row: int) -> Self:
-        """What is one source's."""
+        """Return the part that belongs to one source, as a memory of its own."""
         return type(self)(*[_share(getattr(self, field.name), row) for field in fields(self)])  # type: ignore[arg-type]
 
 
@@ -158,14 +160,14 @@ M = TypeVar("M", bound=Memory)
 
 
 class BatchStage(Generic[M]):
-    """Base of stages that remember something of the signal: one step for any number of sources."""
+    """The base of stages that remember something of the signal: they write one step for any number of sources."""
 
     memory: M
-    """This source's, alone or joined with others'."""
+    """What this source's stage remembers, alone or joined with that of others."""
     _row: int | None = None  # where in a memory of several
 
     def begin(self) -> M:
-        """The memory of one source at a segment's start."""
+        """Return the memory of one source at a segment's start."""
         raise TypeError(f"{type(self).__name__} does not say what it remembers")
 
     def step(self, memory: M, blocks: Block) -> Block:
@@ -184,7 +186,7 @@ class BatchStage(Generic[M]):
         self.memory = self.begin()
 
     def own(self) -> M:
-        """This source's memory, which is its own from now on."""
+        """Return this source's memory, taken out of a joined one where it lies in one."""
         if self._row is not None:
             memory, row = self.memory, self._row
             self.memory, self._row, memory.whole = memory.share(row), None, None
@@ -192,7 +194,8 @@ class BatchStage(Generic[M]):
 
 
 def joined(stages: Sequence[BatchStage[M]]) -> M | None:
-    """The memory of these stages as one, theirs from now on; ``None`` where they do not stand alike."""
+    """Join the memories of these stages, which share the joined one from now on; ``None`` where they do not stand
+    alike."""
     memory = stages[0].memory
     if memory.whole != stages:
         parts = [stage.own() for stage in stages]
@@ -211,7 +214,7 @@ def joined(stages: Sequence[BatchStage[M]]) -> M | None:
 
 @dataclass
 class _Kept(Memory):
-    """Items for the next slices; while ``count`` is below 0, so many are to be passed over first."""
+    """Holds the items for the next slices; while ``count`` is below 0, so many items are passed over first."""
 
     items: Block | None
     count: int
@@ -238,13 +241,13 @@ class Slices(BatchStage[_Kept]):
         self.reset()
 
     def begin(self) -> _Kept:
-        """Nothing kept."""
+        """Return an empty memory."""
         return _Kept(None, 0)
 
     def step(self, memory: _Kept, blocks: Block) -> Block:
         """Give the slices that these blocks complete."""
         count, span, hop = memory.count, self.span, self.hop
-        # Made anew every time: slices that are given out are views of it.
+        # An array of its own every time: slices that are given out are views of it.
         if count > 0 and memory.items is not None:
             items = np.concatenate((memory.items, blocks), 1)
         else:

@@ -1,4 +1,5 @@
-"""Arrays that were saved as ``.npz``: every member is checked before a byte of it is unpacked, and no code is run."""
+"""Arrays that were saved as ``.npz`` are read here: every member is checked before a byte of it is unpacked, and no
+code is run."""
 
 from __future__ import annotations
 
@@ -16,14 +17,14 @@ from numpy.typing import NDArray
 from auricle.errors import StoredError
 
 MOST_BYTES = 64 * 2**20
-"""Of all arrays of a file together, unpacked."""
+"""What all arrays of a file may have together, unpacked."""
 _HEADER_BYTES = 10_000
 """What the header of an array may have; numpy's own bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What an array must be.
+    """Says what an array must be.
 
     Args:
         kinds: of its dtype, as numpy's letters: ``f`` floats, ``i`` and ``u`` integers.
@@ -37,7 +38,7 @@ class Member:
 def read(
     where: object, content: bytes, members: Mapping[str, Member], most: int = MOST_BYTES
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of an ``.npz`` file, by name.
+    """Read the arrays of an ``.npz`` file, by name.
 
     Args:
         where: names the file in errors.
@@ -59,7 +60,7 @@ def read(
 
 
 class _Wrong(Exception):
-    """What is wrong, without the file's name."""
+    """Says what is wrong with a file, without the file's name."""
 
 
 def _members(archive: zipfile.ZipFile, members: Mapping[str, Member], most: int) -> dict[str, NDArray[Any]]:

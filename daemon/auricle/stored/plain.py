@@ -1,4 +1,4 @@
-"""A file as bytes: no device, no pipe, and no more than it may be."""
+"""A plain file is read here as bytes: no device, no pipe, and no more than it may hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from auricle.errors import StoredError
 
 
 def read(path: str | Path, most: int) -> bytes:
-    """The content of a plain file.
+    """Read the content of a plain file.
 
     Args:
         path: a link is followed; a device, a pipe or a folder is refused before it can be waited for.

@@ -1,4 +1,4 @@
-"""How the help of every command looks."""
+"""This is how the help of every command looks."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ PLAIN: dict[str, Any] = {
     "rich_markup_mode": None,
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
-"""What every group of commands is made with: help is plain text, which a terminal, a log and a pipe show alike."""
+"""The arguments of every group of commands: help is plain text, which a terminal, a log and a pipe show alike."""

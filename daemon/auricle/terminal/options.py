@@ -1,4 +1,4 @@
-"""The options that several commands share: each is declared here once, with its name and its help."""
+"""Options that several commands share are declared here once, each with its name and its help."""
 
 from __future__ import annotations
 

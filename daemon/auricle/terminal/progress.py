@@ -1,4 +1,4 @@
-"""Progress bars for commands that take their time."""
+"""Commands that take their time show progress bars."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def bars(*, counted: bool = False, shown: bool = True) -> Bars:
-    """Bars on standard error, each with its task and the time left; none where that is no terminal.
+    """Make bars on standard error, each with its task and the time left; none where that is no terminal.
 
     Args:
         counted: steps done and to do, in place of the per cent.
@@ -37,7 +37,7 @@ def bars(*, counted: bool = False, shown: bool = True) -> Bars:
 
 @contextmanager
 def bar(what: str, *, shown: bool = True) -> Iterator[Progress]:
-    """A bar for one task, whose progress is a share of 1."""
+    """Show a bar for one task, whose progress is a share of 1."""
     if not shown or not sys.stderr.isatty():  # without a terminal nothing of rich is loaded
         yield lambda share: None
         return

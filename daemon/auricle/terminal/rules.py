@@ -1,4 +1,4 @@
-"""The rule of every label, for people: as a model proposes it, and as it holds under a configuration."""
+"""The rule of every label is shown here to people: as a model proposes it, and as it holds under a configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _NAMES = tuple(item.name for item in dataclasses.fields(Held))
 
 
 def proposed(card: Card) -> Iterator[dict[str, Any]]:
-    """Of every label what holds where nobody configures anything, what it contains, and how it was measured.
+    """Yield for every label what holds where nobody configures anything, what the label contains, and how it was
+    measured.
 
     ``onset_lag_s`` and ``offset_lag_s`` are how late the decisions speak: events are dated back by so much.
     """
@@ -38,7 +39,7 @@ def proposed(card: Card) -> Iterator[dict[str, Any]]:
 
 
 def table(card: Card) -> Iterator[str]:
-    """The same as lines."""
+    """Yield what the model proposes as lines of a table."""
     rows = list(proposed(card))
     columns = [name for name in rows[0] if name not in ("contains", "measured")]
     width = max(len(label) for label in ("label", *card.labels))
@@ -53,9 +54,9 @@ def table(card: Card) -> Iterator[str]:
 
 
 def in_force(cfg: config.Config) -> Iterator[str]:
-    """The rules that hold, as comments: each value with whose word it is, what holds for every label first.
+    """Yield the rules in force, as comments: each value with whose word it is, what holds for every label first.
 
-    Sources that are decided upon alike are told together.
+    Sources that are decided upon alike are listed together.
     """
     groups: list[list[int]] = []
     for i, source in enumerate(cfg.sources):

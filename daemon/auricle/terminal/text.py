@@ -1,4 +1,4 @@
-"""Lines of text for a person, and the way they take to the terminal."""
+"""Lines of text for a person are made here, and printed on the terminal."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ def complain(line: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """``1:02.35``, or ``1:02:03.35`` from an hour on."""
+    """Write a duration as ``1:02.35``, or ``1:02:03.35`` from an hour on."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"
 
 
 def also(event: messages.Event) -> str:
-    """What an event is besides, as in ``, also alarm``; empty if nothing."""
+    """Write what else an event is, as in ``, also alarm``; empty if nothing."""
     return f", also {', '.join(event.also)}" if isinstance(event.also, list) else ""
 
 
 def line(message: messages.AnyMessage) -> str | None:
-    """What a person wants to read of a message, on one printable line; ``None`` for scores, updates and health."""
+    """Write what a person wants to read of a message, on one printable line; ``None`` for scores, updates and
+    health."""
     found = _line(message)
     return None if found is None else printable(found)
 

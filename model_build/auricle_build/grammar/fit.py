@@ -1,4 +1,4 @@
-"""What in a recipe has to fit together: each check yields what does not."""
+"""The keys of a recipe have to fit together: each check here yields what does not."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from auricle_build.grammar.material import Data, Front, Label
 
 
 class Fault(NamedTuple):
-    """What is wrong with a key, or with an item of its value: a number in a list, a name among names."""
+    """Says what is wrong with a key, or with an item of its value: a number in a list, a name among names."""
 
     path: str
     complaint: str
     item: int | str | None = None
 
     def place(self) -> str:
-        """The path down to the item."""
+        """Return the path down to the item."""
         return {int: f"{self.path}[{self.item}]", str: f"{self.path}.{self.item}"}.get(type(self.item), self.path)
 
 
 def unknown(word: str, known: Sequence[str], what: str) -> str:
-    """The complaint of a word that is none of those it could be."""
+    """Return the complaint of a word that is none of those it could be."""
     near = nearest(word, known)
     return f"{shown(word)} is {what}; " + (f"did you mean {near!r}?" if near else f"use {listed(known)}")
 
 
 def labels(given: Sequence[Label], background: str | None) -> Iterator[Fault]:
-    """Background is the last label, and what labels include are others, in no circle."""
+    """Yield what is wrong with the labels: background is the last, and what labels include are others, in no circle."""
     names = [label.name for label in given]
     if background is not None and background not in names:
         yield Fault("background", unknown(background, names, "none of the labels"))
@@ -57,7 +57,7 @@ def labels(given: Sequence[Label], background: str | None) -> Iterator[Fault]:
 
 
 def front(given: Front) -> Iterator[Fault]:
-    """The front end can be built, each feature by itself and all together."""
+    """Yield what is wrong with the front end: it must be possible to build each feature by itself, and all together."""
     if given.win_length is not None and given.win_length > given.n_fft:
         problem = f"'{given.win_length}' is more than n_fft, {given.n_fft}; use at most that, or null"
         yield Fault("front_end.win_length", problem)
@@ -71,25 +71,25 @@ def front(given: Front) -> Iterator[Fault]:
 
 
 def _refusal(params: dict[str, object], features: object) -> str | None:
-    """What the front end has against these features."""
+    """Return what the front end has against these features; ``None`` if nothing."""
     try:
         front_end(**{**params, "features": features})  # type: ignore[arg-type]
     except ValueError as error:
         return " ".join(str(error).split())
     except (TypeError, LookupError, ArithmeticError, MemoryError) as error:
-        # A parameter is whatever a person wrote, and the stages trust theirs to be of the right sort.
+        # A parameter is whatever a person wrote, while the stages trust theirs to be of the right sort.
         return f"cannot be built: {' '.join(str(error).split())}; check the parameters' values: docs/features.md"
     return None
 
 
 def teacher(data: Data, distil: float) -> Iterator[Fault]:
-    """What is learned of a teacher needs one."""
+    """Yield what is wrong where something is to be learned of a teacher and there is none."""
     if distil and data.teacher is None:
         yield Fault("schedule.distil", "there is no teacher to learn of; give data.teacher, or leave it out")
 
 
 def origins(data: Data, given: Iterable[str], path: str) -> Iterator[Fault]:
-    """Sets that are drawn from are sets of the recipe."""
+    """Yield what is wrong with each set that is drawn from and is none of the recipe's."""
     names = [each.name for each in data.sets]
     for name in given:
         if name not in names:

@@ -1,4 +1,4 @@
-"""What a recipe's values may be, beside the kinds that every configuration has: labels, features, layers."""
+"""A recipe's values may be of these kinds, beside those that every configuration has: labels, features, layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9]+|[0-9]*\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?
 
 @dataclass(frozen=True, slots=True)
 class Slug:
-    """A label, as a bundle's card and the topics of messages have it."""
+    """Takes a label, as a bundle's card and the topics of messages have it."""
 
     def read(self, node: Node) -> str:
         text = Text(longest=64).read(node)
@@ -31,7 +31,7 @@ class Slug:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A kind of feature with its parameters; whether they can be is seen when the front end is built of them."""
+    """Takes a kind of feature with its parameters; whether they can be is seen when the front end is built of them."""
 
     def read(self, node: Node) -> dict[str, Any]:
         if not isinstance(node, Branch):
@@ -41,7 +41,7 @@ class Feature:
         return {name: self._value(item) for name, item in node.entries.items()}
 
     def _value(self, node: Node) -> Any:
-        """The numbers, switches and words that parameters are; whole where they are written whole."""
+        """Read the numbers, switches and words that parameters are; whole where they are written whole."""
         if isinstance(node, Branch):
             return self.read(node)
         if isinstance(node, Row):
@@ -64,7 +64,8 @@ class Feature:
 
 
 class Layer(NamedTuple):
-    """One layer of a streaming network: kernel and step over (time, bands), and how many channels come out."""
+    """Describes one layer of a streaming network: kernel and step over (time, bands), and how many channels come
+    out."""
 
     kind: Literal["conv", "separable"]
     kernel: tuple[int, int]
@@ -74,7 +75,7 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layered:
-    """A layer in brackets."""
+    """Takes a layer in brackets."""
 
     def read(self, node: Node) -> Layer:
         if not isinstance(node, Row) or len(node.items) != 4:
@@ -92,10 +93,10 @@ class Layered:
 
 
 def share(most: float = 1.0) -> Number:
-    """A share of all windows, or a probability."""
+    """Return the kind of a share of all windows, or of a probability."""
     return Number(0, most)
 
 
 def count(most: int = 1_000_000, fewest: int = 1) -> Number:
-    """A whole number."""
+    """Return the kind of a whole number."""
     return Number(fewest, most, whole=True)

@@ -1,4 +1,5 @@
-"""What a recipe says of learning: the network, what a step draws, and the steps; the network's kind decides the three.
+"""A recipe says here how it learns: the network, what a step draws, and the steps; the network's kind decides the
+three.
 
 To add a kind: its sections here or in a file of its own, and the recipe that holds them in ``recipes``.
 """

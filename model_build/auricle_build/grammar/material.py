@@ -1,4 +1,4 @@
-"""What a recipe says of its material: the front end that hears it, the recordings, and how they are varied."""
+"""A recipe says here what its material is: the front end that hears it, the recordings, and how they are varied."""
 
 from __future__ import annotations
 
@@ -90,19 +90,19 @@ class Front:
 
     @property
     def params(self) -> dict[str, Any]:
-        """What `auricle.features.front_end` takes, and a bundle's card holds."""
+        """Return the arguments of `auricle.features.front_end`, which a bundle's card holds too."""
         keys = keys_of(Front).items()
         said = {name: getattr(self, name) for name, about in keys if getattr(self, name) != about.default}
         return {**said, "features": [dict(feature) for feature in self.features]}
 
     @property
     def n_features(self) -> int:
-        """Features in a row."""
+        """Return how many features a row has."""
         return front_end(**self.params).n_features
 
     @property
     def span(self) -> int:
-        """Samples that one row needs."""
+        """Return how many samples one row needs."""
         return front_end(**self.params).span
 
 
@@ -210,7 +210,7 @@ class Variant:
     )
 
     def said(self) -> dict[str, Any]:
-        """What differs from the recording itself, as JSON has it: a name for the rows that come of it."""
+        """Return what differs from the recording itself, as JSON has it: the rows made of it are cached under that."""
         keys = keys_of(type(self)).items()
         return {name: plain(getattr(self, name)) for name, about in keys if getattr(self, name) != about.initial}
 
@@ -263,7 +263,7 @@ class Data:
     )
 
     def folder(self, told: Path | None) -> Path:
-        """The folder that paths start at: the one told on the command line, or the recipe's own.
+        """Return the folder that paths start at: the one given on the command line, or the recipe's own.
 
         Raises:
             ConfigError: there is neither.

@@ -1,4 +1,4 @@
-"""What a recipe says of a network that starts from pretrained weights."""
+"""A recipe says here what a network that starts from pretrained weights is like."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a YAML file to a recipe, or to every problem in it at once."""
+"""A YAML file becomes a recipe here, or every problem in it at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def load(path: Path) -> Recipe:
 
 
 def of(said: Mapping[str, Any], name: str) -> Recipe:
-    """A recipe that a bundle's card holds; ``name`` is what errors call the place.
+    """Read a recipe that a bundle's card holds; ``name`` is what errors call the place.
 
     Raises:
         ConfigError: every problem in it.
@@ -64,7 +64,8 @@ def _read(tree: Node, problems: Problems) -> Recipe:
 
 
 def _kind(tree: Node, problems: Problems) -> tuple[str | None, Node]:
-    """The kind of the network, and what is then to be read: of an unknown one, what it does not decide."""
+    """Return the name of the network's kind, and what of the tree can be read: of an unknown kind, which is ``None``,
+    the keys that no kind decides."""
     network = tree.entries.get("network") if isinstance(tree, Branch) else None
     node = network.entries.get("kind") if isinstance(network, Branch) else None
     if node is None:
@@ -92,7 +93,7 @@ class Reader(Walk):
         self._of_kind = of_kind
 
     def recipe(self, tree: Node) -> Recipe:
-        """The recipe; of use only when no problem was found."""
+        """Read the recipe; the result is of use only when no problem was found."""
         found = self._of_kind(**self.keys(tree))
         for needed, check in found.checks():
             if all(map(self.fine, needed)):

@@ -1,4 +1,5 @@
-"""A recipe, one class for each kind of network: everything that says how a model is made, checked and typed."""
+"""A recipe holds everything that says how a model is made, checked and typed; there is one class for each kind of
+network."""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ from auricle_build.grammar.pretrained import FineTuning, MobileNet, Scenery
 from auricle_build.grammar.trunk import Extent, LayerError, Op, extent, plan
 
 Check: TypeAlias = tuple[tuple[str, ...], Callable[[], Iterator[Fault]]]
-"""The keys that a check looks at, and the check, which is made where all of them could be read."""
+"""The keys that a check looks at, and the check, which is made if all of them could be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What every recipe says, whatever its network."""
+    """Holds what every recipe says, whatever its network."""
 
     name: str = value(
         REQUIRED,
@@ -74,20 +75,20 @@ class Recipe:
 
     @property
     def names(self) -> list[str]:
-        """The labels' names, background the last."""
+        """Return the labels' names, background the last."""
         return [label.name for label in self.labels]
 
     @property
     def events(self) -> list[str]:
-        """The labels' names without background."""
+        """Return the labels' names without background."""
         return [name for name in self.names if name != self.background]
 
     def window_frames(self) -> int:
-        """Frames of a window; each kind of network has its own."""
+        """Return how many frames a window has; each kind of network says so itself."""
         raise NotImplementedError
 
     def checks(self) -> list[Check]:
-        """What has to fit together."""
+        """Return the checks of what has to fit together."""
         return [
             (("labels", "background"), lambda: fit.labels(self.labels, self.background)),
             (("front_end",), lambda: fit.front(self.front_end)),
@@ -96,7 +97,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamingRecipe(Recipe):
-    """A recipe of a network that streams: what is trained to be shipped."""
+    """Holds a recipe of a network that streams: what is trained to be shipped."""
 
     network: Streaming = section(
         Streaming,
@@ -109,7 +110,7 @@ class StreamingRecipe(Recipe):
     )
 
     def shape(self) -> tuple[list[Op], Extent]:
-        """The trunk and what it means in time. Raises LayerError where it cannot be."""
+        """Return the trunk and what it means in time. Raises LayerError where the layers do not fit."""
         ops = plan(self.network.layers, self.front_end.n_features)
         return ops, extent(ops, self.network.columns)
 
@@ -139,7 +140,7 @@ class StreamingRecipe(Recipe):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassicRecipe(Recipe):
-    """A recipe of the CNN that everybody begins with: a yardstick, judged and not shipped."""
+    """Holds a recipe of the CNN that everybody begins with: a yardstick, judged and not shipped."""
 
     network: Classic = section(
         Classic,
@@ -164,7 +165,7 @@ class ClassicRecipe(Recipe):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainedRecipe(Recipe):
-    """A recipe of a network that knows AudioSet and learns labels."""
+    """Holds a recipe of a network that knows AudioSet and learns labels."""
 
     network: MobileNet = section(
         MobileNet,
@@ -209,4 +210,4 @@ RECIPES: dict[str, type[Recipe]] = {
     "mobilenet_v3": PretrainedRecipe,
     "classic": ClassicRecipe,
 }
-"""What each ``network.kind`` may say."""
+"""The recipe of each ``network.kind``."""

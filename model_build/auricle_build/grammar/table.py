@@ -1,4 +1,4 @@
-"""The keys of recipes for people, made from their declarations."""
+"""The keys of recipes are written for people here, from their declarations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from auricle_build.grammar.recipes import RECIPES, Recipe
 
 
 def table() -> str:
-    """Every key as Markdown: those of every recipe, then those that the network's kind decides, kind by kind."""
+    """Write every key as Markdown: those of every recipe, then those that the network's kind decides, kind by kind."""
     parts = [show.table_of(Recipe)]
     for kind, recipe in RECIPES.items():
         parts.append(f"With `network.kind: {kind}`:\n\n{show.table_of(recipe, but=tuple(keys_of(Recipe)))}")

@@ -1,4 +1,4 @@
-"""What a streaming network's layers come to: the convolutions one by one, and what they mean in time."""
+"""A streaming network's layers are worked out here: the convolutions one by one, and what they mean in time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from auricle_build.grammar.kinds import Layer
 
 @dataclass(frozen=True)
 class Op:
-    """One convolution of the trunk.
+    """Describes one convolution of the trunk.
 
     Args:
         kind: ``conv`` or ``depthwise``.
@@ -31,13 +31,13 @@ class Op:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Shape of the weights, as TensorFlow has them."""
+        """Return the shape of the weights, as TensorFlow has them."""
         return (*self.kernel, self.n_in, 1) if self.kind == "depthwise" else (*self.kernel, self.n_in, self.n_out)
 
 
 @dataclass(frozen=True)
 class Extent:
-    """What the network's shape means in time: see DESIGN's definition of stateful.
+    """Says what the network's shape means in time: see DESIGN's definition of stateful.
 
     Args:
         stride_frames: S, frames from one column to the next.
@@ -51,12 +51,12 @@ class Extent:
 
     @property
     def window_frames(self) -> int:
-        """T, frames of a window."""
+        """Return T, the frames of a window."""
         return self.receptive_frames + (self.columns - 1) * self.stride_frames
 
 
 class LayerError(ConfigError):
-    """Layers that do not fit together, or do not stream; ``layer`` is the one at fault, None if all are."""
+    """Layers do not fit together, or do not stream; ``layer`` is the one at fault, None if all are."""
 
     def __init__(self, complaint: str, layer: int | None = None) -> None:
         self.complaint, self.layer = complaint, layer
@@ -64,7 +64,7 @@ class LayerError(ConfigError):
 
 
 def plan(layers: Sequence[Layer], n_features: int) -> list[Op]:
-    """The ops of a recipe's ``network.layers``.
+    """Work out the ops of a recipe's ``network.layers``.
 
     Raises:
         LayerError: bands that run out, or are left.
@@ -89,7 +89,7 @@ def plan(layers: Sequence[Layer], n_features: int) -> list[Op]:
 
 
 def extent(ops: Sequence[Op], columns: int) -> Extent:
-    """Stride, receptive field and window of a plan.
+    """Work out the stride, receptive field and window of a plan.
 
     Raises:
         LayerError: a stateful step could not keep the phase of its strides.

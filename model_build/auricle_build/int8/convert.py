@@ -1,4 +1,4 @@
-"""Plain post-training int8 by TensorFlow's own converter, for networks that run on whole windows."""
+"""TensorFlow's own converter makes plain post-training int8 here, for networks that run on whole windows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from auricle.model.card import Affine
 
 SCORES, EMBEDDING = "scores", "embedding"
-"""Names of the outputs in the graph's signature."""
+"""The names of the outputs in the graph's signature."""
 
 
 def converted(outputs: Callable[[Any], tuple[Any, Any]], shape: Sequence[int], examples: Iterable[Any]) -> bytes:
-    """A TFLite graph of one window, int8 in and out.
+    """Convert a network to a TFLite graph of one window, int8 in and out.
 
     Args:
         outputs: rows ``(1, window_frames, n_features)`` to scores ``(1, n_labels)`` and embedding ``(1, n)``. Both are
@@ -50,7 +50,7 @@ def converted(outputs: Callable[[Any], tuple[Any, Any]], shape: Sequence[int], e
 
 
 class Converted:
-    """A converted graph, run window by window, with the grids of its tensors.
+    """Runs a converted graph window by window, with the grids of its tensors.
 
     Args:
         content: as :func:`converted` gives it.
@@ -66,10 +66,10 @@ class Converted:
         self.rows = _grid(rows)
         self.scores, self.embedding = _grid(told[SCORES]), _grid(told[EMBEDDING])
         self.size = int(told[EMBEDDING]["shape"][-1])
-        """Numbers in the embedding."""
+        """How many numbers the embedding has."""
 
     def __call__(self, rows: Any) -> Any:
-        """Scores ``(n_labels,)`` int8 of a window ``(window_frames, n_features)`` float32."""
+        """Return the scores ``(n_labels,)`` int8 of a window ``(window_frames, n_features)`` float32."""
         grid = self.rows
         q = np.clip(np.rint(rows / np.float32(grid.scale)) + grid.zero_point, -128, 127).astype(np.int8)
         return self._run(rows=q[None])[SCORES][0]

@@ -1,4 +1,4 @@
-"""Sounds of our own making, for golden vectors: no recording of anyone's is in the repository."""
+"""Golden vectors are made of sounds of our own making: no recording of anyone's is in the repository."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auricle.features import front_end
 
 
 def sounds(sample_rate: int, length_s: float) -> NDArray[np.float32]:
-    """A fixed scene: a hush, clicks, a chirp, harmonics that bend, noise in bursts, and silence.
+    """Make a fixed scene: a hush, clicks, a chirp, harmonics that bend, noise in bursts, and silence.
 
     Shape:
         ``(round(length_s * sample_rate),)`` float32, the same on every call.
@@ -37,7 +37,7 @@ def sounds(sample_rate: int, length_s: float) -> NDArray[np.float32]:
 
 
 def rows(params: Mapping[str, Any], n_rows: int) -> NDArray[np.float32]:
-    """Real rows ``(n_rows, n_features)`` of :func:`sounds` through a front end."""
+    """Compute real rows ``(n_rows, n_features)`` of :func:`sounds` through a front end."""
     rate, hop = int(params["sample_rate"]), int(params["hop_length"])
     front = front_end(**params)
     length_s = (n_rows * hop + max(4 * int(params["n_fft"]), front.span)) / rate

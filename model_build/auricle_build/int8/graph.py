@@ -1,6 +1,7 @@
-"""The two int8 graphs of a bundle, written as flatbuffers op by op, so that they share every weight and every grid.
+"""The two int8 graphs of a bundle are written here as flatbuffers op by op, so that they share every weight and every
+grid.
 
-A converter would choose grids of its own for each graph; what it chose twice never agreed.
+A converter would choose grids of its own for each graph, and two choices never agreed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ VERSIONS = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of the graph being written."""
+    """Describes a tensor of the graph being written."""
 
     index: int
     shape: tuple[int, ...]
@@ -42,7 +43,7 @@ class Tensor:
 
 
 class Graph:
-    """A TFLite graph in the making: tensors and ops are added in order, :meth:`bytes` writes the file."""
+    """Builds a TFLite graph: tensors and ops are added in order, :meth:`bytes` writes the file."""
 
     def __init__(self, description: str) -> None:
         self._description = description
@@ -52,7 +53,7 @@ class Graph:
         self._codes: list[int] = []
 
     def tensor(self, name: str, shape: Sequence[int], grid: Affine | None, open_axes: Sequence[int] = ()) -> Tensor:
-        """An int8 activation; ``open_axes`` may be resized."""
+        """Add an int8 activation; ``open_axes`` may be resized."""
         t = self._tensor(name, shape, schema.TensorType.INT8)
         if grid:
             t.quantization = schema.QuantizationParametersT()
@@ -64,7 +65,7 @@ class Graph:
     def constant(
         self, name: str, values: NDArray[Any], scales: NDArray[np.float32] | None = None, axis: int = 0
     ) -> Tensor:
-        """Weights, offsets or indices; ``scales`` are per channel along ``axis``."""
+        """Add weights, offsets or indices; ``scales`` are per channel along ``axis``."""
         kind = schema.TensorType.INT8 if values.dtype == np.int8 else schema.TensorType.INT32
         t = self._tensor(name, values.shape, kind)
         buffer = schema.BufferT()
@@ -85,7 +86,7 @@ class Graph:
         return t
 
     def op(self, code: int, inputs: Sequence[Tensor], output: Tensor, options: Any = None) -> Tensor:
-        """An op that gives ``output``."""
+        """Add an op that gives ``output``."""
         if code not in self._codes:
             self._codes.append(code)
         o = schema.OperatorT()
@@ -98,7 +99,7 @@ class Graph:
         return output
 
     def bytes(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> bytes:
-        """The file."""
+        """Write the file."""
         sub = schema.SubGraphT()
         sub.tensors, sub.operators = self._tensors, self._operators
         sub.inputs, sub.outputs = [t.index for t in inputs], [t.index for t in outputs]
@@ -119,7 +120,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class StateTensor:
-    """What a stateful graph hands from one call to the next: names of the tensors, and what it begins with."""
+    """Names what a stateful graph hands from one call to the next: the tensors, and the value they begin with."""
 
     input: str
     output: str
@@ -140,7 +141,7 @@ class _Writer:
         return self.graph.tensor(name, shape, grid, self.open)
 
     def cut(self, name: str, x: Tensor, begin: Sequence[int], end: Sequence[int], output: Tensor) -> Tensor:
-        """``x[begin:end]`` on every axis, where 0 means that end of the axis itself."""
+        """Cut ``x[begin:end]`` out on every axis, where 0 means that end of the axis itself."""
         constants = [
             self.graph.constant(f"{name}/{what}", np.asarray(values, np.int32))
             for what, values in (("begin", begin), ("end", end), ("step", [1] * 4))
@@ -241,14 +242,14 @@ class _Writer:
 
 
 def whole(model: Quantised, name: str, n_features: int) -> bytes:
-    """``model.tflite``: features ``(1, T, n_features, 1)`` int8 in, scores ``(1, 1, 1, n_labels)`` int8 out."""
+    """Write ``model.tflite``: features ``(1, T, n_features, 1)`` int8 in, scores ``(1, 1, 1, n_labels)`` int8 out."""
     window = extent(model.ops, model.columns).window_frames
     return _Writer(model, name, stateful=False).write(window, n_features, model.columns)
 
 
 def stateful(model: Quantised, name: str, n_features: int) -> tuple[bytes, list[StateTensor]]:
-    """``stream.tflite``: n new frames ``(sources, n, n_features, 1)`` and the states in, a score for each column and
-    the states out. The number of sources and n (a multiple of the stride product) are set by resizing the inputs.
+    """Write ``stream.tflite``: n new frames ``(sources, n, n_features, 1)`` and the states in, a score for each column
+    and the states out. The number of sources and n (a multiple of the stride product) are set by resizing the inputs.
     """
     writer = _Writer(model, name, stateful=True)
     content = writer.write(extent(model.ops, model.columns).stride_frames, n_features, model.columns)
@@ -256,7 +257,7 @@ def stateful(model: Quantised, name: str, n_features: int) -> tuple[bytes, list[
 
 
 def of_shape(ops: Sequence[Op], columns: int, n_labels: int) -> Quantised:
-    """A model of the right shape that has learned nothing: what size and time are measured on."""
+    """Make a model of the right shape that has learned nothing: size and time are measured on it."""
     rng = np.random.default_rng(0)
     shapes = [(op.shape, op.n_out) for op in ops] + [((1, 1, ops[-1].n_out, n_labels), n_labels)]
     weights = [(rng.standard_normal(s).astype(np.float32), np.zeros(n, np.float32)) for s, n in shapes]

@@ -1,4 +1,5 @@
-"""Full int8 with one set of ranges: calibrated once, held by fake quantisation while the weights settle into it.
+"""Full int8 is made here with one set of ranges: calibrated once, held by fake quantisation while the weights settle
+into it.
 
 Weights are symmetric per output channel, activations affine per tensor, offsets int32 (Jacob et al. 2018; the TFLite
 quantisation specification). The two graphs that ship are written from the same :class:`Quantised`.
@@ -23,7 +24,7 @@ from auricle_build.learn.training import AdamW, learning_rate, losses, prefetche
 
 
 def over(low: float, high: float) -> Affine:
-    """The int8 grid over a range; zero is always on it."""
+    """Return the int8 grid over a range; zero is always on it."""
     low, high = min(low, 0.0), max(high, 1e-6)
     # A single-precision scale, as the file holds it: both graphs and the training see the same number.
     scale = float(np.float32((high - low) / 255.0))
@@ -32,7 +33,7 @@ def over(low: float, high: float) -> Affine:
 
 @dataclass
 class Quantised:
-    """A folded trunk and head with the ranges of every tensor between.
+    """Holds a folded trunk and head with the ranges of every tensor between.
 
     Args:
         weights: ``(w, b)`` of every op and of the head, float.
@@ -61,7 +62,7 @@ class Quantised:
 
     @classmethod
     def load(cls, path: Path, ops: Sequence[Op], columns: int, head: str) -> Quantised:
-        """What :meth:`save` kept."""
+        """Load what :meth:`save` kept."""
         with np.load(path) as stored:
             grids = [Affine(float(s), int(z)) if s else None for s, z in stored["grids"]]
             weights = [(stored[f"w{i}"], stored[f"b{i}"]) for i in range(len(ops) + 1)]
@@ -74,14 +75,14 @@ class Quantised:
 
 
 def fake_quantise(x: Any, grid: Affine) -> Any:
-    """Rounded to the grid, with the gradient of a clip: the straight-through estimator (Bengio et al. 2013)."""
+    """Round to the grid, with the gradient of a clip: the straight-through estimator (Bengio et al. 2013)."""
     low, high = (-128 - grid.zero_point) * grid.scale, (127 - grid.zero_point) * grid.scale
     x = tf.clip_by_value(x, low, high)
     return x + tf.stop_gradient(tf.round(x / grid.scale) * grid.scale - x)
 
 
 def weight_scale(w: Array, op_kind: str) -> Array:
-    """Scale of each output channel."""
+    """Return the scale of each output channel."""
     axes = (0, 1, 3) if op_kind == "depthwise" else (0, 1, 2)
     return np.asarray(np.maximum(np.abs(w).max(axis=axes), 1e-8) / 127.0, np.float32)
 
@@ -104,7 +105,8 @@ def forward(
     fake: bool,
     pool: Callable[[Any], Any] = lambda columns: tf.reduce_mean(columns, axis=1, keepdims=True),
 ) -> Any:
-    """Logits of the folded network; ``watch(place, op, tensor)`` sees, and may replace, every tensor between.
+    """Compute the logits of the folded network; ``watch(place, op, tensor)`` sees, and may replace, every tensor
+    between.
 
     Shape:
         ``(n, pools, n_labels)``: of windows, one pool each; of longer rows as many as ``pool`` makes of the columns.
@@ -119,7 +121,7 @@ def forward(
             y += crop(outputs[op.skip], op, y)
         outputs.append(watch("after", i, tf.nn.relu(y)))
     pooled = pool(outputs[-1])
-    # The pool keeps its input's grid: TFLite asks for that.
+    # The pool keeps its input's grid, as TFLite asks for.
     pooled = watch("after", len(ops) - 1, pooled)
     w, b = weights[-1]
     logits = tf.nn.conv2d(pooled, _fake_weights(w, "conv") if fake else w, 1, "VALID") + b

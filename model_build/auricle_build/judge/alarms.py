@@ -1,4 +1,5 @@
-"""How often a model speaks of what is not there: events on sound that holds none, by the daemon's own rules."""
+"""A model may speak of what is not there: here events are counted on sound that holds none, by the daemon's own
+rules."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from auricle.model.card import BY_LABEL, Proposal
 
 @dataclasses.dataclass(frozen=True)
 class Quiet:
-    """Recordings without any of a model's events.
+    """Holds what a model said of recordings without any of its events.
 
     Args:
         origins: the name of each recording's set.
@@ -31,7 +32,7 @@ class Quiet:
     windows: Sequence[NDArray[np.float32]]
 
     def arrays(self) -> dict[str, Any]:
-        """All of it as arrays for a file."""
+        """Return the recordings' scores as arrays for a file."""
         return {
             "quiet_origins": np.asarray(self.origins, str),
             "quiet_lengths": np.asarray([len(w) for w in self.windows], np.int64),
@@ -40,14 +41,14 @@ class Quiet:
 
     @classmethod
     def of_arrays(cls, stored: Mapping[str, Any]) -> Quiet:
-        """What :meth:`arrays` gave; scores are multiples of 1/256, which half precision holds exactly."""
+        """Read what :meth:`arrays` gave; scores are multiples of 1/256, which half precision holds exactly."""
         ends = np.cumsum(stored["quiet_lengths"])
         windows = np.split(np.asarray(stored["quiet_windows"], np.float32), ends[:-1]) if len(ends) else []
         return cls([str(o) for o in stored["quiet_origins"]], windows)
 
 
 def together(parts: Sequence[Quiet]) -> Quiet:
-    """Several judged lots as one."""
+    """Return several judged lots as one."""
     return Quiet(
         [o for p in parts for o in p.origins],
         [w for p in parts for w in p.windows],
@@ -55,7 +56,7 @@ def together(parts: Sequence[Quiet]) -> Quiet:
 
 
 def count(bundle: Bundle, quiet: Quiet, *, shipped: Bundle | None = None) -> Mapping[str, Mapping[str, Any]]:
-    """Events, hours and events per hour by set, at the default configuration.
+    """Count events, hours and events per hour by set, at the default configuration.
 
     An hour is one of decisions: the sound before a recording's first whole window cannot raise an event, and is not
     counted.

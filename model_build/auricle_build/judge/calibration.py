@@ -1,4 +1,5 @@
-"""Scores that mean what they say: scale and shift of every label's logits, fitted on sounds kept aside (Platt 1999).
+"""Scores are made to mean what they say here: scale and shift of every label's logits, fitted on sounds kept aside
+(Platt 1999).
 
 Of the windows with a calibrated score of about 0.7, about seven in ten hold the label.
 """
@@ -18,13 +19,13 @@ from auricle.errors import ConfigError
 Floats = NDArray[np.float32]
 
 PRIOR = 3.0
-"""How firmly a scale is held to 1 and a shift to 0, in windows: a label with few of them stays near what it said."""
+"""How firmly a scale is held to 1 and a shift to 0, in windows: a label with few windows stays near what it said."""
 EDGES = np.linspace(0.0, 1.0, 11)
 
 
 @dataclass(frozen=True)
 class UnseenWindows:
-    """Windows of sounds that a network was not trained on.
+    """Holds windows of sounds that a network was not trained on.
 
     Args:
         logits: what it said ``(n, n_labels)``.
@@ -37,12 +38,12 @@ class UnseenWindows:
     weight: Floats
 
     def save(self, path: Path) -> None:
-        """Keep them."""
+        """Keep the windows."""
         np.savez_compressed(path, logits=self.logits, y=self.y, weight=self.weight)
 
     @classmethod
     def load(cls, path: Path) -> UnseenWindows:
-        """What :meth:`save` kept.
+        """Load what :meth:`save` kept.
 
         Raises:
             ConfigError: it is not there, or is something else.
@@ -55,12 +56,12 @@ class UnseenWindows:
 
     @classmethod
     def joined(cls, parts: Sequence[UnseenWindows]) -> UnseenWindows:
-        """Several lots as one."""
+        """Join several lots."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "y", "weight")))
 
 
 def fit(windows: UnseenWindows, taught: Sequence[bool]) -> tuple[Floats, Floats]:
-    """Scale and shift of each label ``(n_labels,)``; 1 and 0 of labels that no recording taught.
+    """Fit the scale and shift of each label ``(n_labels,)``; 1 and 0 of labels that no recording taught.
 
     Logistic regression by Newton's method, pulled towards what the network said.
     """
@@ -85,7 +86,8 @@ def fit(windows: UnseenWindows, taught: Sequence[bool]) -> tuple[Floats, Floats]
 
 @dataclass(frozen=True)
 class Bin:
-    """Windows and labels whose scores lie together: how many, their mean score, and the share that holds the label."""
+    """Counts windows and labels whose scores lie together: how many, their mean score, and the share that holds the
+    label."""
 
     low: float
     high: float
@@ -95,7 +97,7 @@ class Bin:
 
 
 def reliability(windows: UnseenWindows, taught: Sequence[bool], scale: Floats, shift: Floats) -> list[Bin]:
-    """The reliability table of calibrated scores, over all labels that were taught."""
+    """Tabulate calibrated scores against the truth, over all labels that were taught."""
     mine = np.flatnonzero(taught)
     score = 1.0 / (1.0 + np.exp(-(windows.logits[:, mine] * scale[mine] + shift[mine])))
     weight, y = windows.weight[:, mine], windows.y[:, mine]
@@ -112,13 +114,13 @@ def reliability(windows: UnseenWindows, taught: Sequence[bool], scale: Floats, s
 
 
 def error(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: by how much score and truth differ, over the bins (Guo et al. 2017)."""
+    """Return the expected calibration error: by how much score and truth differ, over the bins (Guo et al. 2017)."""
     total = sum(each.count for each in bins)
     return sum(each.count * abs(each.score - each.held) for each in bins) / total if total else 0.0
 
 
 def crossed(parts: Sequence[UnseenWindows]) -> tuple[list[Bin], list[Bin]]:
-    """The reliability tables of several lots of windows, as they are, and each calibrated by all of the others.
+    """Tabulate several lots of windows as they are, and each calibrated by all of the others.
 
     What is fitted on a lot fits that lot best: so each is told by what was fitted without it.
     """

@@ -1,4 +1,5 @@
-"""How many events of scenes are noticed, at how many false alarms: by the rules in force, and along the thresholds."""
+"""Events of scenes are counted here: how many are noticed, at how many false alarms, by the rules in force and along
+the thresholds."""
 
 from __future__ import annotations
 
@@ -21,16 +22,16 @@ from auricle.model.bundle import Bundle
 
 RULES = ("decision", "thresholds", "smoothings_ms", "hystereses", "min_durations_ms")
 LAGS = ("onset_lag_samples", "offset_lag_samples", "lags")
-"""What in a card, and in its timing, says how to decide."""
+"""The fields of a card, and of its timing, that say how to decide."""
 TAIL = 6
-"""How many of the highest thresholds with false alarms a rate is extrapolated from."""
+"""From how many of the highest thresholds with false alarms a rate is extrapolated."""
 
 Lots = Sequence[tuple[Hearer, Sequence[Heard]]]
 """What several bundles heard, each with its hearer: models of one recipe, each on what it was not trained on."""
 
 
 def with_rules_of(bundle: Bundle, other: Bundle) -> Bundle:
-    """The same network, deciding by another bundle's card.
+    """Return the same network, deciding by another bundle's card.
 
     Raises:
         ConfigError: the two have other labels.
@@ -45,7 +46,7 @@ def with_rules_of(bundle: Bundle, other: Bundle) -> Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What a threshold gives: true events noticed, and false alarms."""
+    """Says what a threshold gives: true events noticed, and false alarms."""
 
     threshold: float
     noticed: int
@@ -54,7 +55,8 @@ class Point:
 
 @dataclass(slots=True)
 class LabelFound:
-    """What was found of a label; ``points`` by threshold, rising, everything else of its rule as it is in force."""
+    """Says what was found of a label; ``points`` by threshold, rising, everything else of its rule as it is in
+    force."""
 
     true: int = 0
     noticed: int = 0
@@ -64,14 +66,14 @@ class LabelFound:
     points: list[Point] = dataclasses.field(default_factory=list)
 
     def recall_at(self, per_hour: float, hours: float) -> float:
-        """The highest share noticed with at most so many false alarms an hour; nan without true events."""
+        """Return the highest share noticed with at most so many false alarms an hour; nan without true events."""
         if not self.true:
             return math.nan
         allowed = math.floor(per_hour * hours + 1e-9)
         return max((p.noticed for p in self.points if p.alarms <= allowed), default=0) / self.true
 
     def extrapolated(self, per_hour: float, hours: float) -> float:
-        """The share noticed at a rate that the hours are too few to show.
+        """Return the share noticed at a rate that the hours are too few to show.
 
         The logarithm of the rate is taken for a straight line over the threshold's log-odds, through the highest
         thresholds that still gave false alarms, each weighed by their number. nan where there are not two of them.
@@ -94,7 +96,8 @@ def _log_odds(points: Sequence[Point]) -> list[float]:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found of the labels that were judged, in so many hours; in ``hours_without_events`` nothing happened."""
+    """Says what was found of the labels that were judged, in so many hours; in ``hours_without_events`` nothing
+    happened."""
 
     labels: Mapping[str, LabelFound]
     hours: float
@@ -103,36 +106,38 @@ class Found:
 
     @property
     def true(self) -> int:
-        """Events in all."""
+        """Return how many events there were in all."""
         return sum(label.true for label in self.labels.values())
 
     @property
     def noticed(self) -> int:
-        """Events noticed."""
+        """Return how many events were noticed."""
         return sum(label.noticed for label in self.labels.values())
 
     @property
     def alarms(self) -> int:
-        """False alarms of all these labels."""
+        """Return how many false alarms there were of all these labels."""
         return sum(label.alarms for label in self.labels.values())
 
     @property
     def delay_s(self) -> float:
-        """Median from an event's onset to its message; nan where there was none."""
+        """Return the median from an event's onset to its message; nan where there was none."""
         late = [delay for label in self.labels.values() for delay in label.delays_s]
         return float(np.median(late)) if late else math.nan
 
     @property
     def segment_f1(self) -> float:
-        """Mean over the labels that occur."""
+        """Return the mean segment F1 over the labels that occur."""
         return _mean([label.segment_f1 for label in self.labels.values() if label.true])
 
     def recall_at(self, per_hour: float) -> float:
-        """Mean over the labels that occur of what each notices with at most so many false alarms an hour of its own."""
+        """Return the mean over the labels that occur of what each notices with at most so many false alarms an hour of
+        its own."""
         return _mean([label.recall_at(per_hour, self.hours) for label in self.labels.values() if label.true])
 
     def extrapolated(self, per_hour: float) -> float:
-        """The same at a rate that the hours are too few to show, over the labels where it can be told."""
+        """Return the mean share noticed at a rate that the hours are too few to show, over the labels where that can be
+        told."""
         told = [label.extrapolated(per_hour, self.hours) for label in self.labels.values()]
         return _mean([share for share in told if not math.isnan(share)])
 
@@ -176,7 +181,7 @@ def find(lots: Lots, labels: Sequence[str]) -> Found:
 def _counts(
     hearer: Hearer, item: Heard, reported: Sequence[Reported], labels: Sequence[str]
 ) -> dict[str, tuple[int, int, int]]:
-    """By label: true events, those noticed, false alarms."""
+    """Count by label: true events, those noticed, false alarms."""
     meant = with_wholes(item.truth, hearer.contained)
     lots: list[Sequence[Event | Reported]] = [
         item.truth,
@@ -188,7 +193,7 @@ def _counts(
 
 
 def _at(lots: Lots, labels: Sequence[str], threshold: float) -> dict[str, tuple[int, int]]:
-    """By label: events noticed and false alarms at a threshold, each label by itself."""
+    """Count by label: events noticed and false alarms at a threshold, each label by itself."""
     total = dict.fromkeys(labels, (0, 0))
     for hearer, heard in lots:
         rules = evaluates.at_threshold({label: hearer.rules[label] for label in labels}, threshold)
@@ -202,7 +207,7 @@ def _at(lots: Lots, labels: Sequence[str], threshold: float) -> dict[str, tuple[
 
 
 def share_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927); nothing is known of a share of none."""
+    """Return the 95 % interval of a share (Wilson 1927); of a share of none nothing is known."""
     if not n:
         return 0.0, 1.0
     centre, spread = hits / n + z * z / (2 * n), z * math.sqrt(hits * (n - hits) / n / n / n + z * z / (4 * n * n))

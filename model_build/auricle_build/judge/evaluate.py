@@ -1,4 +1,4 @@
-"""How well a model hears: the scores of `auricle classify` over clips that it never saw."""
+"""This is how well a model hears: the scores of `auricle classify` over clips that it never saw."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from auricle_build.material.rows import Rows
 
 Scores = NDArray[np.float32]
 RowScorer = Callable[[Rows], Scores]
-"""From a clip's rows ``(k, n_features)`` to scores ``(n_windows, n_labels)``."""
+"""Takes a clip's rows ``(k, n_features)`` and gives scores ``(n_windows, n_labels)``."""
 
 
 def activate(logits: Any, head: str) -> Any:
-    """Scores of logits."""
+    """Turn logits into scores."""
     return tf.nn.sigmoid(logits) if head == "sigmoid" else tf.nn.softmax(logits)
 
 
 def float_scorer(network: Network, *, window_frames: int, hop_frames: int, stride_frames: int, head: str) -> RowScorer:
-    """Scores before quantisation: the trunk runs once over the clip, its columns are pooled window by window."""
+    """Build a scorer before quantisation: the trunk runs once over the clip, its columns are pooled window by
+    window."""
 
     def pool(x: Any) -> Any:
         y = network.columns_of(x, training=False)
@@ -43,7 +44,7 @@ def float_scorer(network: Network, *, window_frames: int, hop_frames: int, strid
 
 
 def folded_scorer(model: Quantised, *, window_frames: int, hop_frames: int, stride_frames: int) -> RowScorer:
-    """Scores of the weights that int8 was made of, unrounded: what int8 is compared with."""
+    """Build a scorer of the weights that int8 was made of, unrounded: int8 is compared with it."""
 
     def pool(columns: Any) -> Any:
         return tf.nn.avg_pool2d(columns, [model.columns, 1], [hop_frames // stride_frames, 1], "VALID")
@@ -61,7 +62,8 @@ def folded_scorer(model: Quantised, *, window_frames: int, hop_frames: int, stri
 
 
 def int8_scorer(model: bytes, *, window_frames: int, hop_frames: int, threads: int = 1) -> RowScorer:
-    """Scores of a quantised ``model.tflite``, dequantised: every window on its own, as the format defines it."""
+    """Build a scorer of a quantised ``model.tflite``, dequantised: every window on its own, as the format defines
+    it."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model, num_threads=threads)
@@ -84,7 +86,7 @@ def int8_scorer(model: bytes, *, window_frames: int, hop_frames: int, threads: i
 
 @dataclass(frozen=True)
 class Judgement:
-    """Clip scores beside the truth.
+    """Holds clip scores beside the truth.
 
     Args:
         labels: names, background last where there is one.
@@ -101,15 +103,15 @@ class Judgement:
 
     @property
     def events(self) -> list[int]:
-        """Indices of the labels other than background."""
+        """Return indices of the labels other than background."""
         return [i for i, label in enumerate(self.labels) if label != self.background]
 
     def of_events(self) -> NDArray[np.bool_]:
-        """Which clips are of an event label."""
+        """Return which clips are of an event label."""
         return np.isin(self.truth, self.events)
 
     def accuracy(self, *, with_background: bool = False) -> float:
-        """Share of the event clips whose highest score is right; among the event labels, or among all."""
+        """Return the share of the event clips whose highest score is right; among the event labels, or among all."""
         mine = self.of_events()
         if not mine.any():
             return float("nan")
@@ -121,12 +123,12 @@ class Judgement:
         return float(np.mean(found == self.truth[mine]))
 
     def confusion(self) -> NDArray[np.int64]:
-        """Clips by truth (rows) and highest score (columns), background included."""
+        """Count clips by truth (rows) and highest score (columns), background included."""
         n = len(self.labels)
         return np.bincount(self.truth * n + self.scores.argmax(axis=1), minlength=n * n).reshape(n, n)
 
     def per_label(self) -> dict[str, dict[str, float]]:
-        """Precision, recall, F1 and the number of clips, by label, background included."""
+        """Return precision, recall, F1 and the number of clips, by label, background included."""
         table = self.confusion()
         out = {}
         for i, label in enumerate(self.labels):
@@ -137,13 +139,14 @@ class Judgement:
         return out
 
     def recall_among_events(self) -> dict[str, float]:
-        """Share of each event label's clips found, argmax without background."""
+        """Return the share of each event label's clips found, argmax without background."""
         events = np.asarray(self.events)
         found = events[self.scores[:, events].argmax(axis=1)]
         return {self.labels[i]: float(np.mean(found[self.truth == i] == i)) for i in events if (self.truth == i).any()}
 
     def calibration(self, n_bins: int = 10) -> float:
-        """Expected calibration error: confidence against accuracy over bins of equal width (Guo et al. 2017)."""
+        """Return the expected calibration error: confidence against accuracy over bins of equal width (Guo et al.
+        2017)."""
         top, right = self.scores.max(axis=1), self.scores.argmax(axis=1) == self.truth
         bins = np.minimum((top * n_bins).astype(int), n_bins - 1)
         gaps = [abs(right[bins == b].mean() - top[bins == b].mean()) * np.mean(bins == b) for b in set(bins.tolist())]
@@ -169,7 +172,7 @@ def mistakes(
     above: float = 0.2,
     per_clip: int = 12,
 ) -> NDArray[np.int64]:
-    """Where a network hears one of its labels in clips that hold none: hard negatives to train on.
+    """Find where a network hears one of its labels in clips that hold none: hard negatives to train on.
 
     Args:
         rows: the clips' rows, unchanged ones first; ``clips`` says which of them hold none of the labels.
@@ -191,7 +194,7 @@ def mistakes(
 
 
 def summary(judgement: Judgement) -> Mapping[str, float]:
-    """The figures that a card and a log hold."""
+    """Return the figures that a card and a log hold."""
     mine = judgement.of_events()
     picked = judgement.scores[np.arange(len(judgement.truth)), judgement.truth]
     return {

@@ -1,4 +1,4 @@
-"""How late a model speaks: measured, so that the daemon can date an event back to where it was heard."""
+"""It is measured here how late a model speaks, so that the daemon can date an event back to where it was heard."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def measure(
     threshold: float = 0.5,
     per_label: int = 8,
 ) -> tuple[int, int]:
-    """Onset and offset lag in samples: medians over the labels' medians.
+    """Measure the onset and offset lag in samples: medians over the labels' medians.
 
     Each sound, cut from its first to its last loud frame (20 dB below its loudest), is set into six seconds of quiet
     noise 40 dB below it. The onset lag is the end of the first window over the threshold minus the sound's onset; the

@@ -1,4 +1,5 @@
-"""The thresholds and lags that a bundle ships with: tuned through the runtime's decisions, written into its card."""
+"""The thresholds and lags that a bundle ships with are chosen here: tuned through the runtime's decisions, written into
+its card."""
 
 from __future__ import annotations
 
@@ -28,14 +29,14 @@ from auricle.model.card import contained
 from auricle_build.judge.alarms import Quiet
 
 LEAST_EVENTS = 5
-"""Of a label with fewer events found, the lag of all is taken."""
+"""A label with fewer events found takes the lag of all."""
 
 DURATIONS_MS = (100.0, 300.0, 600.0, 1200.0, 2400.0)
-"""Minimum durations that are tried: what lasts, such as rain, may be told late; a bark may not."""
+"""Minimum durations that are tried: the event of what lasts, such as rain, may come late; that of a bark may not."""
 
 
 def with_timing(bundle: Bundle, onset: int, offset: int, lags: Mapping[str, tuple[int, int]] | None = None) -> Bundle:
-    """The same model with other lags."""
+    """Return the same model with other lags."""
     timing = msgspec.structs.replace(
         bundle.card.timing, onset_lag_samples=onset, offset_lag_samples=offset, lags=dict(lags or {})
     )
@@ -45,7 +46,7 @@ def with_timing(bundle: Bundle, onset: int, offset: int, lags: Mapping[str, tupl
 def measure_lags(
     hearer: Hearer, heard: Sequence[Heard], rules: Mapping[str, Rule]
 ) -> tuple[int, int, dict[str, tuple[int, int]]]:
-    """How late the decisions speak, in samples: medians over the events found, by label and over the labels.
+    """Measure how late the decisions speak, in samples: medians over the events found, by label and over the labels.
 
     The onset lag is the decision that passes the threshold minus the true onset; the offset lag the decision that ends
     the event minus the true offset. None is longer than what one decision hears: at a high threshold an event may be
@@ -84,7 +85,7 @@ def measure_lags(
 
 @dataclasses.dataclass(frozen=True)
 class Shipped:
-    """What is written into the card; ``smoothings_ms`` is empty where but one was tried."""
+    """Holds what is written into the card; ``smoothings_ms`` is empty where but one was tried."""
 
     thresholds: dict[str, float]
     min_durations_ms: dict[str, float]
@@ -204,7 +205,7 @@ def _hours(hearer: Hearer, heard: Sequence[Heard]) -> float:
 
 
 def _kept_aside(path: Path, hearer: Hearer) -> list[Heard]:
-    """What a fold's model heard in the clips kept aside that hold none of the labels."""
+    """Return what a fold's model heard in the clips kept aside that hold none of the labels."""
     try:
         with np.load(path) as stored:
             quiet = Quiet.of_arrays(stored)
@@ -219,7 +220,7 @@ def _kept_aside(path: Path, hearer: Hearer) -> list[Heard]:
 
 
 def _with_containing(truth: Sequence[Event], contains: Mapping[str, frozenset[str]]) -> tuple[Event, ...]:
-    """The truth, and of every event the labels that contain its own: an alarm is no mistake where a siren is."""
+    """Return the truth, and of every event the labels that contain its own: an alarm is no mistake where a siren is."""
     above = [
         dataclasses.replace(event, label=label)
         for event in truth
@@ -236,7 +237,7 @@ def _tried(
     hop_ms: float,
     say: Callable[[str], None],
 ) -> tuple[dict[str, list[Outcome]], dict[float, list[Heard]]]:
-    """What every rule gives, at every smoothing; and what was heard, smoothed so."""
+    """Try every rule at every smoothing; return what each gives, with what was heard, smoothed so."""
     if not smoothings_ms:
         return budget.sweep(hearer, heard, durations_ms=DURATIONS_MS), {}
     tried: dict[str, list[Outcome]] = {label: [] for label in hearer.labels}
@@ -250,7 +251,7 @@ def _tried(
 
 
 def _smoothed(item: Heard, length: int) -> Heard:
-    """What was heard, smoothed as the daemon would beside a label that is not smoothed at all."""
+    """Smooth what was heard as the daemon would beside a label that is not smoothed at all."""
     scores = item.hearing.scores
     smoother = Smoother([*[length] * scores.shape[1], 1])
     rows = smoother.process(np.pad(scores, ((0, 0), (0, 1))))[:, :-1]
@@ -263,7 +264,7 @@ def _mixed(
     smoothing: Mapping[str, float],
     labels: Sequence[str],
 ) -> list[Heard]:
-    """What was heard, every label smoothed as it was chosen; background, which raises no event, as it is.
+    """Smooth what was heard, every label as it was chosen; background, which raises no event, stays as it is.
 
     Args:
         labels: all that the model has.
@@ -286,7 +287,7 @@ def _bare(
     durations_ms: Mapping[str, float] | None = None,
     hystereses: Mapping[str, float] | None = None,
 ) -> Bundle:
-    """The bundle without lags, and with other thresholds, minimum durations, hystereses and smoothing.
+    """Return the bundle without lags, and with other thresholds, minimum durations, hystereses and smoothing.
 
     Args:
         smoothing_ms: of all labels, in place of the card's; the card's own unless given.
@@ -320,7 +321,7 @@ def _summary(chosen: Mapping[str, Outcome], hours: float) -> dict[str, Any]:
 
 
 def _promise(counts: Sequence[int], hours: float) -> dict[str, Any]:
-    """What to expect of new recordings, by rules that did not see the stretch that is counted."""
+    """Say what to expect of new recordings, by rules that did not see the stretch that is counted."""
     low, high = scoring.prediction_interval(counts)
     return {
         "expected_per_hour": round(sum(counts) / hours, 3),
@@ -349,7 +350,7 @@ def write(bundle: Bundle, shipped: Shipped, only: Sequence[str] = ()) -> Bundle:
         card["hystereses"] = joined(card.get("hystereses"), shipped.hystereses)
     if shipped.smoothings_ms:
         card["smoothings_ms"] = joined(card.get("smoothings_ms"), shipped.smoothings_ms)
-    # Those measured at the export, at a threshold of 0.5, stay for whoever sets rules of his own.
+    # The lags measured at the export, at a threshold of 0.5, stay for whoever sets rules of their own.
     every = {label: list(lags.get(label, (onset, offset))) for label in shipped.thresholds}
     card["timing"] = {**card["timing"], "lags": joined(card["timing"].get("lags"), every)}
     figures = dict(card.get("figures") or {})

@@ -1,4 +1,5 @@
-"""What `auricle classify` says of clips that a model never heard: which it names right, and which it mistakes."""
+"""These are the verdicts of `auricle classify` on clips that a model never heard: which it names right, and which it
+mistakes."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from auricle_build.material.clips import Clip
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Clips with what was said of them.
+    """Holds clips with what was said of them.
 
     Args:
         labels: of the model.
@@ -39,27 +40,28 @@ class Verdicts:
     scores: NDArray[np.float32]
 
     def of(self, origins: Sequence[str]) -> Verdicts:
-        """The clips of some sets."""
+        """Return the clips of some sets."""
         mine = [i for i, origin in enumerate(self.origins) if origin in origins]
         names = ([self.origins[i] for i in mine], [self.files[i] for i in mine])
         return Verdicts(self.labels, *names, self.truth[mine], self.scores[mine])
 
     @property
     def held(self) -> list[int]:
-        """Indices of the labels that these clips hold."""
+        """Return indices of the labels that these clips hold."""
         return sorted(set(self.truth.tolist()))
 
     def named(self) -> NDArray[np.int64]:
-        """Index of the highest label of each clip, among those that the clips hold."""
+        """Return the index of the highest label of each clip, among those that the clips hold."""
         held = np.asarray(self.held, np.int64)
         return np.asarray(held[self.scores[:, held].argmax(axis=1)], np.int64)
 
     def accuracy(self) -> float:
-        """Share of the clips named right, among the labels that they hold; nan without clips."""
+        """Return the share of the clips named right, among the labels that they hold; nan without clips."""
         return float(np.mean(self.named() == self.truth)) if len(self.truth) else float("nan")
 
     def accuracy_of_all(self, includes: dict[str, list[str]]) -> float:
-        """Share of the clips whose highest label, of all that the model has, is right or contains what is."""
+        """Return the share of the clips whose highest label, of all that the model has, is right or contains what
+        is."""
         if not len(self.truth):
             return float("nan")
         parts = contained(includes)
@@ -68,12 +70,14 @@ class Verdicts:
         return float(np.mean([a == b or b in parts.get(a, ()) for a, b in zip(said, was, strict=True)]))
 
     def recall(self, label: int) -> float:
-        """Share of a label's clips named right, among the labels that the clips hold; nan without clips of it."""
+        """Return the share of a label's clips named right, among the labels that the clips hold; nan without clips of
+        it."""
         mine = self.truth == label
         return float(np.mean(self.named()[mine] == label)) if mine.any() else float("nan")
 
     def average_precision(self, label: int) -> float:
-        """Mean over a label's clips of the precision among those that score no lower; nan without clips of it."""
+        """Return the mean over a label's clips of the precision among those that score no lower; nan without clips of
+        it."""
         mine, scores = self.truth == label, self.scores[:, label]
         if not mine.any():
             return float("nan")
@@ -84,7 +88,7 @@ class Verdicts:
         return float(np.sum(np.diff(hits, prepend=0) * hits / (last + 1)) / hits[-1])
 
     def mistakes(self) -> list[tuple[str, str, int]]:
-        """What a clip was, what was said, and how often; the most frequent first."""
+        """Return what a clip was, what was said, and how often; the most frequent first."""
         wrong = Counter(
             (self.labels[was], self.labels[said])
             for was, said in zip(self.truth.tolist(), self.named().tolist(), strict=True)
@@ -94,7 +98,7 @@ class Verdicts:
 
     @classmethod
     def joined(cls, parts: Sequence[Verdicts]) -> Verdicts:
-        """Those of several folds as one: every clip by a model that never heard it."""
+        """Join the verdicts of several folds: every clip by a model that never heard it."""
         return cls(
             parts[0].labels,
             [origin for part in parts for origin in part.origins],
@@ -105,14 +109,15 @@ class Verdicts:
 
 
 def judged_sets(rec: Recipe, clips: Sequence[Clip]) -> list[str]:
-    """The sets that can be judged by clips: of events, of several labels, so that one can be taken for another."""
+    """Return the sets that can be judged by clips: of events, of several labels, so that one can be taken for
+    another."""
     events = frozenset(rec.events)
     held = {each.name: {c.label for c in clips if c.origin == each.name} & events for each in rec.data.sets}
     return [each.name for each in rec.data.sets if each.judged and not each.place and len(held[each.name]) > 1]
 
 
 def judge(bundle: Bundle, clips: Sequence[Clip], say: Callable[[str], None]) -> Verdicts:
-    """What `auricle classify` says of whole files, by default; those that cannot be read are left out and named."""
+    """Classify whole files by default rules; those that cannot be read are left out and named."""
     classifier = Classifier(bundle, config.Decision(), config.Gate())
     read, scores = [], []
     for clip in clips:
@@ -131,7 +136,7 @@ def judge(bundle: Bundle, clips: Sequence[Clip], say: Callable[[str], None]) -> 
 
 
 def quiet(bundle: Bundle, clips: Sequence[Clip], say: Callable[[str], None]) -> Quiet:
-    """The scores of every window of clips that hold none of the labels."""
+    """Score every window of clips that hold none of the labels."""
     classifier = Classifier(bundle, config.Decision(), config.Gate())
     origins, windows = [], []
     for clip in clips:
@@ -158,7 +163,7 @@ def save(path: Path, bundle: Bundle, verdicts: Verdicts, heard: Quiet) -> None:
 
 
 def load(path: Path) -> tuple[str, Verdicts]:
-    """The hash of the bundle, and what it said.
+    """Load the hash of the bundle, and what it said.
 
     Raises:
         KeyError: another kind of judgement is kept there.

@@ -1,4 +1,4 @@
-"""What one training step sees: windows cut, mixed and masked, as a function of the seed and the step alone."""
+"""This is what one training step sees: windows cut, mixed and masked, as a function of the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_PLACES = np.empty((0, 2), np.int64)
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Rows to learn from.
+    """Holds rows to learn from.
 
     Args:
         rows: for each clip its rows ``(k, n_features)``, one array for each variant.
@@ -39,7 +39,7 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows ``x`` (n, frames, features) dB with targets ``y`` (shipped), ``z`` (auxiliary) and ``taught``."""
+    """Holds windows ``x`` (n, frames, features) dB with targets ``y`` (shipped), ``z`` (auxiliary) and ``taught``."""
 
     x: Rows
     y: NDArray[np.float32]
@@ -57,19 +57,19 @@ def _db(power: NDArray[np.float32]) -> Rows:
 
 
 def loudness(x: Rows) -> NDArray[np.float32]:
-    """Level in dB of the loud tenth of each window's frames."""
+    """Return the level in dB of the loud tenth of each window's frames."""
     power = np.mean(_power(x), axis=2)
     tenth = x.shape[1] // 10
     return np.asarray(_db(np.partition(power, -tenth - 1, axis=1)[:, -tenth - 1] + np.float32(1e-10)), np.float32)
 
 
 def add_db(a: Rows, b: Rows) -> Rows:
-    """Powers added: what two sounds at once give, their phases unknown."""
+    """Add powers in dB: what two sounds at once give, their phases unknown."""
     return _db(_power(a) + _power(b))
 
 
 def coloured_noise(rng: np.random.Generator, white: Rows, n: int, frames: int) -> Rows:
-    """Stationary noise of a random spectrum, about 0 dB: white, pink, brown and anything smooth between.
+    """Make stationary noise of a random spectrum, about 0 dB: white, pink, brown and anything smooth between.
 
     Args:
         white: rows of white noise from the front end itself, 0 dB on average: overlapping frames move together.
@@ -87,7 +87,7 @@ def coloured_noise(rng: np.random.Generator, white: Rows, n: int, frames: int) -
 
 
 def warped(x: Rows, rng: np.random.Generator, time: float, bands: float) -> Rows:
-    """Each window stretched or shortened about a place in it, and its spectrum moved, as another voice has it.
+    """Stretch or shorten each window about a place in it, and move its spectrum, as another voice has it.
 
     The bands of a mel scale stand about evenly in log frequency where formants are: a shift of them is another length
     of the vocal tract (Jaitly and Hinton 2013).
@@ -112,7 +112,7 @@ def warped(x: Rows, rng: np.random.Generator, time: float, bands: float) -> Rows
 
 
 class Batches:
-    """Batches by step: ``batches(step)`` is the same whenever and in whatever order it is asked.
+    """Makes batches by step: ``batches(step)`` is the same whenever and in whatever order it is asked.
 
     What :attr:`mistaken` holds, places ``(clip, first row)`` of shape ``(n, 2)`` that the network takes for a label
     though they are none, comes back as ``options.mistaken`` of all windows.
@@ -138,7 +138,7 @@ class Batches:
         self.material, self.options = material, options
         self.window_frames, self.seed, self.multi_label = window_frames, seed, multi_label
         self.n_given = n_labels
-        # Without a background label there still is a place for what is none of the labels: it is left out at the end.
+        # Without a background label there still is a column for what is none of the labels: it is left out at the end.
         n_labels = self.n_labels = n_labels + (0 if background else 1)
         self.n_original = int(material.original.max()) + 1
         self.by_label = [np.flatnonzero(material.label == i) for i in range(n_labels)]
@@ -161,7 +161,7 @@ class Batches:
 
     @property
     def background_clips(self) -> NDArray[np.int64]:
-        """Clips that hold none of the labels."""
+        """Return the clips that hold none of the labels."""
         return self.by_label[-1]
 
     def _choose(self, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
@@ -176,7 +176,8 @@ class Batches:
         return out
 
     def _cut(self, rng: np.random.Generator, clip: int) -> tuple[Rows, float, float]:
-        """A window of a clip, how much of it (0 to 1) is what the clip is about, by level, and its place (0 to 1)."""
+        """Cut a window of a clip; with how much of it (0 to 1) is what the clip is about, by level, and its place (0 to
+        1)."""
         variants = self.material.rows[clip]
         rows = variants[0 if rng.random() < 0.4 else int(rng.integers(len(variants)))]
         frames = self.window_frames
@@ -190,14 +191,15 @@ class Batches:
         return window, heard, (start + frames / 2) / len(rows)
 
     def _mistake(self, rng: np.random.Generator) -> tuple[int, Rows, float]:
-        """Clip, window and place of a sound that the network lately took for one of the labels."""
+        """Draw clip, window and place of a sound that the network lately took for one of the labels."""
         clip, start = self.mistaken[int(rng.integers(len(self.mistaken)))]
         rows, frames = self.material.rows[clip][0], self.window_frames
         start = int(np.clip(start + rng.integers(-frames // 4, frames // 4 + 1), 0, len(rows) - frames))
         return int(clip), rows[start : start + frames].astype(np.float32), (start + frames / 2) / len(rows)
 
     def _short(self, rng: np.random.Generator, rows: Rows) -> Rows:
-        """A sound shorter than the window: repeated, as `classify` does, or once, somewhere, in quiet noise."""
+        """Make a window of a sound shorter than it: repeated, as `classify` does, or once, somewhere, in quiet
+        noise."""
         frames, n = self.window_frames, len(rows)
         if rng.random() < 0.4:
             return np.asarray(rows[np.arange(frames) % n], np.float32)
@@ -227,7 +229,7 @@ class Batches:
         return self._partly(rng, Batch(x, y, z, taught))
 
     def _partly(self, rng: np.random.Generator, batch: Batch) -> Batch:
-        """Some sounds begin or end inside the window: before or after them there is only a quiet floor.
+        """Let some sounds begin or end inside the window: before or after them there is only a quiet floor.
 
         More begin than end, and some have only just begun: a daemon has to speak before the window is full.
         """
@@ -251,7 +253,7 @@ class Batches:
         return batch
 
     def _mixed(self, rng: np.random.Generator, a: Batch) -> Batch:
-        """Two sounds at once, as in between-class learning (Tokozume, Ushiku and Harada 2018), but in powers."""
+        """Mix two sounds at once, as in between-class learning (Tokozume, Ushiku and Harada 2018), but in powers."""
         n = len(a.x)
         b = self._sounds(rng, self._choose(rng, n))
         r = rng.uniform(0.05, 0.95, n).astype(np.float32)
@@ -269,7 +271,7 @@ class Batches:
         return Batch(x, w * a.y + (1.0 - w) * b.y, z, taught)
 
     def __call__(self, step: int) -> Batch:
-        """The batch of a step."""
+        """Make the batch of a step."""
         rng = np.random.default_rng((self.seed, step))
         o, n = self.options, self.options.size
         batch = self._sounds(rng, self._choose(rng, n))

@@ -1,4 +1,5 @@
-"""MobileNetV3-Large over log-mel windows, as EfficientAT trained it on AudioSet, to start from and to go on with.
+"""MobileNetV3-Large runs over log-mel windows here, as EfficientAT trained it on AudioSet, to start from and to go on
+with.
 
 The plan of blocks is that of Howard et al. (2019), table 1, every width times a factor and rounded to eight; that the
 input is a spectrum, that squeezing is over channels, and how the last layers are made is from Schmid, Koutini and
@@ -30,7 +31,7 @@ LAST = 16  # the convolution after the blocks, counted with them
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """An inverted residual: widen by 1x1, filter depthwise, weigh the channels, narrow by 1x1.
+    """Describes an inverted residual: widen by 1x1, filter depthwise, weigh the channels, narrow by 1x1.
 
     Args:
         kernel: of the depthwise convolution, over time and bands alike.
@@ -74,12 +75,12 @@ SIXTH = 1.0 / 6.0
 
 
 def hard_swish(x: Any) -> Any:
-    """``x * relu6(x + 3) / 6``, as the converter knows it: one operation, exact for int8."""
+    """Compute ``x * relu6(x + 3) / 6``, as the converter knows it: one operation, exact for int8."""
     return x * tf.nn.relu6(x + 3.0) * SIXTH
 
 
 def swish6(x: Any) -> Any:
-    """Six times hard-swish: ``x * relu6(x + 3)``. The sixth is part of whatever takes it, as ``gain``.
+    """Compute six times hard-swish, ``x * relu6(x + 3)``; the sixth is part of whatever takes the result, as ``gain``.
 
     The one operation that it would become is unknown to TFLite's fast kernels: 21 of it tear a graph into 25 pieces,
     and a window takes twice as long. Taken apart it costs no accuracy, but for the first convolution, whose range is
@@ -89,7 +90,7 @@ def swish6(x: Any) -> Any:
 
 
 def read(path: Path, sha256: str) -> dict[str, Array]:
-    """Pretrained weights by their names, arranged as TensorFlow has them.
+    """Read pretrained weights by their names, arranged as TensorFlow has them.
 
     Raises:
         ConfigError: the file is not there, is another one, or lacks a weight.
@@ -110,7 +111,8 @@ def read(path: Path, sha256: str) -> dict[str, Array]:
 
 
 def _turned(name: str, array: Array) -> Array:
-    """PyTorch's (out, in, bands, time) to TensorFlow's (time, bands, in, out), depthwise (time, bands, channel, 1)."""
+    """Turn PyTorch's (out, in, bands, time) into TensorFlow's (time, bands, in, out), depthwise (time, bands, channel,
+    1)."""
     if array.ndim == 2:
         return np.ascontiguousarray(array.T)
     if array.ndim != 4:
@@ -120,7 +122,7 @@ def _turned(name: str, array: Array) -> Array:
 
 
 def _names() -> list[str]:
-    """The names of all weights, as EfficientAT's state dict has them."""
+    """Return the names of all weights, as EfficientAT's state dict has them."""
     convolutions = [("features.0.0", "features.0.1"), (f"features.{LAST}.0", f"features.{LAST}.1")]
     dense = ["classifier.2", "classifier.5"]
     for i, block in enumerate(BLOCKS, start=1):
@@ -137,12 +139,12 @@ def _names() -> list[str]:
 
 
 def _plain(i: int) -> bool:
-    """Whether a block, counted from 1, does not widen: the first, whose channels are as many as it wants."""
+    """Return whether a block, counted from 1, does not widen: the first, whose channels are as many as it wants."""
     return i == 1
 
 
 class Convolution(keras.layers.Layer):  # type: ignore[misc]
-    """A convolution and its normalisation as one: the statistics stay those that were pretrained.
+    """Computes a convolution and its normalisation as one: the statistics stay those that were pretrained.
 
     What is trained are the kernel, the scale and the offset; the statistics of a few windows of one's own would only be
     worse than those of two million clips, and a normalisation folded into the kernel costs nothing.
@@ -184,7 +186,7 @@ class Convolution(keras.layers.Layer):  # type: ignore[misc]
         )
 
     def call(self, x: Any) -> Any:
-        """The output, of ``(n, time, bands, channels)``."""
+        """Compute the output, of ``(n, time, bands, channels)``."""
         kernel, scale, offset = self.folded()
         size = int(self.kernel.shape[0])
         padding = "SAME"
@@ -201,23 +203,24 @@ class Convolution(keras.layers.Layer):  # type: ignore[misc]
         return y if self._activation is None else self._activation(y)
 
     def folded(self) -> tuple[Any, Any, Any]:
-        """Kernel, scale of each output channel, and offset."""
+        """Return kernel, scale of each output channel, and offset."""
         scale = self.gamma * tf.math.rsqrt(self.variance + EPSILON)
         return self.kernel * self._gain, scale, self.beta - self.mean * scale
 
 
 class First(Convolution):
-    """The first convolution, with the scale of natural log-mel folded in: at the edges lies what is 0 after it."""
+    """Computes the first convolution, with the scale of natural log-mel folded in: at the edges lies what is 0 after
+    that scale."""
 
     def folded(self) -> tuple[Any, Any, Any]:
-        """Kernel, scale and offset for unscaled rows."""
+        """Return kernel, scale and offset for unscaled rows."""
         kernel, scale, offset = super().folded()
         kernel = kernel / SPREAD
         return kernel, scale, offset - CENTRE * tf.reduce_sum(kernel, [0, 1, 2]) * scale
 
 
 class Dense(keras.layers.Layer):  # type: ignore[misc]
-    """A fully connected layer with pretrained weights, over the last axis; ``gain`` as for a convolution."""
+    """Computes a fully connected layer with pretrained weights, over the last axis; ``gain`` as for a convolution."""
 
     def __init__(
         self, weights: Mapping[str, Array], layer: str, *, activation: Any = None, gain: float = 1.0, **options: Any
@@ -233,14 +236,14 @@ class Dense(keras.layers.Layer):  # type: ignore[misc]
         )
 
     def call(self, x: Any) -> Any:
-        """The output, of ``(n, features)`` or, as a convolution of one cell, ``(n, 1, 1, features)``."""
+        """Compute the output, of ``(n, features)`` or, as a convolution of one cell, ``(n, 1, 1, features)``."""
         kernel = self.kernel * self._gain
         y = (x @ kernel if len(x.shape) == 2 else tf.nn.conv2d(x, kernel[None, None], 1, "VALID")) + self.offset
         return y if self._activation is None else self._activation(y)
 
 
 def _squeezed(weights: Mapping[str, Array], part: str, x: Any, name: str, gain: float) -> Any:
-    """Channels weighed by their means over the window (Hu, Shen and Sun 2018)."""
+    """Weigh the channels by their means over the window (Hu, Shen and Sun 2018)."""
     means = keras.layers.Lambda(lambda y: tf.reduce_mean(y, [1, 2], keepdims=True), name=f"{name}_means")(x)
     narrow = Dense(weights, f"{part}.fc1", activation=tf.nn.relu, gain=gain, name=f"{name}_squeezed")(means)
     share = Dense(weights, f"{part}.fc2", activation=tf.sigmoid, name=f"{name}_share")(narrow)
@@ -248,7 +251,7 @@ def _squeezed(weights: Mapping[str, Array], part: str, x: Any, name: str, gain: 
 
 
 def _block(weights: Mapping[str, Array], i: int, x: Any) -> Any:
-    """The block ``i``, counted from 1."""
+    """Build the block ``i``, counted from 1."""
     block, part, y = BLOCKS[i - 1], 0, x
     activation, gain = (swish6, SIXTH) if block.hard_swish else (tf.nn.relu, 1.0)
 
@@ -271,7 +274,8 @@ def _block(weights: Mapping[str, Array], i: int, x: Any) -> Any:
 
 
 def lower(weights: Mapping[str, Array], n_bands: int, blocks: int) -> keras.Model:
-    """The trunk up to and with so many blocks: rows ``(n, frames, n_bands)`` natural log-mel to a map of features."""
+    """Build the trunk up to and with so many blocks: rows ``(n, frames, n_bands)`` natural log-mel to a map of
+    features."""
     rows = keras.Input((None, n_bands), name="rows")
     x = keras.layers.Lambda(lambda y: y[..., None], name="channel")(rows)
     x = First(weights, "features.0.0", "features.0.1", step=2, activation=hard_swish, padded_with=CENTRE, name="first")(
@@ -283,7 +287,7 @@ def lower(weights: Mapping[str, Array], n_bands: int, blocks: int) -> keras.Mode
 
 
 def upper(weights: Mapping[str, Array], source: Any, blocks: int) -> keras.Model:
-    """The rest of the trunk: a map of features to the embedding ``(n, 384)``, its mean over time and bands."""
+    """Build the rest of the trunk: a map of features to the embedding ``(n, 384)``, its mean over time and bands."""
     x = below = keras.Input(tuple(source.shape[1:]), name="below")
     for i in range(blocks + 1, LAST):
         x = _block(weights, i, x)
@@ -294,7 +298,7 @@ def upper(weights: Mapping[str, Array], source: Any, blocks: int) -> keras.Model
 
 
 def audioset(weights: Mapping[str, Array], width: int) -> keras.Model:
-    """AudioSet's own head: an embedding ``(n, width)`` to 527 logits."""
+    """Build AudioSet's own head: an embedding ``(n, width)`` to 527 logits."""
     x = means = keras.Input((width,), name="means")
     x = Dense(weights, "classifier.2", activation=swish6, name="hidden")(x)
     x = Dense(weights, "classifier.5", gain=SIXTH, name="classes")(x)
@@ -302,7 +306,7 @@ def audioset(weights: Mapping[str, Array], width: int) -> keras.Model:
 
 
 def classes_of(head: keras.Model, embedding: Any, used: NDArray[np.integer[Any]]) -> Any:
-    """The logits ``(n, len(used))`` of some of the classes of :func:`audioset`, by their indices."""
+    """Build the head of some of the classes of :func:`audioset`, by their indices: logits ``(n, len(used))``."""
     hidden, classes = head.get_layer("hidden"), head.get_layer("classes")
     kernel = tf.gather(classes.kernel, used, axis=1) * SIXTH
     return hidden(embedding) @ kernel + tf.gather(classes.offset, used)

@@ -1,4 +1,5 @@
-"""The streaming network: convolutions that are valid in time and in frequency, pooled over columns, one 1x1 head.
+"""The streaming network has convolutions that are valid in time and in frequency, pooled over columns, and one 1x1
+head.
 
 A separable layer is a depthwise and a 1x1 convolution, each with batch normalisation (Ioffe and Szegedy 2015) and ReLU
 (after Howard et al. 2017); where it keeps its channels and steps by one, its input, cropped, is added before the ReLU.
@@ -23,14 +24,14 @@ EPSILON = 1e-3  # of the normalisations
 
 
 def crop(x: Any, op: Op, like: Any) -> Any:
-    """The part of a skip that the op's output is about."""
+    """Cut out the part of a skip that the op's output is about."""
     # A slice, not an index: the gradient of a slice is padding, that of an index a slow scatter.
     wanted = tf.shape(like)
     return tf.slice(x, [0, *op.crop, 0], [-1, wanted[1], wanted[2], -1])
 
 
 def convolve(x: Any, weights: Any, op: Op) -> Any:
-    """One op, valid in time and bands."""
+    """Apply one op, valid in time and bands."""
     if op.kind == "conv":
         return tf.nn.conv2d(x, weights, [1, *op.step, 1], "VALID")
     if op.step[0] == op.step[1]:
@@ -41,7 +42,7 @@ def convolve(x: Any, weights: Any, op: Op) -> Any:
 
 
 def _every(x: Any, axis: int, step: int) -> Any:
-    """Every so many along an axis: `x[::step]`, but with a gradient that is a copy."""
+    """Take every so many along an axis: `x[::step]`, but with a gradient that is a copy."""
     if step == 1:
         return x
     shape = tf.shape(x)
@@ -53,7 +54,7 @@ def _every(x: Any, axis: int, step: int) -> Any:
 
 
 class Network:
-    """The trunk and its heads, as variables that a training step changes.
+    """Holds the trunk and its heads, as variables that a training step changes.
 
     Args:
         ops: the trunk.
@@ -78,7 +79,7 @@ class Network:
         self.heads = [(normal((width, n), 4 * width), tf.Variable(tf.zeros(n))) for n in heads]
 
     def kernel(self, i: int) -> Any:
-        """Weights of an op as they are used.
+        """Return the weights of an op as they are used.
 
         Those of the first sum to zero over time and bands: a gain adds the same to every dB, and so changes nothing.
         """
@@ -87,26 +88,27 @@ class Network:
 
     @property
     def trained(self) -> list[Any]:
-        """Variables that gradients change, in a fixed order."""
+        """Return the variables that gradients change, in a fixed order."""
         return [*self.weights, *self.gammas, *self.betas, *(v for head in self.heads for v in head)]
 
     @property
     def decayed(self) -> list[bool]:
-        """Which of :attr:`trained` are pulled towards zero: weights, not scales and offsets."""
+        """Return which of :attr:`trained` are pulled towards zero: weights, not scales and offsets."""
         n = len(self.ops)
         return [True] * n + [False] * (2 * n) + [True, False] * len(self.heads)
 
     @property
     def rates(self) -> None:
-        """All are learned alike."""
+        """Return nothing: all variables are learned alike."""
 
     @property
     def moments(self) -> list[Any]:
-        """Running statistics of the normalisations."""
+        """Return the running statistics of the normalisations."""
         return [*self.means, *self.variances]
 
     def columns_of(self, x: Any, *, training: bool) -> Any:
-        """Trunk output ``(n, columns, 1, channels)`` of feature rows ``(n, frames, n_features)`` in dB."""
+        """Compute the trunk's output ``(n, columns, 1, channels)`` of feature rows ``(n, frames, n_features)`` in
+        dB."""
         x = ((x - CENTRE_DB) / SPREAD_DB)[..., None]
         outputs: list[Any] = []
         for i, op in enumerate(self.ops):
@@ -127,7 +129,8 @@ class Network:
         return outputs[-1]
 
     def logits(self, x: Any, seed: Any = None) -> list[Any]:
-        """Outputs of every head for whole windows ``(n, window_frames, n_features)``; with a seed, as in training."""
+        """Compute the outputs of every head for whole windows ``(n, window_frames, n_features)``; with a seed, as in
+        training."""
         pooled = tf.reduce_mean(self.columns_of(x, training=seed is not None), axis=[1, 2])
         if seed is not None and self.dropout:
             keep = tf.random.stateless_uniform(tf.shape(pooled), seed) >= self.dropout
@@ -135,7 +138,7 @@ class Network:
         return [pooled @ w + b for w, b in self.heads]
 
     def fold(self) -> list[tuple[Array, Array]]:
-        """Weights and offsets of every op and of the shipped head, normalisation and dB scale folded in."""
+        """Return the weights and offsets of every op and of the shipped head, normalisation and dB scale folded in."""
         folded = []
         for i, op in enumerate(self.ops):
             w = self.kernel(i).numpy().astype(np.float64)

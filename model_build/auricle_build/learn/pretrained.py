@@ -1,4 +1,4 @@
-"""A pretrained trunk that learns labels of one's own without forgetting what it knew.
+"""A pretrained trunk learns labels of one's own here without forgetting what it knew.
 
 A label's logit is that of its AudioSet classes, the highest of them, scaled and shifted, plus a linear correction on
 the embedding, which begins at zero: before the first step every label says what AudioSet says. While it learns,
@@ -22,15 +22,16 @@ from auricle_build.learn import mobilenet
 from auricle_build.learn.soundscapes import Windows
 
 SHIFT = 1.0
-"""What AudioSet's outputs are too shy by, as a logit: the median that best parted its recordings from others."""
+"""By how much AudioSet's outputs are too low, as a logit: the median of the shifts that best parted recordings of a
+label from others."""
 BELIEVED = 0.35
-"""From here on AudioSet's word against a label's absence is believed enough not to punish the label for it."""
+"""From this score on AudioSet's word against a label's absence is believed enough not to punish the label for it."""
 DOUBTED = 0.15
 """The weight of such an absence."""
 
 
 def classes(path: Path) -> list[str]:
-    """The names of AudioSet's classes in the order of the outputs: a table with the column ``display_name``.
+    """Read the names of AudioSet's classes in the order of the outputs: a table with the column ``display_name``.
 
     Raises:
         ConfigError: the table cannot be read or is not AudioSet's.
@@ -46,7 +47,7 @@ def classes(path: Path) -> list[str]:
 
 
 class Pretrained:
-    """The trunk, AudioSet's head and the labels' own, with what a training step needs of them.
+    """Holds the trunk, AudioSet's head and the labels' own, with what a training step needs of them.
 
     Args:
         weights: as `mobilenet.read` gives them.
@@ -96,11 +97,11 @@ class Pretrained:
         self.moments: list[Any] = []
 
     def embedding(self, x: Any) -> Any:
-        """Embeddings ``(n, 384)`` of windows ``(n, frames, bands)``."""
+        """Compute the embeddings ``(n, 384)`` of windows ``(n, frames, bands)``."""
         return self.upper(self.lower(x))
 
     def logits(self, embedding: Any) -> tuple[Any, Any]:
-        """The labels' logits ``(n, labels)`` and AudioSet's ``(n, 527)`` of embeddings."""
+        """Compute the labels' logits ``(n, labels)`` and AudioSet's ``(n, 527)`` of embeddings."""
         known = self.audioset(embedding)
         return self._rested(known) * self.scale + self.shift + embedding @ self.correction, known
 
@@ -108,7 +109,7 @@ class Pretrained:
         return tf.reduce_max(tf.gather(known, self._resting, axis=1), axis=2)
 
     def objective(self, batch: Windows, step: Any) -> tuple[Any, Any]:
-        """The loss, and the share of windows with one label whose highest logit is that label's.
+        """Compute the loss, and the share of windows with one label whose highest logit is that label's.
 
         The loss is the labels' cross-entropy, summed over the labels; how far AudioSet's outputs have moved (relative
         entropy, summed over the classes); and, of windows with one label, a softmax over the labels that have
@@ -136,7 +137,8 @@ class Pretrained:
         return loss, tf.reduce_sum(alone * right) / tf.maximum(tf.reduce_sum(alone), 1.0)
 
     def outputs(self, x: Any) -> tuple[Any, Any]:
-        """Scores ``(n, labels)`` and embedding ``(n, 384)`` of windows: what the graph that ships gives."""
+        """Compute the scores ``(n, labels)`` and the embedding ``(n, 384)`` of windows: what the graph that ships
+        gives."""
         embedding = self.embedding(x)
         # Only the classes that some label rests on: the others would be a fifth of the file.
         used, places = np.unique(self._resting, return_inverse=True)

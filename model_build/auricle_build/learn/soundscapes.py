@@ -1,4 +1,5 @@
-"""What a step of a multi-label network sees: an event over the sound of a place, as a room would have it, at any level.
+"""This is what a step of a multi-label network sees: an event over the sound of a place, as a room would have it, at
+any level.
 
 Windows are composed of power spectra, as functions of the seed and the step alone. Sounds add in power, their phases
 unknown; what a window is labelled with is what can be made out in it.
@@ -25,7 +26,7 @@ SILENT = np.float32(1e-12)
 
 @dataclass(frozen=True)
 class Sounds:
-    """Rows to learn from: natural logarithms of mel power, without the front end's offset.
+    """Holds rows to learn from: natural logarithms of mel power, without the front end's offset.
 
     Args:
         rows: for each clip its rows ``(k, n_bands)``, one array for each variant.
@@ -40,8 +41,8 @@ class Sounds:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows ``x`` (n, frames, bands) natural log-mel, what is in them ``y`` (n, labels), and how sure that is
-    ``weight`` (n, labels): near 0 where a sound is as loud as to be made out by some and not by others."""
+    """Holds windows ``x`` (n, frames, bands) natural log-mel, what is in them ``y`` (n, labels), and how sure that is
+    ``weight`` (n, labels): near 0 where a sound is so faint that some would make it out and others not."""
 
     x: Rows
     y: NDArray[np.float32]
@@ -50,7 +51,7 @@ class Windows:
 
 @dataclass
 class _Scene:
-    """A window being composed."""
+    """Holds a window being composed."""
 
     power: Power
     y: NDArray[np.float32]
@@ -58,14 +59,14 @@ class _Scene:
 
 
 def _loud(power: Power) -> float:
-    """Mean power of the loud tenth of the frames."""
+    """Return the mean power of the loud tenth of the frames."""
     means = power.mean(axis=1)
     tenth = max(1, len(means) // 10)
     return float(np.partition(means, -tenth)[-tenth:].mean() + SILENT)
 
 
 class Soundscapes:
-    """Batches by step: ``soundscapes(step)`` is the same whenever and in whatever order it is asked.
+    """Makes batches by step: ``soundscapes(step)`` is the same whenever and in whatever order it is asked.
 
     Every label that has recordings comes equally often.
 
@@ -88,7 +89,7 @@ class Soundscapes:
             for label in labels:
                 held[label].append(clip)
         self.mistaken = NO_PLACES
-        """Nothing is collected: places, which hold most of what is mistaken, come often anyway."""
+        """Mistakes are not collected: places, which hold most of what is mistaken, come often anyway."""
         self._by_label = held
         self._filled = [label for label, clips in enumerate(held) if clips]
         self._places = [clip for clip, place in enumerate(sounds.place) if place]
@@ -97,14 +98,14 @@ class Soundscapes:
         self._loudest = [float(np.max(_power(rows[0]).mean(axis=1))) for rows in sounds.rows]
 
     def __call__(self, step: int) -> Windows:
-        """The batch of a step."""
+        """Make the batch of a step."""
         rng = np.random.default_rng((self.seed, step))
         made = [self._window(rng) for _ in range(self.terms.size)]
         x, y, weight = (np.stack(part) for part in zip(*made, strict=True))
         return Windows(x, y, weight)
 
     def as_recorded(self, number: int) -> Rows:
-        """Windows ``(number, frames, bands)`` of clips as they are, spread over all of them."""
+        """Return windows ``(number, frames, bands)`` of clips as they are, spread over all of them."""
         clips = np.linspace(0, len(self.sounds.rows) - 1, number).astype(int).tolist()
         rng = np.random.default_rng(self.seed)
         return np.stack([np.log(self._stretch(rng, clip) + self.offset) for clip in clips]).astype(np.float32)
@@ -148,7 +149,7 @@ class Soundscapes:
             scene.power += self._noise(rng) * np.float32(level * 10 ** (-rng.uniform(20.0, 70.0) / 10))
 
     def _behind(self, rng: np.random.Generator, scene: _Scene, label: int, level: float) -> None:
-        """Put a place under what is there."""
+        """Put a place under the sounds of the window."""
         place = self._long[rng.integers(len(self._long))]
         power, snr_db = self._stretch(rng, place), rng.uniform(*self.terms.snr_db)
         scene.power += power * np.float32(level / _loud(power) * 10 ** (-snr_db / 10))
@@ -172,7 +173,7 @@ class Soundscapes:
                 scene.y[label], scene.weight[label] = 1.0, 0.3
 
     def _event(self, rng: np.random.Generator, label: int) -> tuple[Power, float]:
-        """A window of a clip of a label, and how far it holds what the clip is about (0 to 1), by level."""
+        """Draw a window of a clip of a label, and how far it holds what the clip is about (0 to 1), by level."""
         clips = self._by_label[label]
         if self._brief[label] and rng.random() < 0.75:
             clips = self._brief[label]  # minutes of rain beside seconds of it: both are to be learned
@@ -211,7 +212,8 @@ class Soundscapes:
         return _power(rows[first : first + self.frames])
 
     def _noise(self, rng: np.random.Generator) -> Power:
-        """Stationary noise of a random smooth spectrum; power of a band over a window is about gamma-distributed."""
+        """Make stationary noise of a random smooth spectrum; power of a band over a window is about
+        gamma-distributed."""
         knots = rng.normal(0.0, 1.4, 5).cumsum() * (rng.random() < 0.7)
         spectrum = np.exp(np.interp(np.linspace(0, 4, self.bands), np.arange(5), knots)).astype(np.float32)
         power = rng.gamma(4.0, 0.25, (self.frames, self.bands)).astype(np.float32)
@@ -219,7 +221,7 @@ class Soundscapes:
         return np.asarray(power * spectrum, np.float32)
 
     def _heard(self, rng: np.random.Generator, power: Power) -> Rows:
-        """The window through a microphone: level, spectrum, and what is blotted out."""
+        """Put the window through a microphone: level, spectrum, and what is blotted out."""
         terms, bands = self.terms, self.bands
         level = _loud(power)
         if rng.random() < terms.levelled and level > 1e-9:

@@ -1,4 +1,4 @@
-"""What a larger network hears in a clip: a second target to learn from (Hinton, Vinyals and Dean 2015)."""
+"""A larger network says what it hears in a clip: a second target to learn from (Hinton, Vinyals and Dean 2015)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAMPLE_RATE = 16000
 
 @dataclass(frozen=True)
 class Taught:
-    """What a teacher heard in a clip, in time.
+    """Holds what a teacher heard in a clip, in time.
 
     Args:
         scores: standardised logits ``(n_windows, n_scores)`` float16.
@@ -33,7 +33,8 @@ class Taught:
     centres: NDArray[np.float64]
 
     def at(self, share: float) -> NDArray[np.float32]:
-        """Scores ``(n_scores,)`` about a place in the clip, between the two nearest windows in proportion."""
+        """Return the scores ``(n_scores,)`` about a place in the clip, between the two nearest windows in
+        proportion."""
         right = int(np.searchsorted(self.centres, share))
         if right in (0, len(self.centres)):
             return np.asarray(self.scores[min(right, len(self.centres) - 1)], np.float32)
@@ -45,7 +46,7 @@ class Taught:
 def taught_by(
     model: Path, clips: Sequence[Clip], cache: Path | None = None, progress: Counting | None = None
 ) -> list[Taught]:
-    """Logits of a waveform classifier (YAMNet: 15,600 samples in, 521 scores out) along each clip.
+    """Ask a waveform classifier (YAMNet: 15,600 samples in, 521 scores out) for its logits along each clip.
 
     They are standardised: mean 0 and variance 1 over all windows of all clips. A clip's digital silence is cut off, a
     short clip repeated.

@@ -1,4 +1,4 @@
-"""Training: one step, repeated, with checkpoints that a later start goes on from as if nothing had happened."""
+"""Training is one step, repeated, with checkpoints that a later start goes on from as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from auricle_build.learn.batches import Batch
 
 
 def repeatable(seed: int, threads: int) -> None:
-    """Same seed, same machine, same model: TensorFlow's op determinism, and a fixed number of threads."""
+    """Make training repeatable: TensorFlow's op determinism and a fixed number of threads, so that the same seed gives
+    the same model on the same machine."""
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     try:
@@ -32,7 +33,8 @@ def repeatable(seed: int, threads: int) -> None:
 
 
 class AdamW:
-    """Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019), and a running mean.
+    """Optimises by Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019), and a running
+    mean.
 
     Args:
         variables: what is trained; ``decayed`` says which of them decay.
@@ -59,11 +61,11 @@ class AdamW:
 
     @property
     def state(self) -> list[Any]:
-        """Everything that a checkpoint keeps, in a fixed order."""
+        """Return everything that a checkpoint keeps, in a fixed order."""
         return [*self.tracked, *self.means, *self.first, *self.second]
 
     def apply(self, gradients: list[Any], step: Any, rate: Any) -> None:
-        """One update; ``step`` counts from 0, gradients are scaled to a norm of at most 5."""
+        """Make one update; ``step`` counts from 0, gradients are scaled to a norm of at most 5."""
         gradients, _ = tf.clip_by_global_norm(gradients, 5.0)
         t = tf.cast(step, tf.float32) + 1.0
         moments = zip(self.first, self.second, strict=True)
@@ -88,7 +90,8 @@ class AdamW:
 
 
 def learning_rate(step: int, *, steps: int, warmup: int, highest: float) -> float:
-    """A linear rise over ``warmup`` steps, then half a cosine down to a hundredth (Loshchilov and Hutter 2017)."""
+    """Return the rate of a step: a linear rise over ``warmup`` steps, then half a cosine down to a hundredth
+    (Loshchilov and Hutter 2017)."""
     if step < warmup:
         return highest * (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
@@ -98,7 +101,7 @@ def learning_rate(step: int, *, steps: int, warmup: int, highest: float) -> floa
 def losses(
     logits: list[Any], batch: Batch, head: str, *, smoothing: float, auxiliary: float = 0.0, distil: float = 0.0
 ) -> Any:
-    """The sum of the heads' losses: labels, the clips' own labels, and what the teacher heard.
+    """Compute the sum of the heads' losses: labels, the clips' own labels, and what the teacher heard.
 
     Args:
         smoothing: share of a softmax target that is spread over all labels.
@@ -118,68 +121,68 @@ def losses(
 
 
 class Trainable(Protocol):
-    """What is trained."""
+    """This is what a training asks of a network."""
 
     @property
     def trained(self) -> list[Any]:
-        """Variables that gradients change, in a fixed order."""
+        """Return the variables that gradients change, in a fixed order."""
 
     @property
     def decayed(self) -> list[bool]:
-        """Which of them are pulled towards zero."""
+        """Return which of the variables are pulled towards zero."""
 
     @property
     def rates(self) -> Sequence[float] | None:
-        """Learning rate of each, as a share; None where that of all is the schedule's."""
+        """Return the learning rate of each, as a share; None where that of all is the schedule's."""
 
     @property
     def moments(self) -> list[Any]:
-        """Further variables whose running mean is kept."""
+        """Return further variables whose running mean is kept."""
 
 
 class Drawn(Protocol):
-    """What the steps draw from: a batch, a dataclass of arrays, as a function of the step alone."""
+    """The steps draw from this: a batch, a dataclass of arrays, as a function of the step alone."""
 
     mistaken: NDArray[np.int64]
 
     def __call__(self, step: int) -> Any:
-        """The batch of a step."""
+        """Make the batch of a step."""
 
 
 class Steps(Protocol):
-    """A recipe's schedule, whatever the network."""
+    """This is a recipe's schedule, whatever the network."""
 
     @property
     def steps(self) -> int:
-        """How many."""
+        """Return how many steps there are."""
 
     @property
     def learning_rate(self) -> float:
-        """The highest."""
+        """Return the highest learning rate."""
 
     @property
     def warmup(self) -> int:
-        """Steps until it is reached."""
+        """Return in how many steps the highest learning rate is reached."""
 
     @property
     def weight_decay(self) -> float:
-        """How much weights are pulled towards zero."""
+        """Return how much weights are pulled towards zero."""
 
     @property
     def average(self) -> float:
-        """How much of the weights' running mean is kept at a step."""
+        """Return how much of the weights' running mean is kept at a step."""
 
     @property
     def check_every(self) -> int:
-        """Steps from one check to the next."""
+        """Return how many steps lie between one check and the next."""
 
 
 Objective = Callable[[Any, Any], tuple[Any, Any]]
-"""Of a batch, its arrays as tensors, and the step: the loss, and the share of its windows that is right."""
+"""Takes a batch, its arrays as tensors, and the step; gives the loss, and the share of the windows that is right."""
 
 
 def labelled(network: streaming.Network, recipe: StreamingRecipe) -> Objective:
-    """The objective of a network that streams: :func:`losses`, and the highest label."""
+    """Build the objective of a network that streams: :func:`losses`, and the highest label."""
     schedule = recipe.schedule
 
     def objective(batch: Batch, step: Any) -> tuple[Any, Any]:
@@ -199,7 +202,7 @@ def labelled(network: streaming.Network, recipe: StreamingRecipe) -> Objective:
 
 
 def prefetched(batches: Drawn, start: int, stop: int) -> Iterator[tuple[int, Any]]:
-    """Batches of steps ``start`` to ``stop``, the next two made while one is used."""
+    """Yield the batches of steps ``start`` to ``stop``, the next two made while one is used."""
     with ThreadPoolExecutor(1) as pool:
         waiting = [(s, pool.submit(batches, s)) for s in range(start, min(stop, start + 2))]
         for step in range(start, stop):
@@ -215,7 +218,8 @@ SAVED_EVERY = 200
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a training stands: ``loss`` and ``accuracy`` since the last check; ``judged`` at a check, of what is aside.
+    """Says where a training stands: ``loss`` and ``accuracy`` since the last check; ``judged`` at a check, of what is
+    aside.
 
     ``mistaken`` counts the windows of background that are taken for a label.
     """
@@ -230,7 +234,7 @@ class Standing:
 
 
 def save(path: Path, optimizer: AdamW, step: int, best: tuple[int, float], batches: Drawn) -> None:
-    """A checkpoint, complete or not there."""
+    """Save a checkpoint, complete or not there."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         arrays = {f"v{i}": v.numpy() for i, v in enumerate(optimizer.state)}
@@ -350,7 +354,7 @@ def _append(log: Path, now: Standing) -> None:
 
 
 def curves(log: Path, picture: Path) -> None:
-    """Loss and accuracy over the steps, as PNG."""
+    """Draw loss and accuracy over the steps, as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""What there is to learn from: recordings with label, source and fold, read from the layouts people keep them in."""
+"""There are recordings to learn from here, with label, source and fold, read from the layouts people keep them in."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
     | {".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".amr"}
 )
-"""What is taken for sound. Some of it cannot be read here: such files are named and counted, not passed over."""
+"""The endings of files that are taken for sound; those that cannot be read here are named and counted, not passed
+over."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording, or a part of one, of one label.
+    """Names a recording, or a part of one, of one label.
 
     Args:
         path: the audio file.
@@ -44,7 +45,7 @@ class Clip:
 
 
 def fold_of(group: str, n_folds: int = 5) -> int:
-    """A fold from 1 to ``n_folds`` that depends on nothing but the group's name."""
+    """Return a fold from 1 to ``n_folds`` that depends on nothing but the group's name."""
     return zlib.crc32(group.encode()) % n_folds + 1
 
 
@@ -72,7 +73,7 @@ def _number(text: str | None, where: str) -> float | None:
 
 
 def read_table(path: Path) -> list[Clip]:
-    """A CSV: file, label, and group or fold; onset and offset in seconds if only a part is meant.
+    """Read a CSV: file, label, and group or fold; onset and offset in seconds if only a part is meant.
 
     Files are relative to the table. Where the name is ``fold-source-take`` as ESC-50 has it, the source is the group.
     """
@@ -91,7 +92,8 @@ def read_table(path: Path) -> list[Clip]:
 
 
 def read_esc50(path: Path, *, esc10: bool = False) -> list[Clip]:
-    """ESC-50 as Piczak (2015) published it: ``meta/esc50.csv`` beside ``audio/``; ``esc10`` keeps the small set."""
+    """Read ESC-50 as Piczak (2015) published it: ``meta/esc50.csv`` beside ``audio/``; ``esc10`` keeps the small
+    set."""
     clips = []
     for row in _rows(path / "meta" / "esc50.csv", ("filename", "fold", "category")):
         if esc10 and row.get("esc10", "").lower() != "true":
@@ -102,7 +104,7 @@ def read_esc50(path: Path, *, esc10: bool = False) -> list[Clip]:
 
 
 def read_esc10(path: Path) -> list[Clip]:
-    """ESC-10 as Piczak (2015) published it: a folder ``001 - Dog bark`` per class, files ``fold-source-take``."""
+    """Read ESC-10 as Piczak (2015) published it: a folder ``001 - Dog bark`` per class, files ``fold-source-take``."""
     clips = []
     for folder in sorted(p for p in path.iterdir() if p.is_dir() and " - " in p.name):
         label = folder.name.split(" - ", 1)[1].strip().lower().replace(" ", "_")
@@ -118,7 +120,7 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def read_fsdd(path: Path) -> list[Clip]:
-    """Free Spoken Digit Dataset: ``{digit}_{speaker}_{index}``; the speaker is the group."""
+    """Read the Free Spoken Digit Dataset: ``{digit}_{speaker}_{index}``; the speaker is the group."""
     clips = []
     for file in _sounds(path):
         digit, *rest = file.stem.split("_")
@@ -133,7 +135,7 @@ def _sounds(path: Path) -> list[Path]:
 
 
 def read_folders(path: Path) -> list[Clip]:
-    """A folder per class, named as the label; sound directly in the folder bears that folder's own name."""
+    """Read a folder per class, named as the label; sound directly in the folder bears that folder's own name."""
     clips = []
     for file in _sounds(path):
         label = file.relative_to(path.parent).parts[1] if file.parent != path else path.name
@@ -150,7 +152,8 @@ def _recording(annotation: Path) -> Path:
 
 
 def read_annotated(path: Path) -> list[Clip]:
-    """Parts of a recording named by a truth file, as `auricle.judge.truth` reads them; the recording lies beside it.
+    """Read parts of a recording named by a truth file, as `auricle.judge.truth` reads them; the recording lies beside
+    it.
 
     Such are Audacity's exported labels, Raven's selection tables, and onset, offset and label parted by tabs. Of a
     folder, `auricle-build scenes` writes such, every truth file in it and below.
@@ -176,7 +179,7 @@ READERS: dict[str, Callable[..., list[Clip]]] = {
 
 
 def read(sets: Sequence[ClipSet], root: Path) -> list[Clip]:
-    """All clips of a recipe's ``data.sets``.
+    """Read all clips of a recipe's ``data.sets``.
 
     Args:
         root: the folder that paths are relative to.
@@ -205,7 +208,7 @@ def read(sets: Sequence[ClipSet], root: Path) -> list[Clip]:
 
 
 def split(clips: Sequence[Clip], held_out: Iterable[int]) -> tuple[list[Clip], list[Clip], list[Clip]]:
-    """Clips to train on and clips kept aside, by fold; and those that belong to neither.
+    """Divide clips into those to train on and those kept aside, by fold, and those that belong to neither.
 
     Two sets may hold takes of one source in different folds, as ESC-10 and the rest of ESC-50 do: what is trained on
     from one of them is not judged by in the other.

@@ -1,4 +1,4 @@
-"""What a phone makes of a sound: a small room before it, a band, a limiter, and a codec that spares bits."""
+"""A phone changes a sound: a small room before it, a band, a limiter, and a codec that spares bits."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from auricle_build.material import sound as sounds
 from auricle_build.material.sound import Sound
 
 LOW_HZ, HIGH_HZ = (120.0, 250.0), (4500.0, 7000.0)
-"""Where the band begins and ends, drawn between the two: small microphones, and what is done about wind and hiss."""
+"""Where the band begins and ends, each drawn between two frequencies: microphones are small, and wind and hiss are
+filtered out."""
 DRIVE_DB = (3.0, 12.0)
-"""How far the peak is above the limiter, drawn between the two."""
+"""How far the peak is above the limiter, drawn between two levels."""
 BITS = 16_000
-"""Of the codec, a second: as voice messages and calls have it."""
+"""The codec's bits a second, as voice messages and calls have it."""
 LOUDEST = 0.99
 
 
@@ -34,7 +35,8 @@ def require() -> None:
 
 
 def picked_up(sound: Sound, rng: np.random.Generator, sample_rate: int) -> Sound:
-    """The sound across a room, in a phone's band and through its limiter, as long as it was; each drawn from ``rng``.
+    """Put the sound across a room, in a phone's band and through its limiter, as long as it was; each drawn from
+    ``rng``.
 
     The direct sound comes first and undelayed, so that what is known of the sound's time stays true.
     """
@@ -47,7 +49,7 @@ def picked_up(sound: Sound, rng: np.random.Generator, sample_rate: int) -> Sound
 
 
 def coded(sound: Sound, sample_rate: int) -> Sound:
-    """The sound after Opus at 16 kbit/s, as long as it was and in its place.
+    """Put the sound through Opus at 16 kbit/s, as long as it was and in its place.
 
     The codec's delay stands in the Ogg stream as what is to be skipped, and ffmpeg skips it.
 

@@ -1,4 +1,4 @@
-"""Feature rows of every clip, computed by the daemon's own stages and kept on disk."""
+"""Feature rows of every clip are computed here by the daemon's own stages and kept on disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _hash(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Features:
-    """The front end of a recipe, with its cache.
+    """Computes the rows of a recipe's front end, with a cache.
 
     Args:
         params: what ``auricle.features.front_end`` takes.
@@ -44,26 +44,27 @@ class Features:
 
     @property
     def sample_rate(self) -> int:
-        """Samples a second that the front end was made for."""
+        """Return the samples a second that the front end was made for."""
         return int(self.params["sample_rate"])
 
     @property
     def hop(self) -> int:
-        """Samples from one row to the next."""
+        """Return the samples from one row to the next."""
         return int(self.params["hop_length"])
 
     @cached_property
     def span(self) -> int:
-        """Samples that one row needs."""
+        """Return the samples that one row needs."""
         return front_end(**self.params).span
 
     @property
     def window_samples(self) -> int:
-        """Samples that one window needs."""
+        """Return the samples that one window needs."""
         return (self.window_frames - 1) * self.hop + self.span
 
     def of(self, sound: sounds.Sound, *, once: bool = False) -> Rows:
-        """Rows ``(k, n_features)`` float32 of samples ``(n,)``, repeated to one window where they are fewer.
+        """Compute the rows ``(k, n_features)`` float32 of samples ``(n,)``, repeated to one window where they are
+        fewer.
 
         With ``once`` they are not repeated, only filled up with zeros to a single row.
         """
@@ -72,7 +73,7 @@ class Features:
         return front_end(**self.params).process(sound).astype(np.float32, copy=False)
 
     def load(self, clip: Clip, variant: Variant | None = None, *, trim: bool = False, once: bool = False) -> Rows:
-        """Rows of a clip, in half precision.
+        """Compute the rows of a clip, or find them in the cache, in half precision.
 
         Args:
             variant: changes to the sound; with ``gate`` it is heard through the daemon's noise gate, which with
@@ -134,7 +135,7 @@ def load_all(
     once: bool = False,
     progress: Counting | None = None,
 ) -> tuple[list[Clip], list[Rows], list[str]]:
-    """Rows of many clips; those that cannot be read are left out and named.
+    """Compute the rows of many clips; those that cannot be read are left out and named.
 
     Returns:
         the clips that were read, their rows, and a line for each that was not.

@@ -1,4 +1,5 @@
-"""Soundscapes with exact truth: events over real backgrounds, with foreign sounds between them, from a seed."""
+"""Soundscapes with exact truth are composed here: events over real backgrounds, with foreign sounds between them, from
+a seed."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from auricle_build.material.sound import Sound
 
 FRAME_S = 0.02
 BRIDGE_S = 1.2
-"""Silence inside a sound that is still the sound: a clock ticks once a second."""
+"""The longest silence inside a sound that still belongs to the sound: a clock ticks once a second."""
 LONGEST_S = 10.0
 FADE_S = 0.01
 ABOUT = "about.yaml"
@@ -32,7 +33,7 @@ ABOUT = "about.yaml"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a scene is like.
+    """Says what a scene is like.
 
     Args:
         seconds: how long.
@@ -56,7 +57,7 @@ class Plan:
 
 
 def active(sound: Sound, sample_rate: int) -> list[tuple[int, int]]:
-    """The stretches in which a clip sounds: what its truth is, without the padding and the pauses around it.
+    """Find the stretches in which a clip sounds: its truth, without the padding and the pauses around it.
 
     A frame sounds if it is within 25 dB of the loudest one, or 10 dB above the clip's own noise (its lowest tenth)
     where that is more, but never asked to come nearer than 10 dB to the loudest: rain sounds throughout. Pauses of up
@@ -102,7 +103,7 @@ class Composer:
         self._taken: list[tuple[int, int, str]] = []
 
     def lay_background(self, pieces: Sequence[Sound]) -> None:
-        """Pieces in a drawn order, each at its drawn level, faded into the next over a second."""
+        """Lay pieces in a drawn order, each at its drawn level, faded into the next over a second."""
         rate = self.plan.sample_rate
         at, fade = 0, rate
         while at < len(self.sound):
@@ -122,7 +123,8 @@ class Composer:
         self._background = self.sound.copy()
 
     def place(self, sound: Sound, label: str, *, alone: bool) -> tuple[Event, float] | None:
-        """Put the active part of a clip somewhere; the event and its level over the background, or None: no place.
+        """Put the active part of a clip somewhere; return the event and its level over the background, or None if there
+        is no place.
 
         Args:
             alone: whether nothing else may sound there; the same label never sounds twice within two seconds.
@@ -167,7 +169,8 @@ class Composer:
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene ``sound`` (n,) float32, its true events by onset, and beside them their levels over the background."""
+    """Holds a scene ``sound`` (n,) float32, its true events by onset, and beside them their levels over the
+    background."""
 
     sound: Sound
     events: list[Event]
@@ -181,7 +184,8 @@ def compose(
     backgrounds: Sequence[Sound],
     foreign: Sequence[Sound],
 ) -> Scene:
-    """A scene from its material, the same for the same seed: labels take turns, so that each comes equally often.
+    """Compose a scene from its material, the same for the same seed: labels take turns, so that each comes equally
+    often.
 
     Never louder than full scale: the whole scene is turned down where it would be.
     """
@@ -224,7 +228,7 @@ class _Bag:
 def medley(
     seed: int, foreign: Sequence[Sound], names: Sequence[str], sample_rate: int, level_dbfs: tuple[float, float]
 ) -> tuple[Sound, list[Event]]:
-    """Every foreign sound once, one after the other, each at a drawn level: negatives that are no repetition.
+    """Play every foreign sound once, one after the other, each at a drawn level: negatives that are no repetition.
 
     Returns:
         the sound ``(n,)`` float32, and which sound is where.
@@ -248,7 +252,7 @@ def medley(
 
 @dataclass(frozen=True)
 class Material:
-    """Clips for scenes: of the labels, of backgrounds (minutes long), and of what is foreign.
+    """Holds clips for scenes: of the labels, of backgrounds (minutes long), and of what is foreign.
 
     ``quiet``: those of the last two that the negatives are made of.
     """
@@ -262,7 +266,7 @@ class Material:
 def material(
     rec: Recipe, folds: Sequence[int], root: Path, labels: Sequence[str] = (), background_set: str = "ambient"
 ) -> Material:
-    """What a model trained without ``folds`` has never heard: these folds, and what its recipe holds out anyway.
+    """Gather what a model trained without ``folds`` has never heard: these folds, and what its recipe holds out anyway.
 
     The negatives are of these folds alone where there are any, so that those of several models are different hours.
 
@@ -298,7 +302,7 @@ def material(
 
 
 def _load(clips: Sequence[Clip], sample_rate: int, say: Callable[[str], None]) -> tuple[list[Sound], list[str]]:
-    """The sounds that can be read, and what each is: label and file."""
+    """Load the sounds that can be read, and what each is: label and file."""
     found, names = [], []
     for clip in clips:
         try:
@@ -377,7 +381,7 @@ def write(
 
 
 def state(out: Path, plan: Plan, **more: object) -> None:
-    """Write beside scenes how they were made: so it can be told with what is measured on them."""
+    """Write beside scenes how they were made, so that a report on them can state it."""
     told = {**more, "minutes": plan.seconds / 60, "snr_db": [*plan.snr_db], "every_s": plan.every_s}
     told = {name: value for name, value in told.items() if value not in ([], False)}
     (out / ABOUT).write_text(yaml.safe_dump(told, sort_keys=False, default_flow_style=None), encoding="utf-8")

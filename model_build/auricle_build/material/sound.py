@@ -1,4 +1,4 @@
-"""Recordings as the front end wants them, and what a room, a microphone or another speed would make of them."""
+"""Recordings are read here as the front end wants them, and changed as a room, a microphone or another speed would."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUIET = 2e-4  # digital zeros that went through a lossy coder: below -74 dBFS
 
 
 def load(path: Path, sample_rate: int, onset_s: float = 0.0, offset_s: float | None = None) -> Sound:
-    """A recording or a part of it, mixed down and at ``sample_rate``; non-finite samples become 0.
+    """Load a recording or a part of it, mixed down and at ``sample_rate``; non-finite samples become 0.
 
     Shape:
         ``(n,)`` float32.
@@ -43,14 +43,15 @@ def load(path: Path, sample_rate: int, onset_s: float = 0.0, offset_s: float | N
 
 
 def wrap(sound: Sound, n: int) -> Sound:
-    """The recording repeated until it has at least ``n`` samples (then cut to ``n``); a longer one as it is."""
+    """Repeat the recording until it has at least ``n`` samples, and cut it to ``n``; a longer one stays as it is."""
     if len(sound) >= n or not len(sound):
         return sound
     return np.asarray(np.resize(sound, n), np.float32)
 
 
 def sounding(sound: Sound, block: int = 160) -> tuple[int, int]:
-    """First and last sample of the part that is not digital silence at the file's ends, on a grid of ``block``.
+    """Find the first and last sample of the part that is not digital silence at the file's ends, on a grid of
+    ``block``.
 
     Some recordings of ESC-50 are filled up with zeros; zeros are no class.
     """
@@ -60,12 +61,13 @@ def sounding(sound: Sound, block: int = 160) -> tuple[int, int]:
 
 
 def change_speed(sound: Sound, factor: float) -> Sound:
-    """The tape played ``factor`` times as fast: pitch and tempo together."""
+    """Play the tape ``factor`` times as fast: pitch and tempo together."""
     return np.asarray(soxr.resample(sound, 1000.0 * factor, 1000.0, quality="MQ"), np.float32)
 
 
 def room(seed: int, sample_rate: int) -> NDArray[np.float64]:
-    """An impulse response: the direct sound and a tail of noise that dies by 60 dB in 0.15 to 0.7 s (Polack 1988)."""
+    """Draw an impulse response: the direct sound and a tail of noise that dies by 60 dB in 0.15 to 0.7 s (Polack
+    1988)."""
     rng = np.random.default_rng(seed)
     rt60 = rng.uniform(0.15, 0.7)
     t = np.arange(int(rt60 * sample_rate)) / sample_rate
@@ -78,7 +80,7 @@ def room(seed: int, sample_rate: int) -> NDArray[np.float64]:
 
 
 def in_room(sound: Sound, response: NDArray[np.float64]) -> Sound:
-    """The sound through an impulse response, as long as it was."""
+    """Put the sound through an impulse response, as long as it was."""
     n = len(sound) + len(response) - 1
     size = 1 << (n - 1).bit_length()
     wet = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(response, size), size)[: len(sound)]
@@ -86,7 +88,7 @@ def in_room(sound: Sound, response: NDArray[np.float64]) -> Sound:
 
 
 def band_limit(sound: Sound, low: float, high: float, sample_rate: int) -> Sound:
-    """Only ``low`` to ``high`` Hz, with slopes of a third octave: a telephone, a small loudspeaker."""
+    """Keep only ``low`` to ``high`` Hz, with slopes of a third octave: a telephone, a small loudspeaker."""
     spectrum = np.fft.rfft(sound)
     octaves = np.log2(np.maximum(np.fft.rfftfreq(len(sound), 1.0 / sample_rate), 1.0))
     slope = np.clip((octaves - np.log2(low)) * 3.0 + 1.0, 1e-3, 1.0) * np.clip(
@@ -96,7 +98,7 @@ def band_limit(sound: Sound, low: float, high: float, sample_rate: int) -> Sound
 
 
 def overdriven(sound: Sound, drive_db: float) -> Sound:
-    """The sound through a limiter that its peak is ``drive_db`` above: a hyperbolic tangent, the peak as it was."""
+    """Put the sound through a limiter that its peak is ``drive_db`` above: a hyperbolic tangent, the peak as it was."""
     peak = float(np.abs(sound).max(initial=0.0))
     if not peak:
         return sound
@@ -105,7 +107,7 @@ def overdriven(sound: Sound, drive_db: float) -> Sound:
 
 
 def after_noise(sound: Sound, lead: int, seed: int, below_db: float = 40.0) -> Sound:
-    """The sound after ``lead`` samples of white noise that goes on beneath it, ``below_db`` under its loud tenth.
+    """Put the sound after ``lead`` samples of white noise that goes on beneath it, ``below_db`` under its loud tenth.
 
     A stage that learns the noise of a room has learned one by the time that a short sound begins.
     """
@@ -116,7 +118,7 @@ def after_noise(sound: Sound, lead: int, seed: int, below_db: float = 40.0) -> S
 
 
 def vary(sound: Sound, variant: Variant, seed: int, sample_rate: int) -> Sound:
-    """One variant of a recording: another speed, a room, a band and a limiter, in this order."""
+    """Make one variant of a recording: another speed, a room, a band and a limiter, in this order."""
     if variant.speed != 1.0:
         sound = change_speed(sound, variant.speed)
     if variant.room:

@@ -1,4 +1,5 @@
-"""The classic: a plain CNN over stacked mel, chroma and MFCC. Its figure is reported beside ours; it is not shipped."""
+"""The classic is a plain CNN over stacked mel, chroma and MFCC; its figure is reported beside ours, and it is not
+shipped."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from auricle_build.material.rows import Rows
 
 
 def network(options: Classic, window: tuple[int, int], n_labels: int, head: str) -> Any:
-    """Convolutions with ``activation``, each followed by 2x2 max-pooling of stride 2 with SAME padding; dropout; dense.
+    """Build the CNN: convolutions with ``activation``, each followed by 2x2 max-pooling of stride 2 with SAME padding;
+    dropout; dense.
 
     Args:
         window: frames and features.
@@ -39,7 +41,7 @@ def network(options: Classic, window: tuple[int, int], n_labels: int, head: str)
 
 
 def windows(rows: Rows, frames: int, hop: int) -> Rows:
-    """All windows of a clip ``(k, frames, n_features)``."""
+    """Cut all windows of a clip ``(k, frames, n_features)``."""
     return np.stack([rows[i : i + frames] for i in range(0, len(rows) - frames + 1, hop)]).astype(np.float32)
 
 

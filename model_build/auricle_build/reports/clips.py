@@ -1,4 +1,4 @@
-"""The page of a cross-validation clip by clip: folds, labels, what is taken for what, and what scores mean."""
+"""This is the page of a cross-validation clip by clip: folds, labels, what is taken for what, and what scores mean."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from auricle_build.judge.verdicts import Verdicts
 from auricle_build.reports.markdown import table
 
 MISTAKES = 20
-"""So many of the most frequent are told."""
+"""How many of the most frequent mistakes the page names."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A fold's bundle and what it said of the fold's clips."""
+    """Holds a fold's bundle and what it said of the fold's clips."""
 
     bundle: Bundle
     said: Verdicts
@@ -93,7 +93,7 @@ def write(
 
 
 def _columns(every: Verdicts, sets: Sequence[str]) -> list[str]:
-    """The groups of sets that are judged together: each by itself, and all."""
+    """Return the groups of sets that are judged together: each by itself, and all."""
     return [f"{' and '.join(group)}, among {len(every.of(group).held)}" for group in _groups(sets)]
 
 
@@ -117,7 +117,7 @@ def _folds(found: Mapping[int, Judged], every: Verdicts, sets: Sequence[str]) ->
 
 
 def _beside(name: str, every: Verdicts, beside: Mapping[str, Verdicts], sets: Sequence[str]) -> list[str]:
-    """The same clips, named by others, whose labels may stand in another order and be more."""
+    """Return the same clips, named by others, whose labels may stand in another order and be more."""
     lots = {f"`{name}`": every, **beside}
     rows = [
         [
@@ -166,7 +166,7 @@ def _calibration(before: Sequence[Bin], after: Sequence[Bin]) -> list[str]:
 
 
 def picture(every: Verdicts, scores: tuple[Sequence[Bin], Sequence[Bin]] | None, path: Path) -> None:
-    """Average precision by label, and how often a label was there by its score, as PNG."""
+    """Draw average precision by label, and how often a label was there by its score, as PNG."""
     from matplotlib.figure import Figure
 
     held = sorted(every.held, key=every.average_precision)

@@ -1,4 +1,5 @@
-"""Grouped k-fold cross-validation: every fold kept aside once, judged as the daemon would, told in one page."""
+"""Grouped k-fold cross-validation keeps every fold aside once, judges it as the daemon would, and reports all in one
+page."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from auricle_build.reports.fold import Fold, merged
 
 
 def folds_of(rec: Recipe, root: Path) -> list[int]:
-    """The folds that hold every event label: those that a model can be judged on."""
+    """Return the folds that hold every event label: those that a model can be judged on."""
     found: dict[int, set[str]] = {}
     for clip in clips.read(rec.data.sets, root):
         found.setdefault(clip.fold, set()).add(clip.label)
@@ -86,7 +87,7 @@ def run(
         try:
             build.ship(made, folder / "bundle")
         except ModelError as refused:
-            # What would not be shipped is told with the rest: to leave it out would flatter the report.
+            # A fold that would not be shipped is reported with the rest: to leave it out would flatter the report.
             say(f"fold {fold}: {refused}")
     folds_found = measured(rec, known, runs)
     heard = false_alarms(rec, folds_found, runs)
@@ -97,7 +98,8 @@ def run(
 def false_alarms(
     rec: Recipe, folds: Sequence[Fold], runs: Path, shipped: bundles.Bundle | None = None
 ) -> dict[str, Any]:
-    """Events at a threshold of 0.5, or at those of what ships, on what all folds kept aside without a label, by set."""
+    """Count events at a threshold of 0.5, or at those of what ships, on what all folds kept aside without a label, by
+    set."""
     if not folds or rec.background is None:
         return {}
     bundle = next((b for f in folds if (b := runs / f"{rec.name}-without-{f.fold}" / "bundle").exists()), None)
@@ -108,14 +110,14 @@ def false_alarms(
 
 
 def measured(rec: Recipe, folds: Sequence[int], runs: Path) -> list[Fold]:
-    """The folds of a recipe that were judged in ``runs``, by this very recipe or with other steps."""
+    """Load the folds of a recipe that were judged in ``runs``, by this very recipe or with other steps."""
     stored = [runs / f"{rec.name}-without-{fold}" / "judged.npz" for fold in folds]
     mine = [p for p in stored if p.exists() and build.differing(p.parent, rec) in (None, "schedule.steps")]
     return [Fold.load(path, rec.names, rec.background) for path in mine]
 
 
 def stated(folds: Sequence[Fold], heard: Mapping[str, Any]) -> dict[str, Any]:
-    """What a card says of models of the same recipe, each judged on a fold that it never saw."""
+    """Return what a card says of models of the same recipe, each judged on a fold that it never saw."""
     if not folds:
         return {}
     out: dict[str, Any] = {"folds": [f.fold for f in folds], "steps": [f.steps for f in folds]}
@@ -150,7 +152,8 @@ def write(
 
 
 def untrained(rec: StreamingRecipe) -> tuple[bytes, float]:
-    """A graph of the recipe's shape, and the median time of a window in it in microseconds on one thread."""
+    """Make a graph of the recipe's shape, and measure the median time of a window in it, in microseconds on one
+    thread."""
     from ai_edge_litert.interpreter import Interpreter
 
     ops, shape = rec.shape()

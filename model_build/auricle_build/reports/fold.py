@@ -1,4 +1,4 @@
-"""What was measured on one fold of a cross-validation, and all folds as one."""
+"""What was measured on one fold of a cross-validation is kept here, and all folds are joined."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from auricle_build.judge.evaluate import Judgement
 
 @dataclass(frozen=True)
 class Fold:
-    """What was measured on one fold: clip scores, float, int8 and int8 behind the gate, and false alarms by set."""
+    """Holds what was measured on one fold: clip scores, float, int8 and int8 behind the gate, and false alarms by
+    set."""
 
     fold: int
     steps: int
@@ -24,7 +25,7 @@ class Fold:
     quiet: Quiet
 
     def save(self, path: Path) -> None:
-        """Keep it beside the checkpoint, so that a report can be written again."""
+        """Keep the fold beside the checkpoint, so that a report can be written again."""
         np.savez(
             path,
             fold=self.fold,
@@ -39,7 +40,7 @@ class Fold:
 
     @classmethod
     def load(cls, path: Path, labels: Sequence[str], background: str | None) -> Fold:
-        """What :meth:`save` kept; windows are not among it."""
+        """Load what :meth:`save` kept; windows are not among it."""
         with np.load(path) as stored:
             whole, int8 = (Judgement(labels, background, stored["truth"], stored[k], ()) for k in ("whole", "int8"))
             gated = Judgement(labels, background, stored["gated_truth"], stored["gated"], ())
@@ -47,7 +48,7 @@ class Fold:
 
 
 def merged(judgements: Sequence[Judgement]) -> Judgement:
-    """All folds' clips as one: every clip judged once, by a model that never saw its source."""
+    """Join all folds' clips: every clip judged once, by a model that never saw its source."""
     first = judgements[0]
     truth = np.concatenate([j.truth for j in judgements])
     scores = np.concatenate([j.scores for j in judgements])

@@ -1,4 +1,5 @@
-"""Does the noise gate help? A model judged with and without it, on clips in noise and on minutes of steady sound."""
+"""This report asks whether the noise gate helps: a model is judged with and without it, on clips in noise and on
+minutes of steady sound."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ ROOM_DBFS = -60.0
 
 @dataclass(frozen=True)
 class Mixture:
-    """One clip in one noise: what was said of it under each setting, among all labels and among the events alone."""
+    """Holds one clip in one noise: what was said of it under each setting, among all labels and among the events
+    alone."""
 
     label: str
     snr_db: float | None
@@ -50,7 +52,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Steady:
-    """A minute of a sound that does not stop, under one setting of the gate.
+    """Holds a minute of a sound that does not stop, under one setting of the gate.
 
     Args:
         setting: how the gate came to its floor, or that it was off.
@@ -67,7 +69,7 @@ class Steady:
 
 
 class GatedModel:
-    """A model with the gate off or on, whose floor is set before every recording."""
+    """Hears with the gate off or on, from a floor that is set before every recording."""
 
     def __init__(self, bundle: Bundle, **gate: Any) -> None:
         self._bundle = bundle
@@ -76,34 +78,36 @@ class GatedModel:
         self._afresh = Afresh(scorer.stages, self.gate)
 
     def scores(self, sound: Sound, floor: Floor | None = None) -> NDArray[np.float32]:
-        """Scores ``(n_windows, n_labels)`` of a recording, by the daemon's own stages, from a stated floor."""
+        """Return the scores ``(n_windows, n_labels)`` of a recording, by the daemon's own stages, from a stated
+        floor."""
         size = pipeline.block_samples(self._bundle)
         blocks = (sound[i : i + size] for i in range(0, len(sound), size))
         learned = {} if floor is None else floor.learned
         return self._afresh.hear(blocks, at_least=self._span, learned=learned)[0]
 
     def verdict(self, sound: Sound, floor: Floor | None = None) -> tuple[str, str]:
-        """The label of a recording as `auricle classify` gives it, and the highest of those that are events."""
+        """Return the label of a recording as `auricle classify` gives it, and the highest of those that are events."""
         labels, mean = self._bundle.labels, self.scores(sound, floor).mean(axis=0)
         events = [i for i, label in enumerate(labels) if label != self._bundle.card.background]
         return labels[int(mean.argmax())], labels[events[int(mean[events].argmax())]]
 
 
 def geometry(bundle: Bundle) -> tuple[Geometry, int]:
-    """The frames that a floor for this model belongs to, and their hop."""
+    """Return the frames that a floor for this model belongs to, and their hop."""
     front = bundle.card.front_end
     lengths = (front.sample_rate, front.n_fft, front.win_length or front.n_fft)
     return Geometry(*lengths, front.pre_emphasis, front.taper, front.remove_dc), front.hop_length
 
 
 def level(sound: Sound) -> float:
-    """Root of the mean square, over the part that is not digital silence."""
+    """Return the root of the mean square, over the part that is not digital silence."""
     begin, end = sounds.sounding(sound)
     return float(np.sqrt(np.mean(np.square(sound[begin:end], dtype=np.float64)))) + 1e-9
 
 
 def mix(clip: Sound, noise: Sound, snr_db: float) -> tuple[Sound, Sound]:
-    """The clip in noise of its own length at an SNR, and ``PROFILE_S`` of the same noise alone at the same level.
+    """Mix the clip with noise of its own length at an SNR; with ``PROFILE_S`` of the same noise alone at the same
+    level.
 
     Args:
         noise: at least as long as the clip and the profile together; the profile is its beginning.
@@ -116,7 +120,7 @@ def mix(clip: Sound, noise: Sound, snr_db: float) -> tuple[Sound, Sound]:
 def in_noise(
     bundle: Bundle, clips: Sequence[Clip], noises: Sequence[Clip], told: Callable[[int, int], None]
 ) -> list[Mixture]:
-    """Every clip alone and at every SNR, in one of the noises each, under every setting of the gate.
+    """Judge every clip alone and at every SNR, in one of the noises each, under every setting of the gate.
 
     The gate's floor is that of the noise just before the clip, as a room's would be; for a clip alone, of a quiet room.
     """
@@ -146,7 +150,7 @@ def in_noise(
 
 
 def steady(bundle: Bundle, clips: Sequence[Clip]) -> list[Steady]:
-    """A minute of each steady sound, with the gate off, from a quiet room's floor, learned from the sound itself,
+    """Judge a minute of each steady sound, with the gate off, from a quiet room's floor, learned from the sound itself,
     adapting."""
     rate = bundle.card.front_end.sample_rate
     quiet = floor_of(_room(rate), *geometry(bundle))
@@ -173,7 +177,7 @@ def steady(bundle: Bundle, clips: Sequence[Clip]) -> list[Steady]:
 
 
 def _room(rate: int) -> Sound:
-    """Five seconds of faint white noise: a quiet room."""
+    """Make five seconds of faint white noise: a quiet room."""
     noise = np.random.default_rng(0).standard_normal(int(PROFILE_S * rate))
     return np.asarray(10.0 ** (ROOM_DBFS / 20.0) * noise, np.float32)
 
@@ -250,7 +254,7 @@ def accuracy(
     label: str | None = None,
     among_events: bool = False,
 ) -> float:
-    """Share of right verdicts, of one class or of all."""
+    """Return the share of right verdicts, of one class or of all."""
     mine = [m for m in mixtures if m.snr_db == snr_db and label in (None, m.label)]
     right = [(m.among_events if among_events else m.said)[setting] == m.label for m in mine]
     return float(np.mean(right)) if right else float("nan")
@@ -269,7 +273,7 @@ def text(
     folds: Sequence[int],
     known: str,
 ) -> list[str]:
-    """The report's lines."""
+    """Write the report's lines."""
     labels = sorted({m.label for m in mixtures})
     trained = "behind" if bundle.card.front_end.behind_gate else "without"
     lines = [
@@ -310,7 +314,7 @@ def text(
 
 
 def draw(mixtures: Sequence[Mixture], path: Path) -> None:
-    """Accuracy over SNR under every setting, and what the gate gains or costs by class."""
+    """Draw accuracy over SNR under every setting, and what the gate gains or costs by class."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")

@@ -1,4 +1,4 @@
-"""What pages are made of."""
+"""Pages are made of this."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table."""
+    """Write the lines of a Markdown table."""
     return [
         "| " + " | ".join(header) + " |",
         "|" + "-|" * len(header),

@@ -1,4 +1,5 @@
-"""Cross-validation of a pretrained network: every fold's bundle, calibrated by the other folds, named clip by clip."""
+"""A pretrained network is cross-validated here: every fold's bundle, calibrated by the other folds, named clip by
+clip."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from auricle_build.reports import clips as page
 
 
 def folds_of(rec: PretrainedRecipe, everything: Sequence[Clip], sets: Sequence[str]) -> list[int]:
-    """The folds that can be kept aside and judged: those of the clips of some sets."""
+    """Return the folds that can be kept aside and judged: those of the clips of some sets."""
     events = frozenset(rec.events)
     return sorted({clip.fold for clip in everything if clip.origin in sets and clip.label in events})
 
@@ -105,7 +106,7 @@ def run(
 
 
 def _beside(name: str, path: str, rec: PretrainedRecipe) -> Bundle:
-    """A yardstick, which must know the recipe's labels."""
+    """Open a yardstick, which must know the recipe's labels."""
     found = bundles.load(path)
     if missing := [label for label in rec.events if label not in found.labels]:
         raise ConfigError(
@@ -117,7 +118,7 @@ def _beside(name: str, path: str, rec: PretrainedRecipe) -> Bundle:
 def _said_beside(
     name: str, bundle: Bundle, clips: Sequence[Clip], runs: Path, say: Callable[[str], None]
 ) -> verdicts.Verdicts:
-    """What a yardstick says of the clips, now or before."""
+    """Return what a yardstick says of the clips, now or before."""
     kept = runs / f"beside-{name}.npz"
     if kept.exists():
         judged_by, said = verdicts.load(kept)
@@ -131,7 +132,7 @@ def _said_beside(
 
 
 def _shipped(folder: Path, others: Sequence[Path]) -> Bundle | None:
-    """The bundle of a fold's network, if there is one that was calibrated by the same others."""
+    """Return the bundle of a fold's network, if there is one that was calibrated by the same others."""
     if not (folder / "bundle" / "card.yaml").exists():
         return None
     found = bundles.load(str(folder / "bundle"))
@@ -147,7 +148,8 @@ def write(
     out: Path,
     beside: Mapping[str, verdicts.Verdicts] | None = None,
 ) -> Path:
-    """The page about what was judged in ``runs``, by this very recipe or with other steps, and what yardsticks said."""
+    """Write the page about what was judged in ``runs``, by this very recipe or with other steps, and what yardsticks
+    said."""
     folders = {fold: runs / f"{rec.name}-without-{fold}" for fold in known}
     mine = {
         fold: folder

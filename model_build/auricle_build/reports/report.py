@@ -1,4 +1,4 @@
-"""The report of a cross-validation: one page that is read in two minutes."""
+"""The report of a cross-validation is one page that is read in two minutes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from auricle_build.reports.markdown import table
 
 
 def operations(ops: Sequence[Op], frames: int, bands: int, columns: int, n_labels: int) -> int:
-    """Multiplications of one whole window."""
+    """Count the multiplications of one whole window."""
     total = 0
     for op in ops:
         frames = (frames - op.kernel[0]) // op.step[0] + 1
@@ -27,7 +27,7 @@ def operations(ops: Sequence[Op], frames: int, bands: int, columns: int, n_label
 
 
 def confusion_text(judgement: Judgement) -> list[str]:
-    """Rows are what it was, columns what was said."""
+    """Write the confusion as a table: rows are what a clip was, columns what was said."""
     table = judgement.confusion()
     width = max(map(len, judgement.labels))
     head = " " * width + "  " + " ".join(f"{label[:5]:>5}" for label in judgement.labels)
@@ -39,7 +39,7 @@ def confusion_text(judgement: Judgement) -> list[str]:
 
 
 def pictures(judgement: Judgement, path: Path) -> None:
-    """Confusion by share of each row, and confidence against accuracy, as PNG."""
+    """Draw confusion by share of each row, and confidence against accuracy, as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -69,7 +69,7 @@ def pictures(judgement: Judgement, path: Path) -> None:
 
 
 def alarms_table(heard: Mapping[str, Any]) -> list[str]:
-    """False alarms by set."""
+    """Write the false alarms by set as a table."""
     rows = []
     for origin, found in sorted(heard.items()):
         which = ", ".join(f"{label} {n}" for label, n in found["labels"].items())

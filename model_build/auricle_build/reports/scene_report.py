@@ -1,4 +1,5 @@
-"""The page about events in scenes: what models notice at which false alarms, side by side, by the rules that ship."""
+"""This page is about events in scenes: what models notice at which false alarms, side by side, by the rules that
+ship."""
 
 from __future__ import annotations
 
@@ -24,14 +25,14 @@ from auricle_build.material.scenes import ABOUT
 from auricle_build.reports.markdown import table
 
 RATES = (1.0, 0.5)
-"""False alarms an hour and label at which it is told what is noticed."""
+"""The false alarms an hour and label at which the page says what is noticed."""
 RARE = 0.1
-"""One in ten hours."""
+"""The rate of one false alarm in ten hours."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A model of the page: bundles by fold, each with what it heard, and whose rules they decide by."""
+    """Holds a model of the page: bundles by fold, each with what it heard, and whose rules they decide by."""
 
     name: str
     lots: Sequence[tuple[Hearer, Sequence[Heard]]]
@@ -40,7 +41,7 @@ class Column:
 
 
 def named(given: Sequence[str], option: str) -> dict[str, str]:
-    """``NAME=BUNDLE`` by name.
+    """Read ``NAME=BUNDLE`` by name.
 
     Raises:
         ConfigError: one is no such pair, or a name comes twice.
@@ -59,7 +60,7 @@ def named(given: Sequence[str], option: str) -> dict[str, str]:
 
 
 def _by_fold(path: str, folds: Sequence[int]) -> list[str]:
-    """A path for each fold: its own, where it says ``{fold}``, else the same."""
+    """Return a path for each fold: its own, where it says ``{fold}``, else the same."""
     return [path.replace("{fold}", str(fold)) for fold in folds]
 
 
@@ -137,7 +138,7 @@ def _heard(hearer: Hearer, folder: Path, say: Callable[[str], None]) -> list[Hea
 
 
 def text(name: str, columns: Sequence[Column], judged: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """The page's lines."""
+    """Write the page's lines."""
     some = columns[0].found
     hours = some.hours
     header = ["label", "events", *(column.name for column in columns)]
@@ -188,7 +189,7 @@ def _within(rate: float, hours: float) -> str:
 
 
 def _made(folders: Sequence[Path]) -> list[str]:
-    """How the scenes were made, as they say themselves."""
+    """Return how the scenes were made, as they say themselves."""
     found = []
     for folder in folders:
         if not (folder / ABOUT).exists():
@@ -293,7 +294,7 @@ def _at_rates(label: LabelFound, hours: float) -> str:
 
 
 def picture(columns: Sequence[Column], path: Path) -> None:
-    """The mean share noticed over the false alarms an hour that each label may have, as PNG."""
+    """Draw the mean share noticed over the false alarms an hour that each label may have, as PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")

@@ -1,4 +1,5 @@
-"""A yardstick: YAMNet as others ship it, as a bundle with a recipe's labels, so that it is decided upon as ours are.
+"""YAMNet is a yardstick: as others ship it, as a bundle with a recipe's labels, so that its scores are decided upon as
+ours are.
 
 Its graph is cut where it quantises the log-mel that it begins with, which the daemon's own stages compute from then
 on; and each label's score is the highest of its AudioSet classes'. Nothing is trained.
@@ -109,7 +110,7 @@ def _read(model: Path) -> bytes:
 
 
 def _classes(model: Path) -> list[str]:
-    """The names that lie zipped in the file's tail, in the order of the scores."""
+    """Read the names that lie zipped in the file's tail, in the order of the scores."""
     try:
         with zipfile.ZipFile(model) as tail:
             (name,) = tail.namelist()
@@ -128,7 +129,8 @@ def _resting(rec: Recipe, label: int, classes: Sequence[str]) -> list[int]:
 
 
 def cut(content: bytes, resting: Sequence[Sequence[int]], where: Path) -> tuple[bytes, Affine]:
-    """The graph from its quantised features on, its scores gathered into labels; with the features' grid.
+    """Cut the graph from its quantised features on, and gather its scores into labels; return it with the features'
+    grid.
 
     Args:
         resting: for each label the indices of its classes, at least one.
