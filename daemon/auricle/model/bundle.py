@@ -130,6 +130,8 @@ def _ours(where: Path) -> Iterator[None]:
         yield
     except AuricleError:
         raise
+    except MemoryError:
+        raise ModelError(f"{where}: needs more memory than is left; free some, or use a smaller model") from None
     except Exception as e:  # they have no common base
         said = " ".join(str(e).split())[:300]
         raise ModelError(f"{where}: cannot be read ({type(e).__name__}: {said})") from e

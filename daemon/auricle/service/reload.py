@@ -138,6 +138,8 @@ class Reload:
             return None
         except AuricleError as e:
             return self._refuse(e.lines())
+        except MemoryError:
+            return self._refuse(["it needs more memory than is left; free some and reload again"])
         except Exception as e:
             # Nothing has changed yet: whatever it is, hearing goes on as it was.
             log.error("not reloaded: a fault of our own, which should be reported", exc_info=e)

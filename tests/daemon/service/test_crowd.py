@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import resource
-import signal
 import socket as sockets
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from auricle.client import AskStatus, Client, Missed, Report, Scores, ask
-from auricle.commands.synth import scene
-from helpers.sounds import RATE, write
+from auricle.client import AskStatus, Client, Report, ask
+from helpers.running import LIMIT_S, Running, hears, running, until_back
 
-LIMIT_S = 60.0
 CROWD = """
 import encodings.idna, os, socket, sys
 if os.getuid() == 0:
@@ -37,55 +30,6 @@ sys.stdin.read()
 """
 
 
-class Running:
-    """A daemon that hears a recording at real time, on two TCP ports."""
-
-    def __init__(self, folder: Path, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self._log = folder / "log"
-        deadline_s = time.monotonic() + LIMIT_S
-        while not (found := re.search(r"publishing on (\S+), answering on (\S+)", self.log)):
-            assert process.poll() is None, self.log
-            assert time.monotonic() < deadline_s, self.log
-            time.sleep(0.05)
-        self.events, self.query = found.groups()
-        self.ports = [each.rpartition(":")[2] for each in found.groups()]
-
-    @property
-    def log(self) -> str:
-        """All it has said so far."""
-        return self._log.read_text()
-
-    def descriptors(self) -> int:
-        """That it has open."""
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-
-@contextmanager
-def running(folder: Path) -> Iterator[Running]:
-    """A daemon; it must end as it should."""
-    samples, _ = scene(["rain"], RATE, sound_s=8.0, pause_s=0.5)
-    write(folder / "scene.wav", samples)
-    config = {
-        "sources": [{"name": "porch", "recording": {"path": str(folder / "scene.wav"), "speed": 1, "loop": True}}],
-        "publish": {"endpoint": "tcp://127.0.0.1:*", "query": "tcp://127.0.0.1:*"},
-        "store": {"path": str(folder / "events.db")},
-    }
-    (folder / "auricle.yaml").write_text(json.dumps(config))
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "auricle", "run", "-c", str(folder / "auricle.yaml")], stderr=log, text=True
-        )
-    try:
-        one = Running(folder, process)
-        yield one
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0, one.log
-    finally:
-        process.kill()
-        process.wait()
-
-
 @contextmanager
 def crowd(one: Running, each: int) -> Iterator[None]:
     """So many silent connections at each port, of another user where we may be another."""
@@ -98,27 +42,6 @@ def crowd(one: Running, each: int) -> Iterator[None]:
         yield
     finally:
         process.communicate(timeout=LIMIT_S)
-
-
-def hears(client: Client, n: int) -> list[int]:
-    """The `seq` of so many decisions more."""
-    found: list[int] = []
-    deadline_s = time.monotonic() + LIMIT_S
-    while len(found) < n:
-        assert time.monotonic() < deadline_s
-        item = client.receive(0.2)
-        assert not isinstance(item, Missed)
-        if isinstance(item, Scores):
-            found.append(item.seq)
-    return found
-
-
-def until_back(one: Running, before: int) -> None:
-    """Until it has no more open than before."""
-    deadline_s = time.monotonic() + LIMIT_S
-    while one.descriptors() > before:
-        assert time.monotonic() < deadline_s, (before, one.descriptors())
-        time.sleep(0.05)
 
 
 def test_a_thousand_connections_by_another_user(tmp_path: Path) -> None:
