@@ -1,5 +1,5 @@
-"""What a recording's container says of its sound is held here against what its file holds: a length may be open, too
-small, or too large."""
+"""A recording's container says something of its sound, which is held here against what the file holds: a length may be
+open, too small, or too large."""
 
 from __future__ import annotations
 

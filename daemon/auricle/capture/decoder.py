@@ -23,7 +23,8 @@ from auricle.capture.mute import muted
 from auricle.errors import AudioError
 
 _SAMPLE_DUMP = b"\xf0\x7e"
-"""Begins a sample dump of MIDI, whose decoder writes to standard output, among messages, what it finds wrong."""
+"""The first bytes of a sample dump of MIDI, whose decoder writes what it finds wrong to standard output, among
+messages."""
 _OPEN_LENGTH = 2**60
 """libsndfile's count of samples where a header leaves it open is near 2^63."""
 
@@ -161,7 +162,7 @@ def open_parts(path: str) -> list[Part]:
 
 
 def _opened(file: str | streams.Stitched) -> _Forward:
-    """A file by what it holds, whatever it is called.
+    """Open a file by what it holds, whatever its name.
 
     Raises:
         OSError, soundfile.LibsndfileError: it cannot be opened.

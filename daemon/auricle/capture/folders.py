@@ -1,4 +1,4 @@
-"""Which recordings files, folders and patterns stand for."""
+"""Files, folders and patterns stand for recordings, which are found here."""
 
 from __future__ import annotations
 

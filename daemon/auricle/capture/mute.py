@@ -1,5 +1,5 @@
-"""Silence for decoders in C: mpg123 writes tens of thousands of lines of its own about a damaged file, and libsndfile
-leaves no switch for it."""
+"""Decoders in C are silenced here: mpg123 writes tens of thousands of lines of its own about a damaged file, and
+libsndfile leaves no switch for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _kept: int | None = None
 
 @contextmanager
 def muted() -> Iterator[None]:
-    """Nothing that is written to descriptor 2 meanwhile is seen, whichever thread writes it.
+    """Keep what is written to descriptor 2 meanwhile from being seen, whichever thread writes it.
 
     The program itself writes its lines to a descriptor of its own (`auricle.start`), so that a decoder that waits for a
     disk keeps none of them back. Several threads may be inside at once.

@@ -28,7 +28,7 @@ SPLICE_NS = 200_000_000
 
 
 class Broken(Exception):
-    """What comes through a feed cannot go on; the message is the one-line reason."""
+    """A feed cannot go on; the message is the one-line reason."""
 
 
 class Feed:

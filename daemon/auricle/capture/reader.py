@@ -1,4 +1,4 @@
-"""One recording, read in blocks: any file that libsndfile reads, heard to its end whatever its header says."""
+"""One recording is read in blocks here: any file that libsndfile reads, heard to its end whatever its header says."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ log = logging.getLogger(__name__)
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
 MAX_CHANNELS = 64
-"""As of pipes and sound cards: more are no sound, or none that a mean says anything of."""
+"""The most channels, as pipes and sound cards may have: more are no sound, or none of which a mean says anything."""
 _READ_FRAMES = 16_384
-"""Read at once: a call into libsndfile costs as much as some thousand samples."""
+"""How many samples are read at once: a call into libsndfile costs as much as some thousand of them."""
 _READ_VALUES = 2**20
-"""And no more of all channels together, 4 MB, however many there are and however fast they come."""
+"""How many values are read at once of all channels together, 4 MB, however many there are and however fast they
+come."""
 _HEADERLESS = (
     "; raw samples do not say what they are: put a header before them, "
     "as with ffmpeg -f s16le -ar 16000 -ac 1 -i IN.raw OUT.wav"

@@ -1,4 +1,4 @@
-"""What has failed is tried again: soon at first, never often, and never all at the same moment."""
+"""Failed attempts are repeated as this module says: soon at first, never often, and never all at the same moment."""
 
 from __future__ import annotations
 

@@ -52,6 +52,7 @@ __all__ = [
 
 
 def host_name() -> str:
+    """Return this machine's name."""
     return os.uname().nodename or "auricle"
 
 

@@ -1,4 +1,4 @@
-"""What can be listened to: the sources of the configuration."""
+"""These are the sources of the configuration: what can be listened to."""
 
 from __future__ import annotations
 

@@ -68,12 +68,16 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """Holds a list as written."""
+
     where: Where
     items: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
+    """Holds a mapping as written."""
+
     where: Where
     entries: Mapping[str, Node]
     keys: Mapping[str, Where]

@@ -45,6 +45,7 @@ def shown(value: object, limit: int = 60) -> str:
 
 
 def listed(words: Sequence[str], joint: str = "or") -> str:
+    """Join words as a sentence does: a, b or c."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}"
 
 

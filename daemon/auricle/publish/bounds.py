@@ -1,4 +1,4 @@
-"""How large and how old the history may become: what is over that goes with every write, a little at a time."""
+"""The history may become so large and so old: what is over a bound goes with every write, a little at a time."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import sqlite3
 from auricle.publish import table
 
 PRUNED = 8
-"""Rows taken away at most for each write: the bounds are kept without ever stopping for it."""
+"""How many rows are taken away at most for each write: the bounds are kept without a pause for it."""
 MARKS = 10
-"""One part in so many of the history may be marks: they push out marks, and never an event."""
+"""One part in so many of the history may be marks: marks push out marks, and never an event."""
 _ROW_BYTES = 500
 """What a row costs beside its message, about."""
 
 
 class Bounds:
-    """Those of one history.
+    """Keeps the bounds of one history.
 
     Args:
         max_mb: of the database; a tenth of it for marks.
-        max_days: since an event was told last.
+        max_days: since an event was published last.
     """
 
     def __init__(self, *, max_mb: float, max_days: float) -> None:
@@ -58,11 +58,11 @@ class Bounds:
         self._marks_coming = coming
 
     def kept(self) -> None:
-        """What `keep` did is committed."""
+        """Take note that what `keep` did is committed."""
         self._marks_bytes = self._marks_coming
 
     def used_bytes(self, db: sqlite3.Connection) -> int:
-        """What the database takes, without what is free in it."""
+        """Return how many bytes the database takes, without what is free in it."""
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         (free,) = db.execute("PRAGMA freelist_count").fetchone()
         return int(pages - free) * self._page_bytes

@@ -1,4 +1,4 @@
-"""The file of the history: opened, kept for one daemon alone, looked after while it runs, set aside when broken."""
+"""The file of the history is looked after here: opened, kept for one daemon alone, set aside when broken."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOK_S = 0.5
 
 
 class Database:
-    """A database with the history's table, and the connection to it.
+    """Holds a database with the history's table, and the connection to it.
 
     WAL with synchronous=NORMAL: a commit writes to the system's cache and does not wait for the disk; a thread syncs
     every `CHECKPOINT_S`, and a power cut costs at most what came after that.
@@ -40,10 +40,10 @@ class Database:
         self._syncing = threading.Thread(target=self._sync, name="history", daemon=True)
 
     def connect(self) -> sqlite3.Connection:
-        """Open it, or make it; what is there must hold our table.
+        """Open the database, or make it; what is there must hold our table.
 
         Raises:
-            table.Foreign, sqlite3.Error, OSError: it cannot be used.
+            table.Foreign, sqlite3.Error, OSError: the database cannot be used.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self._lock is None:
@@ -71,7 +71,8 @@ class Database:
                 db.close()
 
     def has_gone(self, now_s: float) -> bool:
-        """Whether it was deleted or replaced, looked at from time to time: what is written then is found by nobody."""
+        """Return whether the file was deleted or replaced, which is looked at from time to time: what is written then
+        is found by nobody."""
         if self.connection is None or now_s < self._look_s:
             return False
         self._look_s = now_s + LOOK_S
@@ -109,7 +110,8 @@ class Database:
         return self.path.with_name(f"{self.path.name}-lock")
 
     def _take_lock(self) -> int:
-        """Two daemons on one history would close each other's events. The kernel lets go of it with the process."""
+        """Lock the history for this process: two daemons would close each other's events. The kernel lets go of the
+        lock with the process."""
         lock = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,7 +129,7 @@ class Database:
             os.close(lock)
 
     def _keep_synced(self) -> None:
-        """Bring to disk what is committed, from now on. In a thread: a card may take seconds for it."""
+        """Bring to disk what is committed, from now on; in a thread, since a card may take seconds for it."""
         if not self._syncing.is_alive():
             try:
                 self._syncing.start()
@@ -157,7 +159,7 @@ def _text(content: bytes) -> str:
 
 
 def _identity(file: Path | int) -> tuple[int, int] | None:
-    """Which file it is, whatever its name; ``None`` if there is none."""
+    """Return which file this is, whatever its name; ``None`` if there is none."""
     try:
         status = os.stat(file)
     except OSError:

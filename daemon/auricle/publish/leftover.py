@@ -1,4 +1,5 @@
-"""Events that a crash left going on: which of them can be closed, and the message that closes one."""
+"""A crash may leave events going on: here is decided which of them can be closed, and the message is made that closes
+one."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from auricle.messages.topics import topic
 
 
 def closable(id: object, told_on: object, event: Event) -> bool:
-    """Whether an event that was kept under this id and topic is what it was, and its end can be sent and read."""
+    """Return whether an event that was kept under this id and topic is what it was, and its end can be sent and
+    read."""
     if event.source is None or (id, told_on) != (event.id, topic("event", event.source, event.label)):
         return False
     try:
@@ -21,7 +23,7 @@ def closable(id: object, told_on: object, event: Event) -> bool:
 
 
 def closed(event: Event, instance: str) -> Event:
-    """The offset of an event that a crash left going on: at the last sample that is known of it."""
+    """Return the offset of an event that a crash left going on: at the last sample that is known of it."""
     onset_us = messages.microseconds(event.onset)
     # What is known of an event is never shorter than it was told to be.
     duration_s = max(event.duration_s, (messages.microseconds(event.t) - onset_us) / 1e6)

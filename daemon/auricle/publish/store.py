@@ -22,25 +22,25 @@ log = logging.getLogger("auricle")
 
 RETRY_S = 10.0
 FAILURES = (sqlite3.Error, OSError, MemoryError)
-"""What the history survives, whatever it was doing."""
+"""Errors that the history survives, whatever it was doing."""
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Store:
     """Keeps the history, as an outlet.
 
-    A message is committed before the next outlet gets it, so it outlives the process. What cannot be written waits in
-    memory and is tried again.
+    A message is committed before the next outlet gets it, so it outlives the process. Messages that cannot be written
+    wait in memory and are tried again.
 
     Args:
         path: of the database; its folder is made if need be.
-        max_mb, max_days: its bounds, as of `Bounds`.
+        max_mb, max_days: the bounds, as of `Bounds`.
     """
 
     def __init__(self, path: Path, *, max_mb: float, max_days: float) -> None:
         self.path = path
         self.bounds = Bounds(max_mb=max_mb, max_days=max_days)
-        """May be changed while it runs."""
+        """The bounds of the history, which may be changed while it runs."""
         self.database = Database(path)
         self.trouble: str | None = None
         self.pollable: None = None
@@ -53,7 +53,7 @@ class Store:
 
     @property
     def lost(self) -> int:
-        """Messages that were never written."""
+        """Return how many messages were never written."""
         return self._waiting.lost
 
     def open(self) -> list[tuple[str, Event]]:
@@ -215,7 +215,7 @@ class Store:
         self._news.append(news)
 
     def _read(self, payload: object) -> Event | Mark | None:
-        """The message that was kept as this; that some cannot be read is told once."""
+        """Read a message as it was kept; ``None`` where it cannot be read, which is published once."""
         try:
             return table.message_of(payload)
         except table.Unreadable as e:

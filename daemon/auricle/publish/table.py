@@ -1,4 +1,4 @@
-"""The table of the history in SQLite: how it is made and known again, written and read."""
+"""The table of the history in SQLite is made here and known again, written and read."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from auricle.messages import Event, Mark
 
 FORMAT = 1
 PAGE = 64
-"""Rows read for one answer."""
+"""How many rows are read for one answer."""
 MARKS = "topic >= 'mark.' AND topic < 'mark/'"
-"""Whether a row is a mark; the upper end of the range is the sign after the dot."""
+"""The condition by which a row is a mark; the upper end of the range is the sign after the dot."""
 
 _TABLE = """
 CREATE TABLE events (
@@ -46,15 +46,15 @@ _decoder: msgspec.json.Decoder[Event | Mark] = msgspec.json.Decoder(Event | Mark
 
 
 class Foreign(sqlite3.DatabaseError):
-    """A database that is whole, but does not hold our table."""
+    """A database is whole, but does not hold our table."""
 
 
 class Unreadable(ValueError):
-    """What lies in a row is no message of ours (any more)."""
+    """A row holds no message of ours (any more)."""
 
 
 class Row(NamedTuple):
-    """A message as the history keeps it."""
+    """Holds a message as the history keeps it."""
 
     id: str
     topic: str
@@ -65,12 +65,12 @@ class Row(NamedTuple):
 
     @property
     def mark(self) -> bool:
-        """Whether it is a mark."""
+        """Return whether the message is a mark."""
         return self.topic.startswith("mark.")
 
 
 def row_of(topic: str, payload: bytes) -> Row:
-    """The row of a message that is told on this topic.
+    """Make the row of a message that is published on this topic.
 
     Raises:
         msgspec.MsgspecError: it is neither an event's nor a mark's.
@@ -81,10 +81,10 @@ def row_of(topic: str, payload: bytes) -> Row:
 
 
 def message_of(payload: object) -> Event | Mark:
-    """The message that was kept as this.
+    """Read the message of a row.
 
     Raises:
-        Unreadable: it is none of ours (any more).
+        Unreadable: the payload is no message of ours (any more).
     """
     try:
         if not isinstance(payload, bytes):
@@ -99,7 +99,7 @@ def message_of(payload: object) -> Event | Mark:
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Make the table where there is none yet, and see that it is ours: what is not could not be written for ever.
+    """Make the table where there is none yet, and see that it is ours: a foreign one could not be written for ever.
 
     Raises:
         Foreign: it is not ours.
@@ -121,7 +121,7 @@ def prepare(db: sqlite3.Connection) -> None:
             raise
         raise Foreign(f"no history of ours: {e}") from e
     db.execute("SELECT count(*) FROM events WHERE going_on").fetchone()
-    # Made where a database of before has none.
+    # Older databases have none.
     db.execute(f"CREATE INDEX IF NOT EXISTS events_marks ON events (n) WHERE {MARKS}")
 
 
@@ -131,7 +131,7 @@ def write(db: sqlite3.Connection, row: Row, told_us: int) -> None:
 
 
 def going_on(db: sqlite3.Connection) -> list[tuple[int, object, object, object]]:
-    """Number, id, topic and newest message of every event that goes on, as they lie there."""
+    """Return number, id, topic and newest message of every event that goes on, as they lie there."""
     rows = db.execute("SELECT n, id, topic, coalesce(last, first) FROM events WHERE going_on ORDER BY n")
     return rows.fetchall()
 
@@ -142,11 +142,13 @@ def give_up(db: sqlite3.Connection, numbers: Sequence[int]) -> None:
 
 
 def changed(db: sqlite3.Connection, after: tuple[int, int]) -> list[tuple[Any, ...]]:
-    """A page of rows in the order of their changes after a time and number: told_us, n, source, label, first, last."""
+    """Return a page of rows in the order of their changes after a time and number: told_us, n, source, label, first,
+    last."""
     return db.execute(_READ, (*after, PAGE)).fetchall()
 
 
 def count(db: sqlite3.Connection) -> int:
-    """How many there are, about: rows go at the old end, so the span of n says it; to count would read them all."""
+    """Return about how many rows there are: rows go at the old end, so the span of n says it; to count would read them
+    all."""
     low, high = (db.execute(f"SELECT {end}(n) FROM events").fetchone()[0] for end in ("min", "max"))
     return 0 if low is None else int(high - low + 1)

@@ -1,4 +1,5 @@
-"""What the history has still to write, and what of the events that go on it has written: in memory, and bounded."""
+"""The history has still to write what waits here, and keeps in memory what it has written of the events that go on;
+both are bounded."""
 
 from __future__ import annotations
 
@@ -8,17 +9,18 @@ from collections.abc import Iterator
 from auricle.publish.table import Row
 
 WAITING = 10_000
-"""Messages that wait in memory while the disk is full."""
+"""How many messages wait in memory while the disk is full."""
 MARKS = 10
-"""One in so many of them may be a mark: they push out marks, and never an event."""
+"""One in so many of the messages that wait may be a mark: marks push out marks, and never an event."""
 
 
 class Waiting:
-    """Rows in the order in which they were told; of too many the oldest go, marks among themselves."""
+    """Holds rows in the order in which they were published; where too many wait the oldest goes, and of too many marks
+    the oldest mark."""
 
     def __init__(self) -> None:
         self.lost = 0
-        """Messages that went before they were written."""
+        """How many messages went before they were written."""
         self._rows: deque[Row] = deque()
         self._marks = 0
         self._going_on: dict[str, tuple[Row, ...]] = {}
@@ -44,7 +46,8 @@ class Waiting:
         self.lost += 1
 
     def written(self) -> None:
-        """All of them are written: what is held on to is the first and the newest row of every event that goes on."""
+        """Take note that all rows are written; the first and the newest row of every event that goes on is still
+        held."""
         while self._rows:
             row = self._rows[0]
             if row.going_on:
@@ -55,6 +58,7 @@ class Waiting:
             self._rows.popleft()
 
     def again(self) -> int:
-        """Let what was written of events that go on wait once more, for a file that begins anew; how many events."""
+        """Let what was written of events that go on wait once more, for a file that begins anew; return how many
+        events."""
         self._rows.extendleft(reversed([row for rows in self._going_on.values() for row in rows]))
         return len(self._going_on)

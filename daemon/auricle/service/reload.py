@@ -120,9 +120,10 @@ class Reload:
         self._wake()
 
     def now(self) -> list[str] | None:
-        """Reload; the problems because of which nothing was changed, or none.
+        """Reload; return the problems because of which nothing was changed, or none.
 
-        ``None`` where a new model is being tried: a reload is asked for still, and worth while when none is any more.
+        ``None`` is returned where a new model is being tried: the reload stays asked for, and is worth while when none
+        is tried any more.
         """
         self.asked = False
         began_s = time.monotonic()
@@ -131,7 +132,7 @@ class Reload:
             models = load_models(wanted, self._first)
             new = in_force(self.cfg, wanted)
             changes = diff(self.cfg, wanted)
-            # Lanes and ears that cannot be are refused here, before any of those that can has changed anything.
+            # Lanes and ears that cannot be are refused here, before anything is changed for those that can.
             lanes, ears = self._prepare(new, models)
         except Trying:
             self.asked = True

@@ -31,7 +31,7 @@ KNOWN = 64
 
 
 class Trying(ModelError):
-    """A model that is being tried at this moment: whether it holds is known once its child has ended."""
+    """A model is being tried at this moment: whether it holds is known once its child has ended."""
 
 
 class Trials:
@@ -61,11 +61,11 @@ class Trials:
             self._keep_held(model)
 
     def apart(self, model: Bundle) -> None:
-        """The same while sound is heard: a child is begun, and whoever asks again when none is `busy` is told.
+        """Try a model while sound is heard: a child is begun, and the caller asks again when none is `busy`.
 
         Raises:
-            Trying: it is being tried.
-            ModelError: as above.
+            Trying: the model is being tried.
+            ModelError: as of `__call__`.
         """
         if self._holds(model):
             return
@@ -81,11 +81,11 @@ class Trials:
 
     @property
     def busy(self) -> bool:
-        """Whether a model is being tried."""
+        """Return whether a model is being tried."""
         return self._trial is not None and not self._trial.ended
 
     def close(self) -> None:
-        """Give up what is being tried."""
+        """Give up the model that is being tried."""
         if self._trial is not None:
             self._trial.close()
             self._trial = None
@@ -115,7 +115,7 @@ class Trials:
 
 
 class _Trial:
-    """One model in one child."""
+    """Tries one model in one child."""
 
     def __init__(self, model: Bundle, command: Sequence[str]) -> None:
         self.model = model
@@ -133,14 +133,14 @@ class _Trial:
 
     @property
     def ended(self) -> bool:
-        """Whether the child has; it does when its time is up."""
+        """Return whether the child has ended; it is killed when its time is up."""
         if self._child.poll() is None and time.monotonic() > self._until_s:
             self._late = True
             self.wait(0.0)
         return self._child.returncode is not None
 
     def wait(self, limit_s: float = LIMIT_S) -> None:
-        """Wait for the child's end, which comes when its time is up."""
+        """Wait for the child's end; it is killed when its time is up."""
         try:
             self._child.wait(limit_s)
         except subprocess.TimeoutExpired:
@@ -149,7 +149,7 @@ class _Trial:
             self._child.wait()
 
     def judge(self) -> None:
-        """Raise what the child has found, if it has found something."""
+        """Raise what the child has found wrong, if anything."""
         path, code = self.model.path, self._child.returncode
         if self._late:
             raise ModelError(f"{path}: did not answer within {LIMIT_S:g} s when it was tried")

@@ -86,7 +86,8 @@ class Pipeline:
 
 
 class RowStage:
-    """The base of stages that map each item on its own, without memory: ``hop`` and ``span`` are 1, ``lead`` is 0.
+    """This is the base of stages that map each item on its own, without memory: ``hop`` and ``span`` are 1, ``lead`` is
+    0.
 
     Rows of several sources may be computed in one call, since no row's bits depend on its neighbours.
     """
@@ -104,7 +105,8 @@ class RowStage:
 
 
 class Memory:
-    """The base of dataclasses that hold what a stage remembers of the signal, of one source or of several joined.
+    """This is the base of dataclasses that hold what a stage remembers of the signal, of one source or of several
+    joined.
 
     Arrays, lists and memories among the fields have the sources in front, and are replaced rather than written into.
     Every other field holds for all sources: memories can be joined if they agree in those, and in the shape of a
@@ -160,7 +162,8 @@ M = TypeVar("M", bound=Memory)
 
 
 class BatchStage(Generic[M]):
-    """The base of stages that remember something of the signal: they write one step for any number of sources."""
+    """This is the base of stages that remember something of the signal: they write one step for any number of
+    sources."""
 
     memory: M
     """What this source's stage remembers, alone or joined with that of others."""

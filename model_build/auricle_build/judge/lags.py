@@ -1,4 +1,4 @@
-"""It is measured here how late a model speaks, so that the daemon can date an event back to where it was heard."""
+"""A model speaks late; how late is measured here, so that the daemon can date an event back to where it was heard."""
 
 from __future__ import annotations
 

@@ -140,6 +140,7 @@ def write(
     heard: Mapping[str, Any],
     shipped: Mapping[str, Any],
 ) -> Path:
+    """Write the report of these folds below ``out``; return its path."""
     ops, shape = rec.shape()
     n_features = rec.front_end.n_features
     content, microseconds = untrained(rec)

@@ -1,4 +1,4 @@
-"""What was measured on one fold of a cross-validation is kept here, and all folds are joined."""
+"""This is what was measured on one fold of a cross-validation, and on all folds joined."""
 
 from __future__ import annotations
 
