@@ -1,4 +1,4 @@
-"""What every test may ask for: real parts of this machine, and the recordings that lie outside the repository."""
+"""Every test may ask for these: real parts of this machine, and the recordings that lie outside the repository."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def require(present: bool, what: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _log() -> Iterator[None]:
-    """The daemon's log as it was before: a test may run the daemon in its own process, which sets it up."""
+    """Put the daemon's log back as it was: a test may run the daemon in its own process, which sets the log up."""
     log = logging.getLogger("auricle")
     handlers, level, propagate = log.handlers[:], log.level, log.propagate
     yield
@@ -35,13 +35,13 @@ def _log() -> Iterator[None]:
 
 @pytest.fixture(scope="session", name="require")
 def _require() -> Callable[[bool, str], None]:
-    """`require`, for tests and their fixtures."""
+    """Give `require` to tests and their fixtures."""
     return require
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of recordings beside the checkout; skips where it is absent."""
+    """Give the folder of recordings beside the checkout; skip where it is absent."""
     if not DATA.is_dir():
         pytest.skip(f"missing here: the recordings in {DATA.parent.name}/{DATA.name}")
     return DATA
@@ -49,5 +49,5 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """The same, for tests that have sounds of their own where it is absent."""
+    """Give the same folder, to tests that have sounds of their own where it is absent."""
     return DATA

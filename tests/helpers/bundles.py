@@ -1,4 +1,4 @@
-"""Bundles made up for tests: networks so simple that it is known what they hear."""
+"""These bundles are made up for tests: networks so simple that it is known what they hear."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from auricle.model.network import Network, quantise
 from helpers.sounds import RATE
 
 FRAMES, BANDS = 24, 40
-"""Of a window: 0.27 s."""
+"""The shape of a window, 0.27 s long."""
 FRONT_END = {
     "sample_rate": RATE,
     "n_fft": 512,
@@ -27,13 +27,13 @@ FRONT_END = {
     "features": [{"kind": "log_mel", "n_mels": BANDS, "fmin": 50.0, "fmax": 7200.0}],
 }
 SOURCE = Affine(0.5, 68)
-"""-98 to 29.5 dB."""
+"""The grid of the features: -98 to 29.5 dB."""
 LOGITS = Affine(1 / 16, 0)
 SCORES = Affine(1 / 256, -128)
 
 
 def tone(*hz: float, seconds: float = 1.0, amplitude: float = 0.3) -> NDArray[np.float32]:
-    """Sines that sound together; without any, silence."""
+    """Make sines that sound together; without any, silence."""
     t = np.arange(round(seconds * RATE)) / RATE
     return (amplitude * sum((np.sin(2 * np.pi * f * t) for f in hz), np.zeros(len(t)))).astype(np.float32)
 
@@ -48,7 +48,7 @@ def made_up(folder: Path, labels: Mapping[str, Sequence[float]], *, embedding: A
         labels: the tones of every label, in Hz.
         embedding: how the card names the second output: ``embedding``, its name in the graph and in the signature, or
             its place, 0. Without, there is none.
-        card: more of it.
+        card: further keys of the card.
     """
     content = _graph([_bands_of(hz) for hz in labels.values()], with_embedding=embedding is not None)
     whole: dict[str, Any] = {
@@ -83,7 +83,7 @@ def made_up(folder: Path, labels: Mapping[str, Sequence[float]], *, embedding: A
 
 
 def _bands_of(hz: Sequence[float]) -> list[int]:
-    """The band in which each tone is loudest."""
+    """Find the band in which each tone is loudest."""
     stages = front_end(**FRONT_END)  # type: ignore[arg-type]
     bands = []
     for f in hz:
@@ -93,7 +93,8 @@ def _bands_of(hz: Sequence[float]) -> list[int]:
 
 
 def _graph(bands: Sequence[Sequence[int]], *, with_embedding: bool) -> bytes:
-    """Features to the mean of every band over the window (the embedding, the first output), and on to the scores."""
+    """Write a graph from features to the mean of every band over the window (the embedding, the first output), and on
+    to the scores."""
     schema = pytest.importorskip("ai_edge_litert.schema_py_generated", reason="missing here: LiteRT's schema")
     flatbuffers = pytest.importorskip("flatbuffers")
     code, n = schema.BuiltinOperator, len(bands)

@@ -1,4 +1,4 @@
-"""A history whose disk fills, and has room again: `python -m helpers.full_disk TMPFS FOLDER` prints what it saw."""
+"""A history's disk fills here, and has room again: `python -m helpers.full_disk TMPFS FOLDER` prints what it saw."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ print(json.dumps({
 
 
 class Service:
-    """The unit on the machine, and a subscriber beside it, outside its sandbox."""
+    """Holds the unit on the machine, and a subscriber beside it, outside its sandbox."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine

@@ -1,4 +1,4 @@
-"""The four laws of a stage (`auricle.stages.stage`), as code that any stage can be held to."""
+"""The four laws of a stage (`auricle.stages.stage`) stand here as code that any stage can be held to."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ def cut(block: Block, sizes: Sequence[int]) -> list[Block]:
 
 
 def run(stage: Stage, blocks: Sequence[Block]) -> tuple[Block, list[int]]:
-    """Concatenated output, and how many items had come after each block."""
+    """Run blocks through a stage; return its output joined, and how many items had come after each block."""
     outs = [stage.process(block).copy() for block in blocks]
     return np.concatenate(outs), list(np.cumsum([len(out) for out in outs]))
 
 
 def in_groups(stages: Sequence[Stage], signals: Sequence[Block], sizes: Sequence[int]) -> list[Block]:
-    """Each source's whole output when they are asked together, in equal blocks of these sizes, and never all alike.
+    """Return each source's whole output when they are asked together, in equal blocks of these sizes, and never all
+    alike.
 
     Each begins at its own time: the second when the first has heard some, and so on. In every round another one stays
     away, or none; the others come in another order. What is left of a signal in the end is heard alone.

@@ -1,4 +1,4 @@
-"""Live sources as a test listens to them, and microphones whose child is the test's own."""
+"""Live sources are listened to here as a test does it, and microphones get a child of the test's own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FAKES = """if True:
 
 
 class Hearing:
-    """A live source that is open, and all that it gave; ``keep=False`` forgets the samples, not their number."""
+    """Opens a live source and keeps all that it gives; ``keep=False`` forgets the samples, not their number."""
 
     def __init__(self, source: Live, *, keep: bool = True) -> None:
         self.source = source
@@ -59,11 +59,11 @@ class Hearing:
             self.pieces.append(piece)
 
     def until(self, ready: Callable[[], bool], timeout_s: float = 15.0) -> float:
-        """Listen until it is so; the seconds that took."""
+        """Listen until it is so; return the seconds that took."""
         return listen([self], ready, timeout_s)
 
     def speaks(self, timeout_s: float = 15.0) -> float:
-        """Until something new is heard; the seconds that took."""
+        """Listen until something new is heard; return the seconds that took."""
         heard = self.source.counters().heard
         return self.until(lambda: self.source.counters().heard > heard, timeout_s)
 
@@ -82,7 +82,7 @@ class Hearing:
         return self.source._process.pid
 
     def check(self) -> None:
-        """Every sample is in its place, and heard + lost is where the source stands."""
+        """Assert that every sample is in its place, and that heard + lost is where the source stands."""
         at = 0
         for piece in self.pieces:
             if isinstance(piece, Segment | Gap):
@@ -95,7 +95,7 @@ class Hearing:
         assert at == counters.heard + counters.lost
 
     def unspliced(self) -> None:
-        """Between two steps of the child's counting there is always the end of a segment."""
+        """Assert that between two steps of the child's counting there is always the end of a segment."""
         last = None
         for piece in self.pieces:
             if isinstance(piece, Sound):
@@ -107,19 +107,19 @@ class Hearing:
 
 
 def terms_of(options: dict[str, Any]) -> Terms:
-    """The terms among these options, taken out of them; 16 kHz and blocks of 20 ms unless they say otherwise."""
+    """Take the terms out of these options; 16 kHz and blocks of 20 ms unless they say otherwise."""
     given = {field.name: options.pop(field.name) for field in fields(Terms) if field.name in options}
     return Terms(**{"model_rate": RATE, "block_s": 0.02, **given})
 
 
 def scripted(poller: Poller, code: str, **options: Any) -> Hearing:
-    """A microphone whose child runs this code, after `FAKES`."""
+    """Open a microphone whose child runs this code, after `FAKES`."""
     command = [sys.executable, "-I", "-c", FAKES + code]
     return Hearing(Microphone("toy", terms_of(options), poller=poller, command=command, **options))
 
 
 def listen(listeners: Sequence[Hearing], ready: Callable[[], bool], timeout_s: float = 15.0) -> float:
-    """Poll all of them, as the daemon does, until it is so."""
+    """Poll all of them, as the daemon does, until it is so; return the seconds that took."""
     began_s = time.monotonic()
     while True:
         for listener in listeners:

@@ -1,4 +1,5 @@
-"""A pretrained network made up for tests: weights of the right names and shapes, a table of classes, a front end."""
+"""A pretrained network is made up here for tests: weights of the right names and shapes, a table of classes, a front
+end."""
 
 from __future__ import annotations
 
@@ -35,17 +36,18 @@ FRONT_END: dict[str, Any] = {
         }
     ],
 }
-"""What the pretrained network hears."""
+"""The front end that the pretrained network hears through."""
 
 
 def rounded(channels: float) -> int:
-    """Channels as a multiple of eight, and not less than nine tenths of what was asked for."""
+    """Round channels to a multiple of eight, and not less than nine tenths of what was asked for."""
     found = max(8, int(channels + 4) // 8 * 8)
     return found + 8 if found < 0.9 * channels else found
 
 
 def shapes(width: float = 0.4) -> dict[str, tuple[int, ...]]:
-    """Every weight's shape as PyTorch has it: (out, in, bands, time), by the names of EfficientAT's state dict."""
+    """Return every weight's shape as PyTorch has it: (out, in, bands, time), by the names of EfficientAT's state
+    dict."""
     found: dict[str, tuple[int, ...]] = {}
 
     def convolution(where: str, n_out: int, n_in: int, kernel: int) -> None:
@@ -79,7 +81,7 @@ def shapes(width: float = 0.4) -> dict[str, tuple[int, ...]]:
 
 
 def drawn(width: float = 0.4, seed: int = 0) -> dict[str, Array]:
-    """Random weights under which what goes through keeps about its size (He et al. 2015)."""
+    """Draw random weights under which what goes through keeps about its size (He et al. 2015)."""
     rng, found = np.random.default_rng(seed), {}
     for name, shape in shapes(width).items():
         if name.endswith("running_var"):
@@ -94,14 +96,14 @@ def drawn(width: float = 0.4, seed: int = 0) -> dict[str, Array]:
 
 
 def write(folder: Path, weights: dict[str, Array]) -> tuple[Path, str]:
-    """Write weights as they are handed on; the file and its SHA-256."""
+    """Write weights as they are handed on; return the file and its SHA-256."""
     path = folder / "weights.npz"
     np.savez(path, **weights)
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def class_table(folder: Path) -> Path:
-    """A table of as many classes as AudioSet has, named after digits, and three sounds."""
+    """Write a table of as many classes as AudioSet has, named after digits, and three sounds."""
     names = ["Beep, bleep", "Clicking", "Siren"]
     names += [f"Class {i}" for i in range(len(names), N_AUDIOSET)]
     path = folder / "classes.csv"

@@ -1,4 +1,4 @@
-"""A daemon and a subscriber, each in a process of its own, with real sound and a real ZeroMQ between them."""
+"""A daemon and a subscriber run here, each in a process of its own, with real sound and a real ZeroMQ between them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ while poller.poll(20000):
 
 @contextmanager
 def subscriber(endpoint: str) -> Iterator[subprocess.Popen[str]]:
-    """A subscriber in a process of its own, with nothing of Auricle in it."""
+    """Run a subscriber in a process of its own, with nothing of Auricle in it."""
     process = subprocess.Popen([sys.executable, "-c", SUBSCRIBER, endpoint], stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -38,7 +38,7 @@ def subscriber(endpoint: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def run(folder: Path, recordings: object, *, speed: object = "max", model: str | None = None) -> list[dict[str, Any]]:
-    """What the subscriber heard of a daemon that plays these recordings, with the default model or another."""
+    """Return what the subscriber heard of a daemon that plays these recordings, with the default model or another."""
     endpoint = f"ipc://{folder}/events"
     config = {
         **({"model": model} if model else {}),

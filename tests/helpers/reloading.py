@@ -1,4 +1,4 @@
-"""The daemon without its sockets and its loop, for tests of what changes while it hears."""
+"""The daemon runs here without its sockets and its loop, for tests of what changes while it hears."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from helpers.sounds import RATE, varied, write
 
 
 class Daemon:
-    """All of the daemon but its sockets and its loop: the tests turn the crank, and read every message.
+    """Runs all of the daemon but its sockets and its loop: the tests turn the crank, and read every message.
 
     Args:
         folder: holds the configuration, the state and the recordings.
@@ -51,7 +51,7 @@ class Daemon:
         self.reload = Reload(cfg, self.load, self.roster, publisher, also=[lambda new: logs.set_level(new.log)])
 
     def start(self) -> tuple[config.Config, list[Lane]]:
-        """What a start does before anything is heard."""
+        """Do what a start does before anything is heard."""
         cfg = self.load()
         models = load_models(cfg)
         return cfg, [self.roster.make(source, cfg, models[source.model]) for source in cfg.sources]
@@ -63,7 +63,7 @@ class Daemon:
         self.path.write_text(json.dumps(wanted))
 
     def change(self, wanted: dict[str, Any]) -> list[str]:
-        """Write another configuration and reload; the problems."""
+        """Write another configuration and reload; return the problems."""
         self.write(wanted)
         return self.reload.now()
 
@@ -82,7 +82,7 @@ class Daemon:
         return self.roster.lane(name)
 
     def of(self, topic: str) -> list[dict[str, Any]]:
-        """All messages whose topic begins so."""
+        """Return all messages whose topic begins so."""
         return [message for message in self.heard if message["topic"].startswith(topic)]
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class Daemon:
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sounds that the model knows, between noise, at the model's rate."""
+    """Make sounds that the model knows, between noise, at the model's rate."""
     samples, _ = scene(["rain", "clock_tick", "rain"], RATE, sound_s=6.0, pause_s=1.0)
     path = tmp_path_factory.mktemp("sound") / "scene.wav"
     write(path, np.concatenate((samples, varied(4.0))))
@@ -106,7 +106,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Daemon]]:
-    """Makes daemons, and closes them."""
+    """Make daemons, and close them."""
     made: list[Daemon] = []
     handlers, level = logging.getLogger("auricle").handlers[:], logging.getLogger("auricle").level
 
@@ -122,7 +122,7 @@ def daemon(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Daemon]]:
 
 
 def configuration(recording: Path, **more: Any) -> dict[str, Any]:
-    """One source, at full speed: every turn of the crank is one block."""
+    """Return a configuration of one source, at full speed: every turn of the crank is one block."""
     return {
         "model": "esc10",
         "sources": [{"name": "porch", "recording": {"path": str(recording), "speed": "max"}}],
@@ -136,7 +136,7 @@ def seconds(s: float) -> int:
 
 
 def model_beside(folder: Path, **changes: Any) -> Path:
-    """A copy of the model `esc10`, with another card."""
+    """Copy the model `esc10`, with another card."""
     shutil.copytree(bundle.find("esc10"), folder)
     card = yaml.safe_load((folder / "card.yaml").read_text())
     (folder / "card.yaml").write_text(yaml.safe_dump({**card, **changes}))

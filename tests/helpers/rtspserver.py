@@ -1,4 +1,4 @@
-"""An RTSP server for tests: a recording as a camera gives it, on loopback.
+"""An RTSP server gives tests a recording as a camera would, on loopback.
 
 As a program (with the system's Python, which has GStreamer's bindings) it serves a 16 kHz mono WAV file in real time,
 to each client from its start, as ``/lossless`` (L16), ``/phone`` (A-law at 8 kHz) and ``/camera`` (L16 beside video).
@@ -26,7 +26,7 @@ MEDIA = {
 
 
 def missing() -> str:
-    """What is not installed; empty if nothing is."""
+    """Name what is not installed; empty if nothing is."""
     code = "import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstRtspServer', '1.0')"
     try:
         there = subprocess.run([PYTHON, "-c", code], capture_output=True, check=False).returncode == 0
@@ -37,14 +37,15 @@ def missing() -> str:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody uses now."""
+    """Return a port of loopback that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class RtspServer:
-    """The program in a process of its own, at a port that stays the same; it can be killed, frozen and come back."""
+    """Runs the program in a process of its own, at a port that stays the same; it can be killed, frozen and come
+    back."""
 
     def __init__(self, wav: Path) -> None:
         self.port = free_port()
@@ -55,7 +56,7 @@ class RtspServer:
         return f"rtsp://{user}127.0.0.1:{self.port}{path}"
 
     def start(self) -> None:
-        """Up and listening when this returns."""
+        """Start the server, which is up and listening when this returns."""
         self.process = subprocess.Popen(
             [PYTHON, __file__, str(self._wav), str(self.port)], stdout=subprocess.PIPE, bufsize=0
         )
@@ -63,7 +64,7 @@ class RtspServer:
         assert self.process.stdout.readline() == b"up\n"
 
     def stop(self) -> None:
-        """Gone at once, as in a power cut."""
+        """End the server at once, as a power cut does."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()

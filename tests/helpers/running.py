@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Running:
-    """A daemon that hears, and all that it has said."""
+    """Holds a daemon that hears, and all that it has said."""
 
     def __init__(self, folder: Path, process: subprocess.Popen[bytes], said_before: int) -> None:
         self.process = process
@@ -35,15 +35,15 @@ class Running:
 
     @property
     def log(self) -> str:
-        """All it has said so far."""
+        """Return all that the daemon has said so far."""
         return self._log.read_bytes()[self._said_before :].decode()
 
     def descriptors(self) -> int:
-        """That it has open."""
+        """Return how many descriptors the daemon has open."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def children(self) -> list[int]:
-        """Processes of its own."""
+        """Return the ids of the daemon's child processes."""
         return [
             int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         ]
@@ -59,7 +59,7 @@ class Running:
 
 
 def wait_for(condition: Callable[[], T | None], what: str, limit_s: float = LIMIT_S) -> T:
-    """What the condition gives, once it is there."""
+    """Return what the condition gives, once it is there."""
     deadline_s = time.monotonic() + limit_s
     while not (found := condition()):
         assert time.monotonic() < deadline_s, f"not within {limit_s:g} s: {what}"
@@ -68,7 +68,7 @@ def wait_for(condition: Callable[[], T | None], what: str, limit_s: float = LIMI
 
 
 def configuration(folder: Path, **more: Any) -> dict[str, Any]:
-    """A recording at real time without an end, on two TCP ports."""
+    """Return a configuration of a recording at real time without an end, on two TCP ports."""
     path = folder / "scene.wav"
     if not path.exists():
         samples, _ = scene(["rain"], RATE, sound_s=8.0, pause_s=0.5)
@@ -85,7 +85,7 @@ def configuration(folder: Path, **more: Any) -> dict[str, Any]:
 def running(
     folder: Path, wanted: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None, **how: Any
 ) -> Iterator[Running]:
-    """A daemon; where it still runs at the end it must end as it should.
+    """Run a daemon; where it still runs at the end it must end as it should.
 
     Args:
         wanted: the configuration; `configuration` unless told.
@@ -113,7 +113,7 @@ def running(
 
 
 def hears(client: Client, n: int, source: str | None = None) -> list[int]:
-    """The `seq` of so many decisions more, of one source or of the only one."""
+    """Wait for so many decisions more, of one source or of the only one; return their `seq`."""
     found: list[int] = []
     deadline_s = time.monotonic() + LIMIT_S
     while len(found) < n:
@@ -126,5 +126,5 @@ def hears(client: Client, n: int, source: str | None = None) -> list[int]:
 
 
 def until_back(one: Running, before: int) -> None:
-    """Until it has no more open than before."""
+    """Wait until the daemon has no more descriptors open than before."""
     wait_for(lambda: one.descriptors() <= before, f"{before} descriptors, not {one.descriptors()}")

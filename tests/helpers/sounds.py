@@ -1,4 +1,4 @@
-"""Sounds made by code, for tests: no recording is in the repository."""
+"""Sounds are made by code for tests: no recording is in the repository."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RATE = 16000
 
 
 def varied(seconds: float, *, rate: int = RATE, seed: int = 0) -> NDArray[np.float32]:
-    """Noise of changing level, chirps and clicks: something in every band, nothing twice."""
+    """Make noise of changing level, chirps and clicks: something in every band, nothing twice."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * rate)) / rate
     level = 10.0 ** (-2.0 + np.interp(t, np.linspace(0, seconds, 8), rng.uniform(-1.0, 1.5, 8)))

@@ -1,4 +1,4 @@
-"""A sound server without hardware, for tests: PipeWire with a null sink, whose monitor is the microphone.
+"""A sound server without hardware serves tests: PipeWire with a null sink, whose monitor is the microphone.
 
 What is played into the sink is what PortAudio's devices ``pipewire`` and ``pulse`` hear, bit for bit where the rates
 agree.
@@ -29,7 +29,7 @@ PACKAGES = (
 
 
 def missing() -> str:
-    """The programs that are not installed, and the packages that bring them; empty if all are."""
+    """Name the programs that are not installed, and the packages that bring them; empty if all are."""
     absent = [program for program in PROGRAMS if shutil.which(program) is None]
     return f"{', '.join(absent)} (apt-get install {PACKAGES})" if absent else ""
 
@@ -44,7 +44,7 @@ def wait_for(ready: Callable[[], bool], what: str, timeout_s: float = 15.0) -> N
 
 
 class SoundServer:
-    """One server in a folder of its own; it can be killed, frozen, and come back.
+    """Runs one server in a folder of its own; it can be killed, frozen, and come back.
 
     Args:
         folder: for its sockets and logs; a short path, as sockets need.
@@ -64,7 +64,7 @@ class SoundServer:
         self._players: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        """Up, with the sink there and the rate set, when this returns."""
+        """Start the server; the sink is there and the rate set when this returns."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         for socket in ("pipewire-0", "pulse/native"):
             (self.folder / socket).unlink(missing_ok=True)
@@ -85,7 +85,7 @@ class SoundServer:
         self._tell("pactl", "set-default-sink", "mic")
 
     def kill(self) -> None:
-        """Gone at once, as in a crash."""
+        """End the server at once, as a crash does."""
         for process in (*self._players, *reversed(self._groups)):
             with_group(process, signal.SIGKILL)
             process.wait()
@@ -132,7 +132,7 @@ def with_group(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 def write_wav(path: Path, samples: NDArray[np.int16], rate: int) -> Path:
-    """Mono, 16 bits."""
+    """Write a WAV file of one channel and 16 bits."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -143,7 +143,7 @@ def write_wav(path: Path, samples: NDArray[np.int16], rate: int) -> Path:
 
 @contextmanager
 def running(monkeypatch: pytest.MonkeyPatch, rate: int) -> Iterator[SoundServer]:
-    """A sound server of the caller's own, up, and killed at the end; this process and its children talk to it."""
+    """Run a sound server of the caller's own, and kill it at the end; this process and its children talk to it."""
     with tempfile.TemporaryDirectory() as folder:
         own = SoundServer(Path(folder) / "run", rate)
         for key, value in own.env.items():

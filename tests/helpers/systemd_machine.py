@@ -78,7 +78,7 @@ exec env -i container=auricle-tests PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UT
 
 
 def missing() -> str | None:
-    """What this host lacks for such a machine; ``None`` if nothing."""
+    """Name what this host lacks for such a machine; ``None`` if nothing."""
     if os.geteuid() != 0:
         return "root, to boot a systemd in namespaces"
     lacking = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -90,7 +90,7 @@ def missing() -> str | None:
 
 
 def wait_for(what: Callable[[], T | None], until_s: float, claim: str) -> T:
-    """The first answer that is true, asked for again and again."""
+    """Ask again and again; return the first answer that is true."""
     deadline_s = time.monotonic() + until_s
     while not (answer := what()):
         if time.monotonic() > deadline_s:
@@ -199,12 +199,12 @@ class Machine:
         self.run("sh", "-c", 'mkdir -p "$(dirname "$1")" && cat > "$1"', "write", path, text=content)
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
-        """Properties of a unit."""
+        """Return properties of a unit."""
         lines = self.run("systemctl", "show", unit, *(f"--property={name}" for name in properties)).stdout.splitlines()
         return dict(line.split("=", 1) for line in lines)
 
     def journal(self, unit: str, *options: str) -> str:
-        """What the unit has logged, and what systemd says of it."""
+        """Return what the unit has logged, and what systemd says of it."""
         return self.run("journalctl", "--no-pager", "-q", f"--unit={unit}", *options).stdout
 
 

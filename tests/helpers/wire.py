@@ -1,4 +1,4 @@
-"""A daemon without ears, for tests of its messages: real sockets, history and journal, driven step by step."""
+"""A daemon without ears serves tests of its messages: real sockets, history and journal, driven step by step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LIMIT_S = 20.0
 
 
 def well() -> messages.SourceHealth:
-    """The counters of a source that is heard as it should be."""
+    """Return the counters of a source that is heard as it should be."""
     return messages.SourceHealth(
         state="running", heard_s=1.0, heard_samples=16000, lost_samples=0, gaps=0, decisions=1, events=0,
         cleaned_samples=0, skipped=0, gate="on", level_dbfs=-30.0, age_s=0.1,
@@ -37,7 +37,7 @@ def well() -> messages.SourceHealth:
 
 @dataclass
 class Source:
-    """What the query socket wants to know of a source, as the test has it."""
+    """Holds what the query socket wants to know of a source, as the test has it."""
 
     name: str
     done: bool = False
@@ -87,24 +87,25 @@ class Daemon:
                 self.publisher.send(name, closed(event, self.publisher.instance))
 
     def kill(self) -> None:
-        """What SIGKILL leaves: nothing is told, nothing closed as it should; the kernel closes sockets and locks."""
+        """Leave what SIGKILL leaves: nothing is published, nothing closed as it should be; the kernel closes sockets
+        and locks."""
         if self.store is not None:
             self.store.database.release()
         self._context.destroy(linger=0)
 
     def serve(self) -> None:
-        """What the engine does after every round."""
+        """Do what the engine does after every round."""
         for attendant in (self.socket, self.query, self.store):
             if attendant is not None:
                 attendant.serve()
 
     def scores(self, source: str = "porch") -> None:
-        """A decision."""
+        """Publish a decision."""
         message = Scores(**self._heard(source), scores={"rain": 0.5, "dog_bark": 0.25}, level_dbfs=-30.0)
         self.publisher.send(topic("score", source), message)
 
     def event(self, phase: Phase, label: str = "rain", source: str = "porch") -> Event:
-        """A phase of the event that this label has, which an onset begins."""
+        """Publish a phase of the event that this label has, which an onset begins."""
         heard = self._heard(source)
         if phase == "onset":
             event = Event(
@@ -125,11 +126,11 @@ class Daemon:
         return event
 
     def status(self, state: SourceState = "lost", source: str = "porch") -> None:
-        """A change of state."""
+        """Publish a change of state."""
         self.publisher.send(topic("status", source), Status(**self._common(source), state=state, detail=""))
 
     def health(self) -> None:
-        """The heartbeat."""
+        """Publish the heartbeat."""
         message = messages.Health(
             **self._common(None), uptime_s=1.0, sources={}, last_seq=dict(self.publisher.last_seq), latency_p99_ms=None,
             cpu_percent=0.0, rss_mb=0.0,
@@ -137,7 +138,7 @@ class Daemon:
         self.publisher.send("health.", message)
 
     def random_step(self, rng: Any) -> None:
-        """Something that a daemon might say now."""
+        """Publish something that a daemon might say now."""
         source, label = rng.choice(["porch", "hall"]), rng.choice(["rain", "dog_bark", "siren"])
         choice = rng.random()
         if choice < 0.5:
@@ -172,13 +173,13 @@ class Daemon:
 
 @contextmanager
 def daemon(folder: Path, **how: Any) -> Iterator[Daemon]:
-    """A daemon that ends as it should."""
+    """Run a daemon that ends as it should."""
     with ExitStack() as stack:
         yield Daemon(folder, stack, **how)
 
 
 def pump(daemons: Sequence[Daemon], client: Client, until: Callable[[list[Item]], bool]) -> list[Item]:
-    """What the client gives until that is true of it."""
+    """Gather what the client gives until that is true of it."""
     items: list[Item] = []
     deadline_s = time.monotonic() + LIMIT_S
     while not until(items):
