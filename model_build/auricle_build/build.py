@@ -195,7 +195,7 @@ def claim(folder: Path, rec: Recipe) -> None:
     """Take a folder for a run of this recipe: new, or one that the same recipe began.
 
     Raises:
-        ConfigError: a run of another recipe is in it, which must not be gone on from.
+        ConfigError: the folder holds a run of another recipe, which must not be gone on from.
     """
     other = differing(folder, rec)
     if other is not None:

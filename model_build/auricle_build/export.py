@@ -37,7 +37,7 @@ def refuse(whole: Judgement, quantised: Judgement, *, margin: float = 0.02, marg
         margin_per_label: how much of one label's recall may be lost. A single clip always may, in both.
 
     Raises:
-        ModelError: it lost more.
+        ModelError: int8 lost more than that.
     """
     lost = whole.accuracy() - quantised.accuracy()
     if lost > max(margin, 1.01 / max(1, int(whole.of_events().sum()))):

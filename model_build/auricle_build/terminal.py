@@ -33,7 +33,7 @@ def tensorflow(command: str) -> None:
     """Refuse a command that trains or judges networks where TensorFlow is not installed.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: TensorFlow is not installed.
     """
     from importlib.util import find_spec
 

@@ -107,7 +107,7 @@ def hear(sd: Any, wanted: dict[str, Any]) -> None:
 
     Raises:
         Unavailable: the device is not there or cannot be as wanted.
-        sounddevice.PortAudioError: it failed.
+        sounddevice.PortAudioError: the sound system failed.
     """
     device = find(_inputs(sd), wanted["device"], sd.default.device[0])
     has, channel = device["max_input_channels"], wanted["channel"]

@@ -119,7 +119,7 @@ def open_parts(path: str) -> list[Part]:
     """Open the decoders of a recording, one after the other.
 
     Raises:
-        AudioError: it is of a kind that is not heard.
+        AudioError: the recording is of a kind that is not heard.
         OSError, soundfile.LibsndfileError: it cannot be opened.
     """
     with open(path, "rb") as raw:

@@ -39,7 +39,7 @@ class Reader:
 
     Args:
         path: WAV, FLAC, OGG, MP3 and whatever else libsndfile reads, of any rate, depth and number of channels.
-        rate_out: in Hz; the file's own unless told.
+        rate_out: in Hz; the file's own unless given.
 
     Raises:
         AudioError: the file is missing, empty, or not sound.

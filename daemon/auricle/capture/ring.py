@@ -44,7 +44,9 @@ class Ring:
 
     The writer is one thread, the reader another. Neither locks, waits or meets the other: each counts up numbers of its
     own, and publishes a count only after what it counts is in place. When the ring is full the writer drops the newest
-    sound; only the reader drops the oldest (`skip`). Both know how much, to the sample.
+    sound; only the reader drops the oldest (`skip`). Both know how much, to the sample. A `queue.Queue` of blocks would
+    be simpler, but it would bound blocks instead of sound, allocate for each of them, and have no place for what was
+    lost between two.
 
     A loss becomes visible to the reader with the first sample after it, and is immutable from then on: losses that
     touch merge while they are still the writer's own.

@@ -68,7 +68,7 @@ class Segment:
         start: index of its first sample, counted at the source's own rate since it began, lost samples included.
         rate: the source's own rate in Hz.
         clock: gives the time of a sample.
-        file: the recording it is read from, as it was named.
+        file: the recording that the segment is read from, as the recording was named.
     """
 
     start: int

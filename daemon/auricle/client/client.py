@@ -76,15 +76,15 @@ class Client:
     messages that are lost for good. Within a topic they come in order, none twice.
 
     Args:
-        endpoints: where daemons publish; one on this machine unless told.
-        topics: prefixes; everything unless told.
+        endpoints: where daemons publish; one on this machine unless given.
+        topics: prefixes; everything unless given.
         query: where a daemon is to be asked, if not where the daemon says itself (behind a forwarded port); one
             endpoint only.
         queue: messages that wait here for a slow reader, in the socket and once more behind it. Of more the oldest
             scores and `health` are dropped and reported; all else is asked for again.
 
     Raises:
-        EndpointError: it is no endpoint.
+        EndpointError: what was named is no endpoint.
     """
 
     def __init__(
@@ -268,7 +268,7 @@ def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
     """Connect a socket; ZeroMQ goes on trying by itself.
 
     Raises:
-        EndpointError: it is no endpoint. The socket is closed.
+        EndpointError: the endpoint cannot be one. The socket is closed.
     """
     try:
         socket.connect(endpoint)
@@ -291,7 +291,7 @@ def ask(query: str, question: AnyQuestion, kind: type[_A], *, timeout_s: float =
     Raises:
         NoDaemonError: nobody answers there.
         UsageError: the daemon refuses the question.
-        EndpointError: it is no endpoint.
+        EndpointError: what was named is no endpoint.
     """
     with zmq.Context[zmq.Socket[bytes]]() as context, context.socket(zmq.DEALER) as socket:
         socket.linger = 0

@@ -55,7 +55,7 @@ class Follower:
     Args:
         endpoint: of the daemon, for reports.
         topics: prefixes that are wanted.
-        nonce: no other subscriber has it.
+        nonce: a word that no other subscriber has.
     """
 
     def __init__(self, endpoint: str, topics: Sequence[str], nonce: str) -> None:
@@ -74,7 +74,7 @@ class Follower:
         self._position: dict[str, int] = {}
         self._before: tuple[str, dict[str, int]] | None = None  # what was held of an instance that has ended
         self._from_start = False  # whether a topic without a position begins at 1
-        self._known_t: str | None = None  # everything the daemon told before this is held
+        self._known_t: str | None = None  # everything the daemon published before this is held
         self._settled = False
         self._held: deque[AnyMessage] = deque()
         self._targets: dict[str, int] = {}
@@ -193,7 +193,7 @@ class Follower:
                 self._lose(topic, message.seq - 1)
         if isinstance(message, Health):
             told = [(name, seq) for name, seq in message.last_seq.items() if name != "health."]
-            if not self._from_start:  # what was told before we came is no loss
+            if not self._from_start:  # what was published before we came is no loss
                 self._from_start = True
                 for name, seq in told:
                     self._position.setdefault(name, seq)

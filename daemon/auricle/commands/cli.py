@@ -1,7 +1,7 @@
 """The command line is this list of commands; a command's options stand with its function, in the file of its name.
 
 A file is imported when its command is called. So `auricle status` loads no network, and `auricle --help` nothing but
-this list, which is why a command's one line of help is told here.
+this list, which is why a command's one line of help stands here.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def levels(
     Args:
         device: ``default``, a name or part of one, or a number.
         channel: 1 is the first; ``mix`` the mean of all.
-        seconds: how long; for ever unless told.
+        seconds: how long; for ever unless given.
     """
     with Poller() as poller:
         terms = Terms(model_rate=METER_RATE, silence_alarm_s=3.0)

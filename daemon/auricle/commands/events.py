@@ -86,7 +86,7 @@ def moment(given: str) -> str:
     """Read a span before now (``90s``, ``1h``, ``2d``) or a time, as RFC 3339 in UTC.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text is neither.
     """
     try:
         if span := _SPAN.fullmatch(given.strip()):

@@ -52,7 +52,7 @@ def command(
     """Subscribe and show messages until it is stopped; return the exit code.
 
     Raises:
-        EndpointError: it is no endpoint.
+        EndpointError: what was named is no endpoint.
     """
     endpoint = named or options.load(config).publish.endpoint
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is put in order as after ctrl-C

@@ -64,7 +64,7 @@ def print_model(name: str, models_dir: Path | None, *, json: bool) -> int:
     """Print every label of a model, with the rule that the card proposes; return the exit code.
 
     Raises:
-        ModelError: there is no such model, or it does not hold.
+        ModelError: there is no such model, or the model does not hold.
     """
     found = bundle.load(name, models_dir)
     card = found.card

@@ -49,7 +49,7 @@ def record_noise(
         blocks: mono float32 samples, in blocks of any length; no more of them are taken than needed.
         sample_rate: of the blocks, Hz.
         out: the profile to write.
-        seconds: how much to keep; what there is, at most a minute, unless told.
+        seconds: how much to keep; what there is, at most a minute, unless given.
         where: what the sound comes from, for errors.
 
     Returns:
@@ -111,7 +111,7 @@ def noise_of_file(path: str, *, out: Path, seconds: float | None = None) -> str:
 def noise_of_microphone(
     device: int | str, *, out: Path, seconds: float | None = None, channel: int | str = "mix"
 ) -> str:
-    """Record a microphone's room for a while, five seconds unless told, as a noise profile.
+    """Record a microphone's room for a while, five seconds unless given, as a noise profile.
 
     Args:
         device: ``default``, a name or part of one, or a number.

@@ -53,7 +53,7 @@ def parse_start(value: str) -> int:
     """Read RFC 3339 as microseconds since 1970 UTC; a time without a zone is local.
 
     Raises:
-        UsageError: it is no time.
+        UsageError: the value is no time.
     """
     try:
         start_us = round(datetime.fromisoformat(value).astimezone().timestamp() * 1_000_000)

@@ -46,7 +46,7 @@ def budgets(given: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
     """Read the budgets of single labels, such as ``dog_bark=0.1``.
 
     Raises:
-        UsageError: it is not of this form, or the model has no such label.
+        UsageError: one is not of this form, or the model has no such label.
     """
     found = {}
     for text in given:

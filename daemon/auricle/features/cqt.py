@@ -71,7 +71,7 @@ class ChromaCqt:
     hop_length``. By its nature slow: with the defaults the longest kernel lasts 1.6 s.
 
     Args:
-        fmin: lowest frequency, Hz; C1 (32.7 Hz) unless told.
+        fmin: lowest frequency, Hz; C1 (32.7 Hz) unless given.
         n_octaves, bins_per_octave, n_chroma: of the transform, and of what it is folded to.
         norm: inf, 1, 2, or ``None`` for raw chroma.
         threshold: raw chroma below this is 0.

@@ -175,7 +175,7 @@ def extract(
         kind: a kind (mel, log_mel, pcen, mfcc, delta, chroma_stft, chroma_cqt, chroma_cens), a mapping with ``kind``
             and its
             parameters, or a list of these to stack.
-        block: samples given to the stream at a time, all unless told; changes no bit of the result.
+        block: samples given to the stream at a time, all unless given; changes no bit of the result.
         n_fft, win_length, hop_length: librosa's, with librosa's defaults.
         pre_emphasis, taper, align, remove_dc, gate: as for `front_end`.
         params: of the kind, when one is given by its name.

@@ -19,15 +19,15 @@ class MelSpectrogram(RowStage):
     """Projects power spectra on mel bands, as ``librosa.feature.melspectrogram``, or as others draw the bands.
 
     Args:
-        fmin, fmax: edges of the lowest and the highest band, Hz; ``fmax`` half the sample rate unless told.
+        fmin, fmax: edges of the lowest and the highest band, Hz; ``fmax`` half the sample rate unless given.
         basis: ``librosa``: triangles straight over Hz; ``kaldi``: straight over HTK's mel, of unit height, without the
             Nyquist bin; ``tf``: the same without the bin of 0 Hz (``tf.signal.linear_to_mel_weight_matrix``).
         htk: HTK's mel formula (Young et al. 2002) rather than Slaney's (1998); of librosa's basis.
         norm: ``'slaney'`` for triangles of unit area, ``None`` for unit height; ``'own'`` is the basis's own, slaney
             for librosa's.
         gain: the factor of every band.
-        keep: how many of the ``n_mels`` bands to compute, from the lowest; all unless told. Then ``fmax`` may lie above
-            half the sample rate, for bands that were laid out at a higher one; what is above it holds nothing.
+        keep: how many of the ``n_mels`` bands to compute, from the lowest; all unless given. Then ``fmax`` may lie
+            above half the sample rate, for bands that were laid out at a higher one; what is above it holds nothing.
 
     Shape:
         in ``(n, n_fft // 2 + 1)`` float32, out ``(n, keep or n_mels)`` float32.
@@ -115,12 +115,12 @@ class LogMel(RowStage):
 
     Args:
         ref: the power that is 0 dB.
-        amin: floor of the power, 1e-10 unless told or ``offset`` is.
+        amin: floor of the power, 1e-10 unless given or ``offset`` is.
         offset: added to the power in place of the floor: ``log(power + offset)``.
-        floor_db: floor of the result in dB; none unless told.
+        floor_db: floor of the result in dB; none unless given.
         natural: the natural logarithm of the power rather than dB; ``ref`` and ``floor_db`` count as well.
         mean, std: the result is taken as ``(logarithm - mean) / std``, in the logarithm's own unit.
-        clip: the least and the most that the result may be, at last; no bounds unless told.
+        clip: the least and the most that the result may be, at last; no bounds unless given.
 
     Shape:
         in ``(n, n_mels)`` float32, out the same.

@@ -338,7 +338,7 @@ def reduce_noise(
     Args:
         y: samples ``(n,)``.
         noise: samples of noise alone ``(m,)`` at the same rate; unless given, the floor is that of the whole ``y``.
-        lookahead_frames: as far as the smoothing reaches unless told, which is noisereduce's.
+        lookahead_frames: as far as the smoothing reaches unless given, which is noisereduce's.
         block: samples given to the stream at a time; changes no bit of the result.
 
     Shape:

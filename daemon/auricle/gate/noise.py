@@ -207,7 +207,7 @@ def load_profile(path: str | Path, sample_rate: int) -> NDArray[np.float32]:
     """Read a noise written by `save_profile`, at the rate wanted.
 
     Raises:
-        AudioError: there is no such file, or it is no noise profile.
+        AudioError: there is no such file, or the file is no noise profile.
     """
     remedy = "make one with `auricle noise --out FILE`"
     if not Path(path).exists():

@@ -53,7 +53,8 @@ class Ear:
             *(bundle.hash, self.stages.hop, self.stages.span, smoother.lengths, self.gate is None),
             *(gate.frequency_smoothing_hz, gate.time_smoothing_ms, gate.lookahead_frames),
         )
-        """Ears of the same kind, one and the same object, can be computed in one batch."""
+        """Ears of the same kind can be computed in one batch. Their kind is one and the same object, so that lanes are
+        sorted by identity at every tick, not by the values that make a kind."""
 
     def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
         """Take over what may change between two blocks without a new segment."""

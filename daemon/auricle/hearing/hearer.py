@@ -55,7 +55,7 @@ class Hearing:
     """Holds what a recording sounded like to the model.
 
     Args:
-        path: as it was named.
+        path: the recording, as it was named.
         scores: ``(n, n_labels)`` float32, smoothed, one row a decision.
         samples: how long it is, at the model's rate.
     """

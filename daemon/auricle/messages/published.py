@@ -34,7 +34,7 @@ def microseconds(time: str) -> int:
     """Read RFC 3339 as microseconds since 1970 UTC.
 
     Raises:
-        ValueError: it is no such time, or has no zone.
+        ValueError: the text is no such time, or has no zone.
     """
     moment = datetime.fromisoformat(time)
     if moment.tzinfo is None:
@@ -238,7 +238,7 @@ def decode(payload: bytes) -> AnyMessage:
     """Read the message in a payload.
 
     Raises:
-        msgspec.ValidationError, msgspec.DecodeError: it is none of ours.
-        UnicodeDecodeError: it is no text at all.
+        msgspec.ValidationError, msgspec.DecodeError: the payload is no message of ours. UnicodeDecodeError: the payload
+        is no text at all.
     """
     return _decoder.decode(payload)

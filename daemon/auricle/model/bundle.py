@@ -36,10 +36,10 @@ class Bundle:
 
     Args:
         path: its folder.
-        card: what it says of itself.
+        card: what the model says of itself.
         hash: short SHA-256 over the card, which holds those of the files.
         whole: ``model.tflite``.
-        stream: ``stream.tflite``, if it has one.
+        stream: ``stream.tflite``, if the model has one.
         raw: the card with all that stands there for people.
     """
 
@@ -97,7 +97,7 @@ def card_of(model: str, models_dir: Path | None = None) -> Card:
     """Read what a model given by name or folder says of itself; its network is not opened.
 
     Raises:
-        ModelError: it is not there, or its card does not hold.
+        ModelError: there is no such model, or its card does not hold.
     """
     path = find(model, models_dir)
     with _ours(path):
@@ -109,7 +109,7 @@ def load(model: str, models_dir: Path | None = None, *, first: Callable[[Bundle]
 
     Args:
         model, models_dir: as of `find`.
-        first: called with what was read and not yet run; may refuse it by a `ModelError`.
+        first: called with the bundle that was read and not yet run; may refuse that by a `ModelError`.
 
     Raises:
         ModelError: a file is missing or changed, the card and the network disagree, or the golden vectors do not hold.

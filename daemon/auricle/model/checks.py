@@ -20,7 +20,7 @@ def check(card: Card, where: str) -> None:
     """Refuse a card whose keys do not fit together.
 
     Raises:
-        ModelError: they do not; ``where`` names the card.
+        ModelError: some keys do not fit together; ``where`` names the card.
     """
     for problems in (_of_sizes, _of_network, _of_front_end, _of_rules, _of_labels):
         for problem in problems(card):

@@ -39,7 +39,7 @@ class Bounds:
 
         Args:
             now_us: microseconds since 1970 UTC.
-            marks, marks_bytes: that it writes, and how long they are together.
+            marks, marks_bytes: the marks that the transaction writes, and how long they are together.
         """
         coming = self._marks_bytes + marks_bytes + marks * _ROW_BYTES
         if coming > self.max_mb * 1e6 / MARKS:

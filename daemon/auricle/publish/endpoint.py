@@ -22,7 +22,7 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, *, group: str | None = None, 
     the moment it exists. Whether an endpoint may be reached from other machines, the configuration has decided before.
 
     Args:
-        group: of an ipc socket; the daemon's own unless told.
+        group: of an ipc socket; the daemon's own unless given.
         key: the configuration's key, for the error.
 
     Raises:

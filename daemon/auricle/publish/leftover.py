@@ -25,7 +25,7 @@ def closable(id: object, told_on: object, event: Event) -> bool:
 def closed(event: Event, instance: str) -> Event:
     """Return the offset of an event that a crash left going on: at the last sample that is known of it."""
     onset_us = messages.microseconds(event.onset)
-    # What is known of an event is never shorter than it was told to be.
+    # An event is never shorter than was published before.
     duration_s = max(event.duration_s, (messages.microseconds(event.t) - onset_us) / 1e6)
     ending = msgspec.structs.replace(
         event,

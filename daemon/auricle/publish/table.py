@@ -102,7 +102,7 @@ def prepare(db: sqlite3.Connection) -> None:
     """Make the table where there is none yet, and see that it is ours: a foreign one could not be written for ever.
 
     Raises:
-        Foreign: it is not ours.
+        Foreign: the table is not ours.
         sqlite3.Error: it cannot be read or written, or is of a newer auricle.
     """
     (found,) = db.execute("PRAGMA user_version").fetchone()

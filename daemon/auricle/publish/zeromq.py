@@ -43,7 +43,7 @@ class Socket:
             (`Slow`): the old messages go, it reconnects by itself and hears what is new. So it is with one that does
             not answer for `GIVEN_UP_S`.
         group: of an ipc socket.
-        most: connections at a time; of each `Subscriptions` says how much it may subscribe to. Whoever exceeds that is
+        most: connections at a time; how much each may subscribe to, `Subscriptions` says. Whoever exceeds that is
             cut off.
 
     Raises:

@@ -40,7 +40,7 @@ def main(path: Path | None, model: str | None) -> int:
     """Run the daemon as `auricle run` does; return the exit code.
 
     Args:
-        path: the configuration's file; the usual one unless told.
+        path: the configuration's file; the usual one unless given.
         model: another model than the configuration names.
 
     Raises:
@@ -56,11 +56,11 @@ def main(path: Path | None, model: str | None) -> int:
 
 
 def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
-    """Listen until told to stop, or until every recording has been heard; return the exit code.
+    """Listen until asked to stop, or until every recording has been heard; return the exit code.
 
     Args:
         cfg: what to listen to, and how.
-        load: reads the configuration anew, when SIGHUP asks for it.
+        load: reads the configuration anew, when SIGHUP asks for that.
 
     Raises:
         ConfigError, ModelError, EndpointError: something cannot be as configured; nothing was heard.

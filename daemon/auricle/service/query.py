@@ -92,7 +92,7 @@ class Query:
         bind: the endpoint.
         group: of an ipc socket.
         publisher: whose messages are asked for.
-        journal: an outlet of it.
+        journal: an outlet of the publisher.
         lanes: the sources; may change while it runs.
         most: connections at a time.
         config_hash: may be set anew.

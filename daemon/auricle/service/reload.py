@@ -36,7 +36,7 @@ def load_models(cfg: config.Config, first: Callable[[Bundle], None] | None = Non
 
     Args:
         cfg: names them.
-        first: called with each before it is run, as of `auricle.model.bundle.load`.
+        first: called with each model before that is run, as of `auricle.model.bundle.load`.
 
     Raises:
         ConfigError, ModelError: one does not hold.
@@ -87,7 +87,7 @@ class Reload:
         publisher: publishes what came of it.
         wake: wakes the engine, which may be asleep.
         overruled: says where the configuration holds on to something.
-        first: called with each model before it is run.
+        first: called with each model before that is run.
         also: others that take over what is theirs, once all is known to be well.
     """
 

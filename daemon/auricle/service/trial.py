@@ -52,7 +52,7 @@ class Trials:
         """Run a model in a child unless it has held before, and wait for the child.
 
         Raises:
-            ModelError: it did not hold, ended the child, or took more memory or time than a model may.
+            ModelError: the model did not hold, ended the child, or took more memory or time than a model may.
         """
         if not self._holds(model):
             with closing(_Trial(model, self._command)) as trial:

@@ -67,7 +67,7 @@ def mel(
     unit height; Kaldi leaves the Nyquist bin out, TensorFlow the bin of 0 Hz.
 
     Args:
-        keep: how many of the bands to give, from the lowest; all unless told. With it ``fmax`` may lie above half the
+        keep: how many of the bands to give, from the lowest; all unless given. With it ``fmax`` may lie above half the
             sample rate, and so may bands, which then hold nothing there.
 
     Shape:

@@ -57,7 +57,7 @@ def check(coefficient: float) -> None:
     """Refuse a coefficient that cannot be.
 
     Raises:
-        ValueError: it is no number above 0, at most 1.
+        ValueError: the coefficient is no number above 0, at most 1.
     """
     if not isinstance(coefficient, int | float) or not 0 < coefficient <= 1:
         raise ValueError(f"pre_emphasis {coefficient!r} cannot be; use a number above 0, at most 1, as 0.97")

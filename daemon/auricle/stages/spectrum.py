@@ -43,7 +43,7 @@ class Spectrum(RowStage):
 
     Args:
         n_fft: points of the FFT.
-        win_length: length of the taper; ``n_fft`` unless told.
+        win_length: length of the taper; ``n_fft`` unless given.
         kind: of the taper, one of `filters.TAPERS`.
         align: ``centre`` for frames of ``n_fft`` samples with the taper in their middle, as in librosa; ``start`` for
             frames of ``win_length`` samples, zeros behind them, as in TensorFlow. The power is the same.

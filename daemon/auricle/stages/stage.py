@@ -229,7 +229,7 @@ class Slices(BatchStage[_Kept]):
     Args:
         span: items in a slice.
         hop: items from one slice to the next; may exceed ``span``, the items between are passed over.
-        lead: the item of a slice that the slice is about; its centre ``span // 2`` unless told.
+        lead: the item of a slice that the slice is about; its centre ``span // 2`` unless given.
 
     Shape:
         in ``(n, *item)``, out ``(k, span, *item)``. The output is a read-only view.

@@ -43,11 +43,11 @@ def read(
     Args:
         where: names the file in errors.
         content: of the file.
-        members: the arrays that it must hold; it may hold no others.
+        members: the arrays that the file must hold, and no others.
         most: bytes of all of them together, unpacked.
 
     Raises:
-        StoredError: it is not such a file, whatever is wrong with it.
+        StoredError: the content is not that of such a file, whatever is wrong there.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

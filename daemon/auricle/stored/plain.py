@@ -14,10 +14,10 @@ def read(path: str | Path, most: int) -> bytes:
 
     Args:
         path: a link is followed; a device, a pipe or a folder is refused before it can be waited for.
-        most: the bytes that it may hold.
+        most: the bytes that the file may hold.
 
     Raises:
-        StoredError: it cannot be read, is no plain file, or is larger.
+        StoredError: the file cannot be read, is no plain file, or is larger.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

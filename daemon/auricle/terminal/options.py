@@ -57,7 +57,7 @@ def model_of(cfg: Config) -> Bundle:
     """Open the bundle of the configured model.
 
     Raises:
-        ModelError: there is no such model, or it does not hold.
+        ModelError: there is no such model, or the model does not hold.
     """
     from auricle.model import bundle
 

@@ -33,7 +33,7 @@ def load(path: Path) -> Recipe:
     """Read a recipe: a file, or the name of one in the package.
 
     Raises:
-        ConfigError: every problem in it, each with its line.
+        ConfigError: every problem in the recipe, each with its line.
     """
     known = sorted(file.stem for file in PACKAGED.glob("*.yaml"))
     if not path.exists() and str(path) in known:
@@ -50,7 +50,7 @@ def of(said: Mapping[str, Any], name: str) -> Recipe:
     """Read a recipe that a bundle's card holds; ``name`` is what errors call the place.
 
     Raises:
-        ConfigError: every problem in it.
+        ConfigError: every problem in the recipe.
     """
     return _read(from_object(said, Where(1, name=name)), Problems())
 

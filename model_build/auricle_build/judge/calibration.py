@@ -28,7 +28,7 @@ class UnseenWindows:
     """Holds windows of sounds that a network was not trained on.
 
     Args:
-        logits: what it said ``(n, n_labels)``.
+        logits: what the network said ``(n, n_labels)``.
         y: what is in them ``(n, n_labels)``, 0 or 1.
         weight: how sure that is ``(n, n_labels)``.
     """
@@ -46,7 +46,7 @@ class UnseenWindows:
         """Load what :meth:`save` kept.
 
         Raises:
-            ConfigError: it is not there, or is something else.
+            ConfigError: the file is not there, or is something else.
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -122,7 +122,7 @@ def error(bins: Sequence[Bin]) -> float:
 def crossed(parts: Sequence[UnseenWindows]) -> tuple[list[Bin], list[Bin]]:
     """Tabulate several lots of windows as they are, and each calibrated by all of the others.
 
-    What is fitted on a lot fits that lot best: so each is told by what was fitted without it.
+    A fit fits its own lot best: so each lot is calibrated by a fit made without that lot.
     """
     y = np.concatenate([part.y for part in parts])
     taught: list[bool] = np.any(y > 0.5, axis=0).tolist()

@@ -117,7 +117,7 @@ def choose(
         bundle: gets the thresholds.
         judges: models of the same recipe, each with a folder of scenes and ``negatives`` that it was not trained on:
             together they stand for the bundle itself, which has heard nearly everything.
-        unseen: recordings without events that the bundle itself was not trained on: it judges them itself.
+        unseen: recordings without events that the bundle itself was not trained on, and which it judges itself.
         judged: ``judged.npz`` of cross-validated folds: what they kept aside without any label, clip by clip and as
             loud as it is, where the negatives of scenes follow each other at drawn levels.
         per_hour: false alarms of all labels together, over all that was heard.

@@ -35,7 +35,7 @@ class Bottleneck:
 
     Args:
         kernel: of the depthwise convolution, over time and bands alike.
-        widened, n_out: channels inside and after it.
+        widened, n_out: channels inside the block and after it.
         squeezed: whether channels are weighed by what all of the window holds.
         hard_swish: whether that is the activation, ReLU otherwise.
         step: over time and bands alike.

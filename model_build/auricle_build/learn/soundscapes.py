@@ -72,7 +72,7 @@ class Soundscapes:
 
     Args:
         sounds: what windows are made of.
-        terms: what they are like.
+        terms: what the scenes are like.
         window_frames: frames in a window.
         n_labels: labels in all; those without recordings are never in ``y``.
         offset: what the front end adds to the power before the logarithm.

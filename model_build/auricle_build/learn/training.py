@@ -271,7 +271,7 @@ def train(
         patience: checks without a better loss before training stops early; 0: never.
         judge: figures on clips kept aside, ``loss`` among them; asked every ``check_every`` steps.
         mistakes: what ``Drawn.mistaken`` becomes, asked at each check: hard negatives.
-        report: told after each check.
+        report: called after each check.
         stop_at: leave after this step, to be resumed later.
 
     Returns:

@@ -31,7 +31,7 @@ class Clip:
         label: what is heard.
         group: takes of one source or speaker; a group never falls on two sides of a split.
         fold: the fold the set's authors gave, or one drawn from the group's name.
-        onset_s, offset_s: the part that is meant; the whole file unless told.
+        onset_s, offset_s: the part that is meant; the whole file unless given.
         origin: the name of the set.
     """
 
@@ -185,7 +185,7 @@ def read(sets: Sequence[ClipSet], root: Path) -> list[Clip]:
         root: the folder that paths are relative to.
 
     Raises:
-        ConfigError: a set is not there, holds nothing, or lacks what the recipe names of it.
+        ConfigError: a set is not there, holds nothing, or lacks what the recipe names.
     """
     clips: list[Clip] = []
     for entry in sets:

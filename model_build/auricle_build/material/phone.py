@@ -54,7 +54,7 @@ def coded(sound: Sound, sample_rate: int) -> Sound:
     The codec's delay stands in the Ogg stream as what is to be skipped, and ffmpeg skips it.
 
     Raises:
-        ConfigError: ffmpeg could not code it.
+        ConfigError: ffmpeg could not code the sound.
     """
     pcm = ["-f", "f32le", "-ar", str(sample_rate), "-ac", "1"]
     opus = ["-c:a", "libopus", "-b:a", str(BITS), "-application", "voip", "-f", "ogg"]

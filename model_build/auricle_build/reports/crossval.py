@@ -48,7 +48,7 @@ def run(
     """Train and judge the folds asked for, then report on every fold of the recipe that was ever judged in ``runs``.
 
     Args:
-        shipped: the false alarms at its thresholds are told too.
+        shipped: a bundle; the false alarms at its thresholds are reported too.
 
     Returns:
         the report's path.

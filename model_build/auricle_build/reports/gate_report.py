@@ -213,7 +213,7 @@ def report(
     """Judge the bundle on the clips of some folds and write ``gate-report.md`` and its picture.
 
     Args:
-        root: the folder that the recipe's recordings lie in; the recipe's own unless told.
+        root: the folder that the recipe's recordings lie in; the recipe's own unless given.
         folds: of the recipe's first set.
         out: the folder of the report.
 
