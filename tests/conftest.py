@@ -33,6 +33,14 @@ def _log() -> Iterator[None]:
     log.propagate = propagate
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A state folder that is not this user's own: a daemon keeps it for itself, and tests run beside each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session", name="require")
 def _require() -> Callable[[bool, str], None]:
     """Give `require` to tests and their fixtures."""

@@ -66,6 +66,10 @@ class EndpointError(AuricleError):
     exit_code = EXIT_CONFIG
 
 
+class NotYetError(EndpointError):
+    """An endpoint that cannot be bound now: it is in use, or its address is not there, and that may change."""
+
+
 class NoDaemonError(AuricleError):
     """Nobody answers at the endpoint."""
 

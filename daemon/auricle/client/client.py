@@ -271,6 +271,7 @@ def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
         EndpointError: the endpoint cannot be one. The socket is closed.
     """
     try:
+        socket.setsockopt(zmq.IPV6, int(endpoint.startswith("tcp://[")))
         socket.connect(endpoint)
     except zmq.ZMQError as e:
         socket.close(0)

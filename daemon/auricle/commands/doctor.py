@@ -199,6 +199,7 @@ def socket(key: str, endpoint: str, cfg: config.Config) -> Finding:
         try:
             bind(probe, endpoint, group=cfg.publish.ipc_group, key=key)
         except EndpointError as e:
+            probe.close()
             if _daemon_answers(cfg.publish.query):
                 return Finding(key, True, f"{endpoint}, where a daemon runs already")
             text, _, remedy = str(e).partition("; ")

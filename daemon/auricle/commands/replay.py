@@ -162,7 +162,7 @@ def command(
 
 @contextmanager
 def _or_alone() -> Iterator[None]:
-    """Add to an endpoint's error what a replay can do without it."""
+    """Add to an endpoint's error what a replay can do without it: it never waits for an address."""
     try:
         yield
     except EndpointError as e:

@@ -306,7 +306,7 @@ class Store:
         90.0,
         Number(1, 36500, "days"),
         "live",
-        "Events go when they are older.",
+        "Events go when they are older, as soon as the time of day is certain (docs/service.md).",
     )
 
 

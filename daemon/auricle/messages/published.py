@@ -162,7 +162,7 @@ class Status(Message, kw_only=True, tag="status", tag_field="type"):
             description="of a source its new state, or `clock` (the system's clock has stepped; its state stays as it "
             "is); of the daemon `store` (its history has a trouble, or has it no more), `reloaded`, `reload_refused`, "
             "`slow` (a subscriber's queue ran full), `crowded` (connections were cut off, docs/security.md), `trouble` "
-            "(an error of the system that hearing survived)"
+            "(an error of the system that hearing survived), `clock` (the time of day jumped)"
         ),
     ]
     detail: Annotated[str, Meta(description="for people; may be empty")]

@@ -11,7 +11,7 @@ SourceState: TypeAlias = Literal["starting", "running", "lost", "found", "silent
 """How a source stands."""
 SourceNews: TypeAlias = Literal[SourceState, "clock"]
 """What a `status` says of a source: its new state, or news that leave its state as it is."""
-DaemonNews: TypeAlias = Literal["store", "reloaded", "reload_refused", "slow", "crowded", "trouble"]
+DaemonNews: TypeAlias = Literal["store", "reloaded", "reload_refused", "slow", "crowded", "trouble", "clock"]
 """What a `status` without a source says."""
 Phase: TypeAlias = Literal["onset", "update", "offset"]
 """Which part of an event a message is about."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import socket as sockets
@@ -10,9 +11,18 @@ from pathlib import Path
 
 import zmq
 
-from auricle.errors import EndpointError
+from auricle.errors import EndpointError, NotYetError
+from auricle.publish.holder import holder
 
 IPC_MODE = 0o660
+_REMEDIES = {
+    errno.EADDRINUSE: "another auricle may be running: stop it, or set another {key}",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address: bring it up, or set another {key}",
+    errno.ENODEV: "no interface has this name, and no address is known for it: bring it up, or set another {key}",
+    errno.EACCES: "this user may not: set another {key}",
+}
+_MENDS = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+"""What is wrong with the moment, and not with the configuration."""
 
 
 def bind(socket: zmq.Socket[bytes], endpoint: str, *, group: str | None = None, key: str = "publish.endpoint") -> str:
@@ -20,17 +30,20 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, *, group: str | None = None, 
 
     A stale ipc file is taken over, a living one is not. An ipc socket is for its owner and a group (mode 0660) from
     the moment it exists. Whether an endpoint may be reached from other machines, the configuration has decided before.
+    The socket may be bound again after an error.
 
     Args:
         group: of an ipc socket; the daemon's own unless given.
         key: the configuration's key, for the error.
 
     Raises:
-        EndpointError: the endpoint is in use, or none, or the group is not to be had. The socket is closed.
+        NotYetError: the address is in use, or is not there; later it may be free, or there.
+        EndpointError: it is no address, or the group is not to be had.
     """
     path = ipc_path(endpoint)
     try:
         if path is None:
+            socket.setsockopt(zmq.IPV6, int(endpoint.startswith("tcp://[")))
             socket.bind(endpoint)
         else:
             _clear_stale(path, key)
@@ -41,14 +54,13 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, *, group: str | None = None, 
             finally:
                 os.umask(before)
             if group is not None:
-                _give(path, group)
+                try:
+                    _give(path, group)
+                except EndpointError:
+                    socket.unbind(endpoint)
+                    raise
     except zmq.ZMQError as e:
-        socket.close(0)
-        hint = f"; another auricle may be running: stop it, or set another {key}" if e.errno == zmq.EADDRINUSE else ""
-        raise EndpointError(f"{endpoint}: cannot be bound: {e.strerror}{hint}") from None
-    except EndpointError:
-        socket.close(0)
-        raise
+        raise _error(endpoint, e.errno or 0, key) from None
     return bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
 
 
@@ -56,6 +68,15 @@ def ipc_path(endpoint: str) -> Path | None:
     """Return the file of an ipc endpoint; ``None`` of one without a file (tcp, or Linux's abstract names)."""
     path = endpoint.removeprefix("ipc://")
     return None if path == endpoint or path.startswith("@") else Path(path)
+
+
+def _error(endpoint: str, number: int, key: str) -> EndpointError:
+    """Say what cannot be, with whoever is in the way, and the remedy."""
+    who = holder(endpoint) if number == errno.EADDRINUSE else None
+    why = f"{zmq.strerror(number)}{'' if who is None else f' ({who})'}"
+    remedy = _REMEDIES.get(number, "set another {key}").format(key=key)
+    kind = NotYetError if number in _MENDS else EndpointError
+    return kind(f"{endpoint}: cannot be bound: {why}; {remedy}")
 
 
 def _give(path: Path, group: str) -> None:
@@ -72,16 +93,22 @@ def _give(path: Path, group: str) -> None:
 def _clear_stale(path: Path, key: str) -> None:
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
-            raise EndpointError(f"ipc://{path}: there is a file of that name that is no socket; move it away")
+            raise EndpointError(
+                f"ipc://{path}: there is a file of that name that is no socket; move it away, or set another {key}"
+            )
     except FileNotFoundError:
         return
+    except PermissionError:
+        raise _error(f"ipc://{path}", errno.EACCES, key) from None
     with sockets.socket(sockets.AF_UNIX) as probe:
+        probe.setblocking(False)  # one whose queue of connections is full lives as well
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
             return
-    raise EndpointError(
-        f"ipc://{path}: cannot be bound: Address already in use; another auricle may be running: stop it, or set "
-        f"another {key}"
-    )
+        except PermissionError:
+            raise _error(f"ipc://{path}", errno.EACCES, key) from None
+        except BlockingIOError:
+            pass
+    raise _error(f"ipc://{path}", errno.EADDRINUSE, key)

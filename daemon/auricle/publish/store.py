@@ -34,12 +34,14 @@ class Store:
 
     Args:
         path: of the database; its folder is made if need be.
-        max_mb, max_days: the bounds, as of `Bounds`.
+        max_mb, max_days, certain: the bounds, as of `Bounds`.
     """
 
-    def __init__(self, path: Path, *, max_mb: float, max_days: float) -> None:
+    def __init__(
+        self, path: Path, *, max_mb: float, max_days: float, certain: Callable[[], bool] = lambda: True
+    ) -> None:
         self.path = path
-        self.bounds = Bounds(max_mb=max_mb, max_days=max_days)
+        self.bounds = Bounds(max_mb=max_mb, max_days=max_days, certain=certain)
         """The bounds of the history, which may be changed while it runs."""
         self.database = Database(path)
         self.trouble: str | None = None
@@ -177,7 +179,8 @@ class Store:
                 except FAILURES:
                     self.database.disconnect()  # which takes it back as well
             raise
-        self.bounds.kept()
+        if (news := self.bounds.kept()) is not None:
+            self._say(f"{self.path}: {news}")
         self._waiting.written()
 
     def _attempt(self, action: Callable[[], object]) -> bool:

@@ -11,8 +11,8 @@ import zmq
 
 from auricle.errors import EndpointError
 from auricle.messages.questions import Welcome
-from auricle.publish import endpoint as endpoints
 from auricle.publish.door import CONNECTIONS, Door
+from auricle.publish.place import Place
 from auricle.publish.publisher import Publisher
 from auricle.publish.slow import Slow
 from auricle.publish.subscriptions import LONGEST_PREFIX, Subscriptions
@@ -45,9 +45,10 @@ class Socket:
         group: of an ipc socket.
         most: connections at a time; how much each may subscribe to, `Subscriptions` says. Whoever exceeds that is
             cut off.
+        patient: whether an address that is in use, or not there yet, is tried again (`Place`).
 
     Raises:
-        EndpointError: the endpoint is in use, or none.
+        EndpointError: the endpoint is none; or in use, and it is not patient.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Socket:
         queue: int = QUEUE,
         group: str | None = None,
         most: int = CONNECTIONS,
+        patient: bool = False,
     ) -> None:
         self._socket = context.socket(zmq.XPUB)
         self._socket.sndhwm = queue
@@ -78,15 +80,21 @@ class Socket:
         self._subscriptions = Subscriptions()
         self.door = Door(context, self._socket, most)
         self.door.gone = self._subscriptions.forget
+        self._slow: Slow | None = None
         try:
-            self.endpoint = endpoints.bind(self._socket, endpoint, group=group)
+            self.place = Place(
+                self._socket, endpoint, group=group, key="publish.endpoint", patient=patient, opened=self._opened
+            )
         except EndpointError:
             self.door.close()
             raise
-        self.door.bound(self.endpoint)
-        self._slow = Slow(self.endpoint)
         self.pollable = self._socket
         self.resting = False
+
+    @property
+    def endpoint(self) -> str:
+        """Return the endpoint where it is bound, or will be."""
+        return self.place.endpoint
 
     def __call__(self, topic: str, payload: bytes) -> None:
         """Send a message; what a slow subscriber's queue cannot take is lost to that subscriber alone, and `seq` shows
@@ -102,6 +110,9 @@ class Socket:
 
     def serve(self) -> None:
         """Take note of new subscriptions, and of slow subscribers; does not block."""
+        if not self.place.bound:
+            self.place.look(time.monotonic())
+            return
         if self._overflowed:
             self._judge()
         self.door.look()
@@ -122,9 +133,14 @@ class Socket:
 
     def close(self, linger_ms: int = 500) -> None:
         """Close the socket, after a moment in which subscribers may take what is queued."""
-        self._slow.close()
+        if self._slow is not None:
+            self._slow.close()
         self.door.close()
         self._socket.close(linger_ms)
+
+    def _opened(self, endpoint: str) -> None:
+        self.door.bound(endpoint)
+        self._slow = Slow(endpoint)
 
     def _send(self, topic: bytes, payload: bytes) -> None:
         try:
@@ -135,7 +151,7 @@ class Socket:
             self._socket.setsockopt(zmq.XPUB_NODROP, 0)
             self._send_frames(topic, payload)
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
-            if not self._overflowed:
+            if not self._overflowed and self._slow is not None:
                 self._overflowed = True
                 self._slow.begin(time.monotonic())
 
@@ -145,7 +161,7 @@ class Socket:
 
     def _judge(self) -> None:
         """Cut the subscribers that are stuck, and say so once it is done."""
-        cut = self._slow.look(time.monotonic())
+        cut = None if self._slow is None else self._slow.look(time.monotonic())
         if cut is None:
             return
         self._overflowed = False

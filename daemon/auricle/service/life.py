@@ -29,7 +29,8 @@ from auricle.service.overruled import Overruled
 from auricle.service.query import Query
 from auricle.service.reload import Reload, load_models
 from auricle.service.roster import Roster
-from auricle.service.state import Learned, state_dir
+from auricle.service.state import Learned, alone, state_dir
+from auricle.service.timeofday import TimeOfDay
 from auricle.service.trial import Trials
 from auricle.service.watchdog import Watchdog
 
@@ -63,7 +64,8 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         load: reads the configuration anew, when SIGHUP asks for that.
 
     Raises:
-        ConfigError, ModelError, EndpointError: something cannot be as configured; nothing was heard.
+        ConfigError, ModelError, EndpointError: something cannot be as configured, or another daemon has the state
+            folder; nothing was heard.
     """
     with ExitStack() as stack:
         # Until there is something to reload, a wish to do so waits with the kernel.
@@ -74,6 +76,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         stack.callback(faulthandler.unregister, signal.SIGUSR1)
         notifier = Notifier()
         stack.callback(notifier.close)
+        stack.enter_context(alone(state_dir()))
         notifier.tell(STATUS="loading the model")
         trials = Trials(state_dir() / "models")
         stack.callback(trials.close)
@@ -84,14 +87,17 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())
         context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
+        time_of_day = TimeOfDay()
         store = None
         if cfg.store.enabled:
             path = cfg.store.path or state_dir() / "events.db"
-            store = Store(path, max_mb=cfg.store.max_mb, max_days=cfg.store.max_days)
+            store = Store(
+                path, max_mb=cfg.store.max_mb, max_days=cfg.store.max_days, certain=lambda: time_of_day.certain
+            )
             stack.callback(store.close)
         journal = Journal()
         most = connections_each()
-        socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group, most=most)
+        socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group, most=most, patient=True)
         stack.callback(socket.close)
         # In this order: what is published is kept already.
         publisher = Publisher(cfg.node, [*([] if store is None else [store]), journal, socket])
@@ -107,9 +113,11 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             store=store,
             group=cfg.publish.ipc_group,
             most=most,
+            patient=True,
         )
         stack.callback(query.close)
         socket.greet(publisher, query.endpoint)
+        query.moved = lambda: socket.greet(publisher, query.endpoint)
         lanes = [roster.make(wanted, cfg, models[wanted.model]) for wanted in cfg.sources]
         if store is not None:
             store.report_to(publisher.tell)
@@ -117,7 +125,13 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
                 publisher.send(topic, closed(event, publisher.instance))
         for lane, wanted in zip(lanes, cfg.sources, strict=True):
             roster.enter(lane, wanted)
-        log.info("publishing on %s, answering on %s", socket.endpoint, query.endpoint)
+
+        def elsewhere() -> list[str]:
+            return [at.trouble for at in (socket.place, query.place) if not at.bound]
+
+        query.reasons = elsewhere
+        if not elsewhere():
+            log.info("publishing on %s, answering on %s", socket.endpoint, query.endpoint)
 
         def take_over(new: config.Config) -> None:
             logs.set_level(new.log)
@@ -130,7 +144,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         )
         signal.signal(signal.SIGHUP, reload.ask)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        watchdog = Watchdog(roster.lanes, notifier, time.monotonic())
+        watchdog = Watchdog(roster.lanes, notifier, time.monotonic(), also=elsewhere)
         ladder = Ladder(roster.lanes)
 
         def between() -> None:
@@ -143,6 +157,9 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
                 if refused is not None:
                     watchdog.trouble = f"changed configuration refused: {refused[0]}" if refused else ""
                     watchdog.ready = False
+            if (jump := time_of_day.look()) is not None:
+                log.warning("%s", jump)
+                publisher.tell("clock", jump)
             now_s = time.monotonic()
             roster.tick(now_s)
             watchdog.tick(now_s)

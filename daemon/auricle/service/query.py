@@ -6,7 +6,7 @@ import math
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -35,9 +35,9 @@ from auricle.messages.questions import (
     Tag,
 )
 from auricle.messages.topics import topic
-from auricle.publish import endpoint
 from auricle.publish.door import CONNECTIONS, Door
 from auricle.publish.journal import Journal
+from auricle.publish.place import Place
 from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store
 from auricle.service.allowance import ASKERS, ROUND_S, Allowances
@@ -97,9 +97,10 @@ class Query:
         most: connections at a time.
         config_hash: may be set anew.
         store: the history, if there is one.
+        patient: whether an address that is in use, or not there yet, is tried again (`Place`).
 
     Raises:
-        EndpointError: the endpoint is in use, or none.
+        EndpointError: the endpoint is none; or in use, and it is not patient.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Query:
         store: Store | None,
         group: str | None = None,
         most: int = CONNECTIONS,
+        patient: bool = False,
     ) -> None:
         self.config_hash = config_hash
         self._publisher = publisher
@@ -131,12 +133,17 @@ class Query:
         self._socket.sndhwm = ANSWERS_WAITING
         self.door = Door(context, self._socket, most)
         self.door.tell = partial(publisher.tell, "crowded")
+        self.moved: Callable[[], None] = lambda: None
+        """Called when it was bound at last, and `endpoint` may be another."""
+        self.reasons: Callable[[], Iterable[str]] = tuple
+        """Gives what else is not as it should be, for `auricle status`."""
         try:
-            self.endpoint = endpoint.bind(self._socket, bind, group=group, key="publish.query")
+            self.place = Place(
+                self._socket, bind, group=group, key="publish.query", patient=patient, opened=self._opened
+            )
         except EndpointError:
             self.door.close()
             raise
-        self.door.bound(self.endpoint)
         self.pollable = self._socket
 
     @property
@@ -144,8 +151,16 @@ class Query:
         """Return whether so much has been answered that further questions must wait."""
         return self._allowances.all.later_s(time.monotonic()) > 0
 
+    @property
+    def endpoint(self) -> str:
+        """Return the endpoint where it is bound, or will be."""
+        return self.place.endpoint
+
     def serve(self) -> None:
         """Answer the questions that wait, as far as the time for questions reaches; does not block."""
+        if not self.place.bound:
+            self.place.look(time.monotonic())
+            return
         self.door.look()
         until_s = time.monotonic() + ROUND_S
         while (began_s := time.monotonic()) < until_s and self._allowances.all.later_s(began_s) <= 0:
@@ -193,6 +208,10 @@ class Query:
         self.door.close()
         self._socket.close(linger_ms)
 
+    def _opened(self, endpoint: str) -> None:
+        self.door.bound(endpoint)
+        self.moved()
+
     def _understood(self, frames: Sequence[bytes]) -> AnyQuestion:
         if len(frames) != 1:
             raise _Misasked(f"{len(frames)} frames; a question is one frame of JSON")
@@ -237,6 +256,7 @@ class Query:
         ]
         if history.trouble is not None:
             reasons.append(f"history: {history.trouble}")
+        reasons += self.reasons()
         return Report(
             **self._who,
             t=messages.rfc3339(time.time_ns() // 1000),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import numpy as np
 
 from auricle import config
 from auricle.config.keys import values
-from auricle.errors import StoredError
+from auricle.errors import ConfigError, StoredError
 from auricle.gate import NoiseGate
 from auricle.gate.noise import LEARNED
 from auricle.messages.topics import part
@@ -52,6 +54,36 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep the state folder for this process, as long as the block lasts: two would overwrite what each has learned.
+
+    The kernel lets go of it with the process. A folder that cannot be made or written is no reason not to hear.
+
+    Raises:
+        ConfigError: another daemon has it.
+    """
+    lock = None
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.truncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError:
+            who = b"" if lock is None else os.read(lock, 20).strip()
+            whose = f"another auricle (process {who.decode()})" if who.isdigit() else "another auricle"
+            line = f"{folder}: {whose} keeps its state there; stop it, or name another folder in STATE_DIRECTORY"
+            raise ConfigError([line]) from None
+        except OSError as e:
+            log.warning("%s: cannot be kept for this daemon alone: %s", folder, e.strerror)
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def room(wanted: config.Source, bundle: Bundle) -> str:

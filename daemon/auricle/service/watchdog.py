@@ -4,7 +4,7 @@ read."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from auricle.hearing.lane import Counters
@@ -50,14 +50,22 @@ class Watchdog:
         lanes: of all sources; may change.
         notifier: to the service manager.
         now_s: monotonic clock.
+        also: gives what else a person should know now, such as an address that is not there.
     """
 
-    def __init__(self, lanes: Sequence[Watched], notifier: Notifier, now_s: float) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Watched],
+        notifier: Notifier,
+        now_s: float,
+        also: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self._lanes = lanes
         self._notifier = notifier
         self._patience_s = notifier.watchdog_s / 2 if notifier.watchdog_s is not None else None
         self._every_s = TELL_S if self._patience_s is None else min(TELL_S, self._patience_s / 2)
         self._next_s = now_s
+        self._also = also
         self._since: dict[int, float] = {}
         """When each lane was first seen, or came back: one that has just come has not been heard yet."""
         self._lost: dict[int, float] = {}
@@ -100,6 +108,7 @@ class Watchdog:
         parts.append(f"{events or 'no'} event{'s' * (events != 1)} in the last hour")
         if self.trouble:
             parts.append(self.trouble)
+        parts.extend(self._also())
         return ", ".join(parts)
 
     def _look(self, now_s: float) -> None:
