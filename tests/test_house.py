@@ -21,6 +21,7 @@ FLOORS = {
         start
         commands
         terminal
+        adopt
         service judge
         hearing
         features connectors

@@ -42,9 +42,16 @@ class StoredError(AuricleError):
 
 
 class ModelError(AuricleError):
-    """A bundle does not hold; it is refused before the first sample."""
+    """A bundle that does not hold: it is refused before the first sample, for one problem or for several."""
 
     exit_code = EXIT_CONFIG
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+    def lines(self) -> list[str]:
+        return list(self.problems)
 
 
 class ConfigError(AuricleError):

@@ -32,7 +32,7 @@ COMMANDS = {
     "noise": "Record a room's noise, for the gate to take away. The profile holds the sound itself.",
     "devices": "List the microphones that can be heard, with their rates.",
     "doctor": "Look this machine over: each line is ok, or says what to do; exit 1 if something is to be mended.",
-    "models": "List the models that can be used by name, or every label of one of them with its rule.",
+    "models": "List the models that can be used by name, show one with its rules, or add one of your own.",
     "config": "Show, check and explain the configuration.",
 }
 """Each command is the function `command` of the file of its name, or the `app` of one that has commands of its own."""

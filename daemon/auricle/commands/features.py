@@ -17,6 +17,9 @@ from auricle.features import FrontEnd, front_end
 from auricle.features.kinds import KINDS
 from auricle.stages.stage import Block
 
+_NAMED = [kind for kind in KINDS if kind not in ("delta", "sound")]
+"""Kinds that can be had by name alone, and are features."""
+
 
 def command(
     path: Annotated[str, typer.Argument(metavar="FILE", help="A recording.")],
@@ -116,8 +119,8 @@ def parse_features(kinds: Sequence[str], params: Sequence[str]) -> list[dict[str
     """
     features: list[dict[str, Any]] = [{"kind": kind} for kind in kinds]
     for kind in kinds:
-        if kind not in KINDS or kind == "delta":
-            raise UsageError(f"features: --kind {kind}: not known; use {', '.join(k for k in KINDS if k != 'delta')}")
+        if kind not in _NAMED:
+            raise UsageError(f"features: --kind {kind}: not known; use {', '.join(_NAMED)}")
     for text in params:
         name, equals, value = text.partition("=")
         kind, dot, rest = name.partition(".")

@@ -172,9 +172,9 @@ def extract(
 
     Args:
         y: samples ``(n,)``.
-        kind: a kind (mel, log_mel, pcen, mfcc, delta, chroma_stft, chroma_cqt, chroma_cens), a mapping with ``kind``
-            and its
-            parameters, or a list of these to stack.
+        kind: a kind (mel, log_mel, pcen, mfcc, delta, chroma_stft, chroma_cqt, chroma_cens; sound, which is the sound
+            itself in rows of ``hop_length`` samples), a mapping with ``kind`` and its parameters, or a list of these
+            to stack.
         block: samples given to the stream at a time, all unless given; changes no bit of the result.
         n_fft, win_length, hop_length: librosa's, with librosa's defaults.
         pre_emphasis, taper, align, remove_dc, gate: as for `front_end`.

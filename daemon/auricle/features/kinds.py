@@ -14,11 +14,14 @@ from auricle.features.cqt import ChromaCqt
 from auricle.features.mel import LogMel, MelSpectrogram
 from auricle.features.mfcc import Delta, Mfcc
 from auricle.features.pcen import Pcen
+from auricle.gate.overlap import OverlapAdd
 from auricle.stages.pre_emphasis import PreEmphasis
 from auricle.stages.spectrum import Power, Root, Spectrum, frame_length, taper
 from auricle.stages.stage import Slices, Stage
 
-KINDS = ("mel", "log_mel", "pcen", "mfcc", "delta", "chroma_stft", "chroma_cqt", "chroma_cens")
+SOUND = "sound"
+"""The kind that is no feature but the sound itself, behind the gate if there is one, a hop of samples a row."""
+KINDS = ("mel", "log_mel", "pcen", "mfcc", "delta", "chroma_stft", "chroma_cqt", "chroma_cens", SOUND)
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,8 @@ def chain(feature: Mapping[str, Any], frames: Frames) -> Chain:
             raise ValueError(f"feature delta: of is {of!r}; use the feature to take the slope of, as {{kind: mfcc}}")
         base = chain(of, frames)
         made = Chain(f"delta of {base.kind}", (*base.steps, params.step(Delta)), base.width)
+    elif kind == SOUND:
+        made = _sound(frames)
     elif kind in ("chroma_cqt", "chroma_cens"):
         made = _cqt(str(kind), params, frames)
     else:
@@ -159,6 +164,24 @@ def chain(feature: Mapping[str, Any], frames: Frames) -> Chain:
 
 def _use() -> str:
     return f"use {', '.join(KINDS)}"
+
+
+def _sound(frames: Frames) -> Chain:
+    """Rows of ``hop_length`` samples: as they are, or put together again from the spectra that the gate let through."""
+    hop = frames.hop_length
+    if frames.remove_dc or frames.taper != "hann" or frames.align != "centre":
+        raise ValueError("feature sound: remove_dc, taper and align are of frames, which sound has none of; leave them")
+    if frames.gate is None:
+        return Chain(SOUND, (*frames.before, Step(Slices, (("hop", hop), ("lead", 0), ("span", hop)))), hop)
+    lengths = (("n_fft", frames.n_fft), ("win_length", frames.win_length))
+    steps = (
+        *frames.before,
+        Step(Slices, (("span", frames.n_fft), ("hop", hop))),
+        Step(Spectrum, lengths),
+        frames.gate,
+        Step(OverlapAdd, (*lengths, ("hop_length", hop))),
+    )
+    return Chain(SOUND, steps, hop)
 
 
 def _cqt(kind: str, params: _Params, frames: Frames) -> Chain:

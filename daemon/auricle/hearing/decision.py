@@ -72,6 +72,15 @@ class Smoother(BatchStage[_Kept]):
         return means
 
 
+def sound(scores: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """Scores ``(n, n_labels)`` with 0 for every label of a decision that holds what is no finite number, and how many
+    decisions those are."""
+    finite = np.asarray(np.isfinite(scores).all(axis=1))
+    if finite.all():
+        return scores, 0
+    return np.where(finite[:, None], scores, np.float32(0)), int(len(finite) - np.count_nonzero(finite))
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Says when a label's scores become an event; times in samples at the model's rate.

@@ -49,6 +49,8 @@ class Ear:
         self.hop_s = self.stages.hop / bundle.card.front_end.sample_rate
         self.hop_length = bundle.card.front_end.hop_length
         self.chain = batch.chain(self.stages)
+        self.doubtful = bundle.card.output.dtype == "float32"
+        """Whether a score may be no number at all, which int8 cannot be."""
         self.kind = _kind(
             *(bundle.hash, self.stages.hop, self.stages.span, smoother.lengths, self.gate is None),
             *(gate.frequency_smoothing_hz, gate.time_smoothing_ms, gate.lookahead_frames),

@@ -144,8 +144,15 @@ class Hearer:
         return hearing
 
     def hear_blocks(self, name: str, blocks: Iterator[NDArray[np.float32]]) -> Hearing:
-        """Hear one segment, given as blocks ``(n,)`` at the model's rate: its smoothed scores."""
-        return Hearing(name, *self._afresh.hear(blocks))
+        """Hear one segment, given as blocks ``(n,)`` at the model's rate: its smoothed scores.
+
+        Raises:
+            AudioError: the model gives what is no number.
+        """
+        scores, samples = self._afresh.hear(blocks)
+        if not np.isfinite(scores).all():
+            raise AudioError(f"{name}: model {self.bundle.card.name} gives scores that are no numbers")
+        return Hearing(name, scores, samples)
 
     def decide(
         self, hearing: Hearing, rules: Mapping[str, Rule] | None = None, *, apart: bool = False

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from auricle import config, messages
 from auricle.capture.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
 from auricle.gate import NoiseGate
-from auricle.hearing.decision import Change
+from auricle.hearing.decision import Change, sound
 from auricle.hearing.ear import Ear
 from auricle.hearing.reporter import Reporter
 from auricle.model.bundle import Bundle
@@ -43,6 +43,8 @@ class Counters:
     events: int = 0
     skipped: int = 0
     overloads: int = 0
+    unsound: int = 0
+    """Decisions in which the model gave what is no number."""
 
 
 SHARED = (OSError, zmq.ZMQError)
@@ -98,6 +100,7 @@ class Lane:
         self._left: NDArray[np.float32] | None = None
         """The rest of the same sound, which follows that block."""
         self._failure = ""
+        self._unsound = False
         self.score_interval_s = 0.0
         """At most one score message in this time, however often the configuration wants one."""
 
@@ -245,6 +248,7 @@ class Lane:
             age_s=None if self.processed_s is None else round(now_s - self.processed_s, 3),
             late=counters.late,
             overloads=counters.overloads,
+            unsound=counters.unsound,
             capture=None
             if live is None
             else messages.SourceCapture(
@@ -293,6 +297,8 @@ class Lane:
             self.tell("running", f"reload: a new segment with model {ear.bundle.card.name}")
 
     def _decide(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
+        if self.ear.doubtful:
+            scores = self._sound(scores)
         changes = self.ear.detector.process(scores)
         first = self._rows
         self._rows += len(scores)
@@ -326,6 +332,20 @@ class Lane:
             while told < len(changes) and changes[told].at == at:
                 self._tell_change(changes[told])
                 told += 1
+
+    def _sound(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores without what is no number; that is counted, and told when it begins and when it is over."""
+        scores, unsound = sound(scores)
+        self.counters.unsound += unsound
+        if (unsound > 0) != self._unsound:
+            self._unsound = unsound > 0
+            name = self.bundle.card.name
+            said = f"model {name} gives scores that are no numbers; no event until it gives such"
+            if not self._unsound:
+                said = f"model {name} gives numbers again"
+            log.warning("%s: %s", self.name, said)
+            self.reporter.status(self.state, said, self._samples)
+        return scores
 
     def _tell_change(self, change: Change) -> None:
         self.counters.events += change.phase == "onset"

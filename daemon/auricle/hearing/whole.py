@@ -45,12 +45,14 @@ class Classifier:
         A file shorter than the model's window is repeated until it fills one, as the model was trained.
 
         Raises:
-            AudioError: the file cannot be read.
+            AudioError: the file cannot be read, or the model gives what is no number.
         """
         reader = Reader(path, self._bundle.card.front_end.sample_rate)
         rows, samples = self._afresh.hear(reader.blocks(self._block), at_least=self.span)
         if not samples:
             raise AudioError(f"{path}: too short to be resampled; use at least one millisecond of sound")
+        if not np.isfinite(rows).all():
+            raise AudioError(f"{path}: model {self._bundle.card.name} gives scores that are no numbers")
         return rows, reader.duration_s, samples < self.span
 
     def verdict(self, path: str) -> Verdict:

@@ -207,6 +207,7 @@ class SourceHealth(msgspec.Struct, kw_only=True):
     age_s: Annotated[float | None, Meta(description="since sound was last processed")]
     late: Annotated[int, Meta(ge=0, description="decisions over one decision hop after their sound was delivered")] = 0
     overloads: Annotated[int, Meta(ge=0, description="steps that were taken because decisions could not keep up")] = 0
+    unsound: Annotated[int, Meta(ge=0, description="decisions in which the model gave what is no finite number")] = 0
     capture: Annotated[SourceCapture | None, Meta(description="of a live source; null of a recording")] = None
 
 

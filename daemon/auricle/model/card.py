@@ -8,12 +8,35 @@ from typing import Any
 
 import msgspec
 
+FEATURES, WAVEFORM = "features", "waveform"
+"""The kinds of input."""
+DTYPES = ("int8", "uint8", "float32")
+LAYOUTS = ("frames_features", "features_frames")
+
 
 class Input(msgspec.Struct, frozen=True):
-    """Says what the network takes: ``features`` of ``shape`` (frames, features)."""
+    """Says what the network takes: ``features`` of ``shape`` (frames, features), or a ``waveform`` of ``shape``
+    (samples,).
+
+    ``dtype`` and ``layout`` are the graph's: features lie in its input frame after frame, or feature after feature.
+    Axes of 1 there, and whether it is flat, do not matter.
+    """
 
     kind: str
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
+    dtype: str = "int8"
+    layout: str = "frames_features"
+
+
+class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Says what the network gives: scores from 0 to 1, or the ``logits`` that the card's head makes such of.
+
+    ``tensor`` says which output they are, by name or place, where the graph has several.
+    """
+
+    dtype: str = "int8"
+    logits: bool = False
+    tensor: str | int | None = None
 
 
 class FrontEndSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,17 +59,21 @@ class FrontEndSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Affine(msgspec.Struct, frozen=True):
-    """Says what an int8 tensor means: ``value = scale * (q - zero_point)``."""
+    """A quantised tensor's meaning: ``value = scale * (q - zero_point)``."""
 
     scale: float
     zero_point: int
 
 
-class Quantisation(msgspec.Struct, frozen=True):
-    """Says how the network's input and output are quantised."""
+UNIT = Affine(1.0, 0)
+"""The grid of what is not quantised."""
 
-    input: Affine
-    output: Affine
+
+class Quantisation(msgspec.Struct, frozen=True):
+    """Says how the network's input and output are quantised; float32 is not."""
+
+    input: Affine = UNIT
+    output: Affine = UNIT
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -130,11 +157,13 @@ class Card(msgspec.Struct, frozen=True):
     head: str
     input: Input
     front_end: FrontEndSettings
-    quantisation: Quantisation
     timing: Timing
     streaming: bool
     files: dict[str, str]
     licence: str
+    output: Output = Output()
+    quantisation: Quantisation = Quantisation()
+    keeps_state: bool = False
     padding: str = "wrap"
     description: str = ""
     decision: Proposal = Proposal()
@@ -144,6 +173,7 @@ class Card(msgspec.Struct, frozen=True):
     min_durations_ms: dict[str, float] = {}
     includes: dict[str, list[str]] = {}
     measured: dict[str, str] = {}
+    display: dict[str, str] = {}
     golden_steps: int = 2
     embedding: Embedding | None = None
     stream: StreamTensors | None = None
@@ -151,7 +181,23 @@ class Card(msgspec.Struct, frozen=True):
     @property
     def step_samples(self) -> int:
         """Return the samples that the network steps in: every decision hop is a multiple of them."""
+        if self.keeps_state:
+            return self.front_end.hop_length * self.timing.window_frames
         return self.front_end.hop_length * (self.timing.stride_frames if self.streaming else 1)
+
+    @property
+    def n_features(self) -> int:
+        """Return the features of a row that the front end gives; of a waveform these are the samples of a hop."""
+        return self.front_end.hop_length if self.input.kind == WAVEFORM else self.input.shape[1]
+
+    @property
+    def window_s(self) -> float:
+        """Return how much sound a decision looks at."""
+        front, frames = self.front_end, self.timing.window_frames
+        if self.input.kind == WAVEFORM:
+            return self.input.shape[0] / front.sample_rate
+        frame = (front.win_length or front.n_fft) if front.align == "start" else front.n_fft
+        return ((frames - 1) * front.hop_length + frame) / front.sample_rate
 
     def proposes(self, name: str, label: str) -> float | None:
         """Return what the card proposes for a key of `BY_LABEL`: for this label by itself, else for all."""

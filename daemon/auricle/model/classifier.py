@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from auricle.errors import ModelError
 from auricle.model.bundle import Bundle
-from auricle.model.network import Network, dequantise, quantise
+from auricle.model.network import Network, dequantise, quantise, scores_of
 from auricle.model.streaming import State
 from auricle.stages.stage import BatchStage, Block, Memory, Pipeline, RowStage, Slices, Stage
 
@@ -22,30 +22,68 @@ _SOURCES = (16, 8, 4, 2, 1)
 
 
 class _Quantise(RowStage):
-    """Quantises feature rows to the network's int8, before windows are cut, so that each row is quantised once."""
+    """Feature rows to the network's own type; before windows are cut, so that each row is quantised once."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._affine = bundle.card.quantisation.input
+        self._affine, self._dtype = bundle.card.quantisation.input, bundle.card.input.dtype
 
     def process(self, block: Block) -> Block:
-        """Quantise ``(n, n_features)`` float32 to int8."""
-        return quantise(block, self._affine)
+        """``(n, n_features)`` float32 to the input's type."""
+        return quantise(block, self._affine, self._dtype)
 
 
 class _Classify(RowStage):
     """Scores windows by the whole-window network."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._network = Network(bundle.card, bundle.whole, f"{bundle.path}/model.tflite")
-        self._affine = bundle.card.quantisation.output
+        self._network, self._card = bundle.windows, bundle.card
         self._n_labels = len(bundle.labels)
 
     def process(self, block: Block) -> Block:
-        """Score ``(n, frames, n_features)`` int8 as ``(n, n_labels)`` float32."""
-        scores = np.empty((len(block), self._n_labels), np.int8)
+        """``(n, frames, n_features)`` of the input's type to ``(n, n_labels)`` float32."""
+        scores = np.empty((len(block), self._n_labels), np.float32)
         for row, window in zip(scores, block, strict=True):
-            row[:] = self._network(window)
-        return dequantise(scores, self._affine)
+            row[:] = scores_of(self._network(window), self._card)
+        return scores
+
+
+class _InARow:
+    """Windows to scores by a graph that remembers the windows before: every source has one of its own.
+
+    Such a graph remembers in variables, which nothing but a new interpreter empties: LiteRT's `reset_all_variables`
+    leaves those of TensorFlow as they are.
+
+    Args:
+        every: windows from one decision to the next.
+    """
+
+    def __init__(self, bundle: Bundle, every: int) -> None:
+        self._bundle = bundle
+        timing = bundle.card.timing
+        self.hop = every
+        self.span = max(1, -(-timing.receptive_frames // timing.window_frames))
+        self.lead = self.span - 1
+        self._network: Network | None = None
+        self._left = self.span
+
+    def process(self, block: Block) -> Block:
+        """``(n, frames, n_features)`` of the input's type to ``(k, n_labels)`` float32."""
+        rows = []
+        for window in block:
+            if self._network is None:
+                bundle = self._bundle
+                self._network = Network(bundle.card, bundle.whole, f"{bundle.path}/model.tflite")
+            given = self._network(window)
+            self._left -= 1
+            if not self._left:
+                self._left = self.hop
+                rows.append(scores_of(given, self._bundle.card))
+        return np.stack(rows) if rows else np.empty((0, len(self._bundle.labels)), np.float32)
+
+    def reset(self) -> None:
+        """Forget what was heard; the next window finds a new interpreter."""
+        self._network = None
+        self._left = self.span
 
 
 class _Embed(RowStage):
@@ -152,8 +190,12 @@ def classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
     """Build the stages from feature rows ``(n, n_features)`` float32 to scores ``(k, n_labels)`` float32, one at every
     decision hop.
 
-    Both ways give the same bits: the stateful network where the model has one, else a whole window at every hop.
+    The stateful network where the model has one, else a whole window at every hop, to the same bits; a graph that keeps
+    state itself is given every window once.
     """
+    if bundle.card.keeps_state:
+        span = bundle.card.timing.window_frames
+        return Pipeline([_Quantise(bundle), Slices(span, span), _InARow(bundle, hop_frames // span)])
     if bundle.network is None:
         return window_classifier(bundle, hop_frames)
     return Pipeline([_Quantise(bundle), _Stream(bundle, hop_frames)])

@@ -4,6 +4,7 @@ without a wheel."""
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 import tempfile
@@ -32,12 +33,13 @@ def _interpreter() -> Callable[..., Any]:
     return Interpreter  # type: ignore[no-any-return]
 
 
-def load(content: bytes, shapes: Mapping[str, Sequence[int]] | None = None) -> Any:
+def load(content: bytes, shapes: Mapping[str, Sequence[int]] | None = None, size: int | None = None) -> Any:
     """Load a graph and allocate its tensors, on one thread: more would cost wake-ups, and sources share the core.
 
     Args:
         content: of a ``.tflite`` file.
         shapes: other shapes for inputs, by name.
+        size: how many values an input holds, where the graph leaves some of its axes open.
 
     Raises:
         ModelError: no runtime is installed, or the content is no model that it can run.
@@ -49,10 +51,25 @@ def load(content: bytes, shapes: Mapping[str, Sequence[int]] | None = None) -> A
             for tensor in interpreter.get_input_details():
                 if shapes and tensor["name"] in shapes:
                     interpreter.resize_tensor_input(tensor["index"], list(shapes[tensor["name"]]))
+                elif size is not None and (shape := _closed(tensor["shape_signature"], size)) is not None:
+                    interpreter.resize_tensor_input(tensor["index"], shape)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as e:
         raise ModelError(f"not a TFLite model that can be run ({str(e).splitlines()[0] if str(e) else e!r})") from None
     return interpreter
+
+
+def _closed(signature: Sequence[int], size: int) -> list[int] | None:
+    """Close the open axes (-1) of a shape so that it holds so many values, the last of them all that is left.
+
+    `None` where none is open, or nothing fits: then the graph's own shape says what is wrong.
+    """
+    shape = [int(n) for n in signature]
+    rest, over = divmod(size, math.prod(n for n in shape if n != -1) or 1)
+    if -1 not in shape or over:
+        return None
+    last = max(i for i, n in enumerate(shape) if n == -1)
+    return [rest if i == last else 1 if n == -1 else n for i, n in enumerate(shape)]
 
 
 def output(interpreter: Any, which: str | int) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def load_models(cfg: config.Config, first: Callable[[Bundle], None] | None = Non
             except Trying:
                 raise
             except ModelError as e:
-                raise ModelError(precedence.placed(cfg, i, "model", str(e))) from None
+                raise ModelError(*(precedence.placed(cfg, i, "model", line) for line in e.lines())) from None
     check_labels(cfg, {name: model.labels for name, model in models.items()})
     precedence.check_all(cfg, {name: model.card for name, model in models.items()})
     check_gates(cfg, models)

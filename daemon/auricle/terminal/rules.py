@@ -35,19 +35,21 @@ def proposed(card: Card) -> Iterator[dict[str, Any]]:
             **(quiet if label == card.background else {**values, **lags}),
             "contains": [other for other in card.labels if other in parts.get(label, ())],
             "measured": card.measured.get(label),
+            "display": card.display.get(label),
         }
 
 
 def table(card: Card) -> Iterator[str]:
     """Yield what the model proposes as lines of a table."""
     rows = list(proposed(card))
-    columns = [name for name in rows[0] if name not in ("contains", "measured")]
+    columns = [name for name in rows[0] if name not in ("contains", "measured", "display")]
     width = max(len(label) for label in ("label", *card.labels))
     yield "  ".join([f"{'label':{width}}", *columns[1:]])
     for row in rows:
         figures = ["-" if row[name] is None else scalar(row[name]) for name in columns[1:]]
         cells = [f"{figure:>{len(name)}}" for figure, name in zip(figures, columns[1:], strict=True)]
-        said = [f"contains {', '.join(row['contains'])}"] if row["contains"] else []
+        said = [row["display"]] if row["display"] else []
+        said += [f"contains {', '.join(row['contains'])}"] if row["contains"] else []
         said += ["raises no event"] if row["label"] == card.background else []
         said += [row["measured"]] if row["measured"] else []
         yield "  ".join([f"{row['label']:{width}}", *cells, "; ".join(said)]).rstrip()

@@ -95,7 +95,7 @@ def test_a_model_without_one_says_so(tmp_path: Path) -> None:
         (lambda e: e.update(size=0), "are not both above 0"),
         (lambda e: e.update(scale=0.25), "tensor 'embedding' is quantised with scale 0.5, zero point 68; the card"),
         (lambda e: e.update(zero_point=0), "tensor 'embedding' is quantised with scale 0.5, zero point 68; the card"),
-        (lambda e: e.update(name="x"), "unknown field"),
+        (lambda e: e.update(name="x"), "unknown key"),
     ],
 )
 def test_what_the_card_says_of_it_is_checked(

@@ -1,0 +1,223 @@
+"""From a `.tflite` file to a bundle among the models, or to everything that stands against it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from auricle.adopt import child, golden, known, proof
+from auricle.adopt.draft import Draft, draft
+from auricle.adopt.facts import Facts
+from auricle.adopt.labels import Labels, beside, named, read, slug
+from auricle.errors import ModelError
+from auricle.model import bundle as bundles
+from auricle.model.bundle import Bundle
+
+COMMANDS = ("add", "check", "remove", "show")
+"""Words after `auricle models` that no model may have for a name."""
+ORDERS = ("file", "alphabet")
+GOLDEN_STEPS = 8
+"""Of somebody's network it is not known how far another machine's kernels go."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Holds what somebody asks for of a network.
+
+    Args:
+        path: the `.tflite` file.
+        labels: a file with its labels, where they do not lie in it or beside it.
+        name: of the bundle; the file's unless told.
+        like: a front end of `known`.
+        order: ``file``, or ``alphabet`` where the labels are not in the order of the scores.
+        clip, of: a recording, and the label that is in it.
+    """
+
+    path: Path
+    labels: Path | None = None
+    name: str | None = None
+    like: str | None = None
+    order: str = "file"
+    clip: Path | None = None
+    of: str | None = None
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """Tells what became of it."""
+
+    bundle: Bundle
+    draft: Draft
+    proven: str = ""
+    """What the recording proved."""
+
+
+def check_wish(wish: Wish) -> None:
+    """Refuse what cannot be asked for.
+
+    Raises:
+        ModelError: every such thing.
+    """
+    problems = []
+    if wish.like not in (None, *known.LIKE):
+        problems.append(f"--like: {wish.like!r} is not known; use {', '.join(known.LIKE[:-1])} or {known.LIKE[-1]}")
+    if wish.order not in ORDERS:
+        problems.append(f"--order: {wish.order!r} is not known; use {' or '.join(ORDERS)}")
+    if (wish.clip is None) != (wish.of is None):
+        problems.append("--clip and --is go together: a recording, and the label that is in it")
+    if (name := name_of(wish)) in COMMANDS or re.fullmatch("[a-z0-9_-]+", name) is None:
+        what = "is a command" if name in COMMANDS else "is no name"
+        problems.append(f"--name: {name!r} {what}; use another, of small letters, digits, '_' and '-'")
+    if problems:
+        raise ModelError(*problems)
+
+
+def name_of(wish: Wish) -> str:
+    """Return what the bundle is to be called."""
+    return slug(wish.path.stem) if wish.name is None else wish.name
+
+
+def add(wish: Wish, models_dir: Path) -> Adopted:
+    """Write a bundle into a folder of models.
+
+    Raises:
+        ModelError: everything that stands against it; then nothing was written.
+    """
+    check_wish(wish)
+    target = models_dir / name_of(wish)
+    if target.exists():
+        raise ModelError(f"{target}: is there already; auricle models remove {target.name}, or give another --name")
+    facts, labels = _look(wish)
+    with _making(models_dir) as folder:
+        adopted = _made(wish, facts, labels, folder / target.name)
+        try:
+            (folder / target.name).rename(target)
+        except OSError as e:
+            raise ModelError(f"{target}: {e.strerror}") from None
+    return replace(adopted, bundle=bundles.load(str(target)))
+
+
+def check(wish: Wish) -> Adopted:
+    """As `add`, and nothing is kept.
+
+    Raises:
+        ModelError: everything that stands against it.
+    """
+    check_wish(wish)
+    facts, labels = _look(wish)
+    with tempfile.TemporaryDirectory(prefix="auricle-") as folder:
+        return _made(wish, facts, labels, Path(folder) / name_of(wish))
+
+
+def _look(wish: Wish) -> tuple[Facts, Labels | None]:
+    content = child.read(wish.path)
+    facts = child.look(wish.path)
+    labels = read(wish.labels) if wish.labels is not None else beside(wish.path, content, facts.told)
+    if labels is not None and wish.order == "alphabet":
+        labels = labels.in_order()
+    return facts, labels
+
+
+def _made(wish: Wish, facts: Facts, labels: Labels | None, folder: Path) -> Adopted:
+    """Make the bundle in a folder of its own: try it, and prove it where a recording was given."""
+    made = draft(folder.name, facts, labels, wish.like)
+    if made.problems:
+        raise ModelError(*(f"{wish.path}: {problem}" for problem in made.problems))
+    bundle = _bundle(made, wish, folder)
+    proven = ""
+    if wish.clip is not None and wish.of is not None:
+        labels = labels or named(bundle.labels, "its only score")
+        proven = _proven(wish, (wish.clip, wish.of), facts, labels, bundle)
+    return Adopted(bundle, made, proven)
+
+
+def _bundle(made: Draft, wish: Wish, folder: Path) -> Bundle:
+    """Write it, and let children look at it before we do."""
+    folder.mkdir(parents=True)
+    shutil.copyfile(wish.path, folder / "model.tflite")
+    golden.write_card(folder, {**made.card, "golden_steps": GOLDEN_STEPS, "files": {}})
+    try:
+        child.hear(folder)
+        return bundles.load(str(folder))
+    except ModelError as e:
+        lines = (line.replace(f"{folder}/model.tflite", str(wish.path)) for line in e.lines())
+        raise ModelError(*(line.replace(str(folder), str(wish.path)) for line in lines)) from None
+
+
+def _proven(wish: Wish, claim: tuple[Path, str], facts: Facts, labels: Labels, bundle: Bundle) -> str:
+    """Tell what a recording proves.
+
+    Raises:
+        ModelError: the network does not hear in it what is in it; with what it would hear otherwise.
+    """
+    clip, of = claim
+    scores = proof.highest(bundle, clip)
+    here, sorted_here = proof.order_of(scores, labels, of)
+    if here.held:
+        told = f"{clip}: {here}"
+        if len(labels.slugs) > 1 and labels.slugs != labels.in_order().slugs:
+            told += "; in the order of the alphabet " + (
+                "the same is among the best, so that it does not tell the two orders apart"
+                if sorted_here.held
+                else f"it would be {sorted_here}: the file's order is right"
+            )
+        return told
+    lines = [f"{clip}: the network hears {here} where {of} is said to be; it was not added"]
+    if sorted_here.held:
+        lines.append(
+            f"{clip}: with the labels in the order of the alphabet it hears {sorted_here}: its list is in the "
+            "wrong order; try --order alphabet"
+        )
+    lines += list(_otherwise(wish, claim, facts, labels, bundle))
+    raise ModelError(*lines)
+
+
+def _otherwise(wish: Wish, claim: tuple[Path, str], facts: Facts, labels: Labels, bundle: Bundle) -> Iterator[str]:
+    """Yield what the network would hear behind each other front end that fits its input."""
+    clip, of = claim
+    for each in known.alike(bundle.card.input.shape):
+        if each.of(bundle.card.n_features) == draft("", facts, labels, wish.like).card.get("front_end"):
+            continue
+        with tempfile.TemporaryDirectory(prefix="auricle-") as folder:
+            other = draft(bundle.card.name, facts, labels, each.name)
+            if other.problems:
+                continue
+            heard = _bundle(other, wish, Path(folder) / bundle.card.name)
+            found, _ = proof.order_of(proof.highest(heard, clip), labels, of)
+            yield f"{clip}: with --like {each.name} ({each.what}) it hears {found}"
+
+
+@contextmanager
+def _making(models_dir: Path) -> Iterator[Path]:
+    """Lend a folder to make a bundle in, on the disk where it is to stay; it is gone afterwards."""
+    try:
+        models_dir.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".adding-", dir=models_dir))
+    except OSError as e:
+        raise ModelError(f"{models_dir}: {e.strerror}; make the folder, or set models_dir to another") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove(name: str, models_dir: Path) -> Path:
+    """Take a bundle away from a folder of models; where it was.
+
+    Raises:
+        ModelError: there is none of this name.
+    """
+    folder = models_dir / name
+    if Path(name).name != name or not (folder / "card.yaml").is_file():
+        there = ", ".join(sorted(card.parent.name for card in models_dir.glob("*/card.yaml"))) or "none"
+        raise ModelError(f"{models_dir}: holds no model {name!r}; there: {there}")
+    try:
+        shutil.rmtree(folder)
+    except OSError as e:
+        raise ModelError(f"{e.filename or folder}: {e.strerror}") from None
+    return folder

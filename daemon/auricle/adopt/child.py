@@ -1,0 +1,85 @@
+"""A graph that nobody has tried yet is handled in a process of its own: its C++ does not raise, it ends."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from auricle.adopt.facts import Facts
+from auricle.errors import ModelError, StoredError
+from auricle.service import apart
+from auricle.stored import plain
+
+MOST_BYTES = 256 * 2**20
+_COMMAND = (sys.executable, "-P", "-m", "auricle.adopt.child")
+
+
+def look(path: Path) -> Facts:
+    """Return what is in a `.tflite` file.
+
+    Raises:
+        ModelError: it is none, or damaged.
+    """
+    return msgspec.json.decode(_ask("look", path), type=Facts)
+
+
+def hear(folder: Path) -> None:
+    """Complete the bundle in a folder by what its network says of Auricle's own sounds, its golden vectors, and hear
+    with it as the daemon does.
+
+    Raises:
+        ModelError: its graph is not what the card says, or cannot be run.
+    """
+    _ask("hear", folder)
+
+
+def _ask(what: str, path: Path) -> bytes:
+    with closing(apart.Child([*_COMMAND, what, str(path.absolute())], path)) as asked:
+        asked.wait()
+        return asked.judge()
+
+
+def _look(path: str) -> None:
+    # Nobody but this child reads graphs, so that nobody else need load what reads them.
+    from auricle.adopt import graph
+
+    content = read(Path(path))
+    try:
+        found = graph.facts(content)
+    except (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as e:
+        raise ModelError(f"{path}: is cut off or damaged ({type(e).__name__}); get it anew") from None
+    print(msgspec.json.encode(found).decode())
+
+
+def _hear(folder: str) -> None:
+    from auricle.adopt import golden
+
+    golden.complete(Path(folder))
+
+
+def read(path: Path) -> bytes:
+    """Return a `.tflite` file, whole.
+
+    Raises:
+        ModelError: it cannot be read, or is none.
+    """
+    try:
+        content = plain.read(path, MOST_BYTES)
+    except StoredError as e:
+        raise ModelError(str(e)) from None
+    if content[4:8] != b"TFL3":
+        raise ModelError(f"{path}: is no TFLite file; give a .tflite")
+    return content
+
+
+def main(what: str, path: str) -> int:
+    """Do one thing in the child, and return its exit code."""
+    return apart.told(path, lambda: {"look": _look, "hear": _hear}[what](path))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
