@@ -24,7 +24,7 @@ _RAW_BYTES = {
 
 _MOST_CHUNKS = 10_000
 """How many chunks are looked at: a file of nothing but empty ones must not hold anybody up."""
-_OPEN_32 = ((0, 0), (0x7FFF_0000, 0x8000_0000), (0xFFFF_0000, 0xFFFF_FFFF))
+_OPEN_32 = ((0, 0), (0x7F00_0000 - 64, 0x7F00_0000 + 64), (0x7FFF_0000, 0x8000_0000), (0xFFFF_0000, 0xFFFF_FFFF))
 """The lengths of 32 bits that writers leave when they mean to fill them in later, the header's own size taken off or
 not."""
 _OPEN_64 = 2**60

@@ -1,5 +1,5 @@
 """libsndfile decodes a recording here: as it is where its header is right, else only the sound that its container
-holds.
+holds. Where libsndfile cannot serve, ffmpeg does.
 
 libsndfile believes a header. Where that is wrong, the decoder is not given the file but an object in its place
 (`streams.Stitched`), which holds the sound alone, or the streams with headers that are right. To mend a copy of the
@@ -18,13 +18,19 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from auricle.capture import container, streams
+from auricle.capture import container, streams, transcoded
+from auricle.capture.folders import shown
 from auricle.capture.mute import muted
+from auricle.capture.transcoded import Transcoded, Undecodable
 from auricle.errors import AudioError
 
 _SAMPLE_DUMP = b"\xf0\x7e"
 """The first bytes of a sample dump of MIDI, whose decoder writes what it finds wrong to standard output, among
 messages."""
+_HEADERLESS = (
+    "; raw samples do not say what they are: put a header before them, "
+    "as with ffmpeg -f s16le -ar 16000 -ac 1 -i IN.raw OUT.wav"
+)
 _OPEN_LENGTH = 2**60
 """libsndfile's count of samples where a header leaves it open is near 2^63."""
 
@@ -59,14 +65,16 @@ class Part:
         stated: samples that there should be, where anything says so.
         note: what a person should know though nothing is lost.
         whole: ``False`` where the container shows that its end is missing.
+        loose: samples by which a whole part may fall short of what is stated.
         raw: what the decoder reads from, to be closed with it.
     """
 
-    file: soundfile.SoundFile
+    file: soundfile.SoundFile | Transcoded
     frames: int | None
     stated: int | None
     note: str = ""
     whole: bool = True
+    loose: int = 0
     raw: streams.Stitched | None = None
     fault: str = ""
 
@@ -81,8 +89,9 @@ class Part:
             try:
                 with muted() if talks else nullcontext():
                     block = self.file.read(out=out)
-            except soundfile.LibsndfileError as e:
-                self.fault = e.error_string.rstrip(".") or "its data is damaged"
+            except (soundfile.LibsndfileError, Undecodable) as e:
+                said = str(e) if isinstance(e, Undecodable) else e.error_string.rstrip(".")
+                self.fault = said or "its data is damaged"
                 # libsndfile does not say how much it had decoded before the fault. That has been written already, over
                 # the NaN that the buffer was filled with.
                 block = out[:0] if sixteen else out[: _written(out)]
@@ -95,6 +104,7 @@ class Part:
         """Return what is to be said of a part of which so many samples could be read; ``None`` if it is whole."""
         rate = self.file.samplerate
         missing = 0 if self.stated is None else max(0, self.stated - read)
+        missing = missing if missing > self.loose else 0
         if self.fault:
             return CutShort(f"{path}: broken after {read / rate:.3f} s ({self.fault})", missing)
         if missing:
@@ -119,12 +129,19 @@ def open_parts(path: str) -> list[Part]:
     """Open the decoders of a recording, one after the other.
 
     Raises:
+        OSError: it cannot be opened.
         AudioError: the recording is of a kind that is not heard.
-        OSError, soundfile.LibsndfileError: it cannot be opened.
     """
     with open(path, "rb") as raw:
         if raw.read(2) == _SAMPLE_DUMP:
-            raise AudioError(f"{path}: a sample dump of MIDI is not heard; make a WAV of it")
+            raise AudioError(f"{shown(path)}: a sample dump of MIDI is not heard; make a WAV of it")
+    try:
+        return _by_libsndfile(path)
+    except soundfile.LibsndfileError as e:
+        return [_transcoded(path, e.error_string.rstrip("."))]
+
+
+def _by_libsndfile(path: str) -> list[Part]:
     try:
         file = _opened(path)
     except soundfile.LibsndfileError:
@@ -168,10 +185,23 @@ def _opened(file: str | streams.Stitched) -> _Forward:
         OSError, soundfile.LibsndfileError: it cannot be opened.
     """
     with muted():
-        if isinstance(file, str) and Path(file).suffix.lower() == ".raw":
+        if not isinstance(file, str):
+            return _Forward(file)
+        if Path(file).suffix.lower() == ".raw":
             # By this name soundfile takes any file for samples of which it must be told what they are.
             return _Forward(os.open(file, os.O_RDONLY | os.O_CLOEXEC), closefd=True)
-        return _Forward(file)
+        return _Forward(os.fsencode(file))
+
+
+def _transcoded(path: str, why_not: str) -> Part:
+    """Have ffmpeg decode it; ``why_not`` is what libsndfile says of it."""
+    try:
+        about = transcoded.ask(path)
+    except Undecodable as e:
+        remedy = _HEADERLESS if Path(path).suffix.lower() == ".raw" else ""
+        raise AudioError(f"{shown(path)}: not a recording that can be read ({why_not}; {e}){remedy}") from None
+    file = Transcoded(path, about)
+    return Part(file, about.stated, about.stated, loose=file.loose)
 
 
 def _mp3(path: str) -> list[Part]:
@@ -182,5 +212,5 @@ def _mp3(path: str) -> list[Part]:
 
 def _stitched(path: str, stream: streams.Stream) -> Part:
     raw = streams.Stitched(path, stream.pieces)
-    file = _opened(raw)
+    file = _Forward(raw)
     return Part(file, file.frames, None, whole=stream.whole, raw=raw)

@@ -1,22 +1,27 @@
-"""One recording is read in blocks here: any file that libsndfile reads, heard to its end whatever its header says."""
+"""One recording is read in blocks here: any file that libsndfile or ffmpeg reads, to its end whatever its header says."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from auricle.capture import made
 from auricle.capture.conditioning import Resampler, clean, mono
-from auricle.capture.dates import moment_in
-from auricle.capture.decoder import CutShort, open_parts
+from auricle.capture.decoder import CutShort, Part, open_parts
+from auricle.capture.doubts import Doubts
+from auricle.capture.folders import shown
 from auricle.errors import AudioError
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 0.25
+"""How often to look whether a file has grown that is followed."""
 MIN_RATE, MAX_RATE = 1_000, 768_000
 MAX_CHANNELS = 64
 """The most channels, as pipes and sound cards may have: more are no sound, or none of which a mean says anything."""
@@ -25,10 +30,23 @@ _READ_FRAMES = 16_384
 _READ_VALUES = 2**20
 """How many values are read at once of all channels together, 4 MB, however many there are and however fast they
 come."""
-_HEADERLESS = (
-    "; raw samples do not say what they are: put a header before them, "
-    "as with ffmpeg -f s16le -ar 16000 -ac 1 -i IN.raw OUT.wav"
-)
+
+
+def size_of(path: str) -> int:
+    """Return how many bytes a file has, 0 where there is none (any more)."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Marks where sound of another rate or number of channels begins, so many seconds after the recording does."""
+
+    begin_s: float
+    rate: int
+    channels: int
 
 
 class Reader:
@@ -38,44 +56,41 @@ class Reader:
     behind a stated length is heard too, and streams that follow each other in an Ogg or MP3 are one recording.
 
     Args:
-        path: WAV, FLAC, OGG, MP3 and whatever else libsndfile reads, of any rate, depth and number of channels.
+        path: WAV, FLAC, OGG, MP3 and whatever else libsndfile or ffmpeg reads, of any rate, depth and number of
+            channels.
         rate_out: in Hz; the file's own unless given.
+        channel: the one to listen to, 1 is the first; ``mix``: the mean of all.
+        doubts: told of the sound before it is mixed; whoever hands them in tells what they find. Else it is logged.
+        follow_s: read on behind the file's end until it has not grown for so long; 0: what is there.
 
     Raises:
-        AudioError: the file is missing, empty, or not sound.
+        AudioError: the file is missing, empty, or not sound, or has no such channel.
     """
 
-    def __init__(self, path: str, rate_out: int | None = None) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: str,
+        rate_out: int | None = None,
+        *,
+        channel: int | str = "mix",
+        doubts: Doubts | None = None,
+        follow_s: float = 0.0,
+    ) -> None:
+        self.name = shown(path)
+        """The path, as text that may be printed and published."""
         self.cleaned = 0
-        try:
-            if os.path.getsize(path) == 0:
-                raise AudioError(f"{path}: the file is empty")
-            self._parts = open_parts(path)
-        except OSError as e:
-            raise AudioError(f"{path}: {e.strerror or e}") from None
-        except soundfile.LibsndfileError as e:
-            reason = e.error_string.rstrip(".")
-            remedy = _HEADERLESS if os.path.splitext(path)[1].lower() == ".raw" else ""
-            raise AudioError(f"{path}: not a recording that can be read ({reason}){remedy}") from None
-        self._file = self._parts[0].file
-        self.rate = int(self._file.samplerate)
-        self.channels = int(self._file.channels)
+        self.short: str | None = None
+        """Why not all of it was `heard`: a line for a person."""
+        self._path = path
+        self._channel = None if isinstance(channel, str) else channel - 1
+        self._own_doubts = doubts is None
+        self._doubts = Doubts(self._channel) if doubts is None else doubts
+        self._follow_s = follow_s
+        self._opened()
+        first = self._parts[0].file
+        self.rate, self.channels = int(first.samplerate), int(first.channels)
         self.frames = sum(part.frames or 0 for part in self._parts)
-        """Samples that are there, as far as is known; once the recording has been read, those that were."""
-        try:
-            for part in self._parts:
-                if not MIN_RATE <= part.file.samplerate <= MAX_RATE:
-                    use = f"use {MIN_RATE} to {MAX_RATE}"
-                    raise AudioError(f"{path}: a sample rate of {part.file.samplerate} Hz; {use}")
-                if part.file.channels > MAX_CHANNELS:
-                    use = f"use 1 to {MAX_CHANNELS}"
-                    raise AudioError(f"{path}: {part.file.channels} channels; {use}")
-            if all(part.frames == 0 for part in self._parts):
-                raise AudioError(f"{path}: holds no sample")
-        except AudioError:
-            self.close()
-            raise
+        """Samples that are there, as far as is known; once it has been read, those that were."""
         self.rate_out = rate_out or self.rate
 
     @property
@@ -87,14 +102,16 @@ class Reader:
     def cut(self) -> str | None:
         """Return a line for a person about what is missing at the recording's end, where that is seen before it is
         read."""
-        reasons = (part.cut(self.path, part.frames or 0) for part in self._parts)
+        reasons = (part.cut(self.name, part.frames or 0) for part in self._parts)
         return next((str(reason) for reason in reasons if reason is not None), None)
 
-    def start_us(self) -> int | None:
-        """Return when the recording was made, in microseconds since 1970 UTC, from its name or its header; ``None`` if
-        neither says so."""
-        stated = [os.path.basename(self.path), self._file.copy_metadata().get("date", "")]
-        return next((us for us in map(moment_in, stated) if us is not None), None)
+    def start_us(self, *, local: bool = False) -> int | None:
+        """Return when the recording was made, as microseconds since 1970 UTC, from name and notes (`made.start_us`).
+
+        Args:
+            local: whether a time without a zone is this machine's local one; else it is UTC.
+        """
+        return made.start_us(self._path, self._parts[0].file.copy_metadata(), local=local)
 
     def blocks(self, samples: int) -> Iterator[NDArray[np.float32]]:
         """Yield blocks of about ``samples`` samples at ``rate_out``, then the resampler's tail; may be read once.
@@ -102,30 +119,64 @@ class Reader:
         Raises:
             CutShort: the file ends before its header says, or cannot be decoded further.
         """
-        total = 0.0
+        for piece in self.pieces(samples):
+            if piece is None:
+                time.sleep(LOOK_S)
+            elif not isinstance(piece, Stretch):
+                yield piece
+
+    def heard(self, samples: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the blocks, as far as there are any: of a file that ends too soon `short` says so afterwards."""
+        try:
+            yield from self.blocks(samples)
+        except CutShort as cut:
+            self.short = str(cut)
+
+    def pieces(self, samples: int) -> Iterator[Stretch | NDArray[np.float32] | None]:
+        """Yield the blocks, with a `Stretch` before the first and wherever rate or channels change; may be read once.
+
+        ``None`` stands where a file that is followed may still grow: ask again in `LOOK_S`.
+
+        Raises:
+            CutShort: the file ends before its header says, or cannot be decoded further.
+        """
+        now, read, seconds = 0, 0, 0.0
+        like: tuple[int, int] | None = None
+        resampler = Resampler(self.rate, self.rate_out)
         short: CutShort | None = None
         try:
-            for part in self._parts:
-                if part.note:
-                    log.warning("%s: %s", self.path, part.note)
-                rate = int(part.file.samplerate)
-                resampler = Resampler(rate, self.rate_out)
-                step = max(1, samples * rate // self.rate_out)
-                read = 0
-                most = max(1, _READ_VALUES // part.file.channels)
-                for block in part.read(min(most, max(1, _READ_FRAMES // step) * step)):
-                    read += len(block)
-                    cleaned, bad = clean(mono(block))
-                    self.cleaned += bad
-                    for at in range(0, len(cleaned), step):
-                        yield resampler.process(cleaned[at : at + step])
-                if len(tail := resampler.flush()):
-                    yield tail
-                total += read * self.rate / rate
-                short = short or part.cut(self.path, read)
+            while True:
+                for place, part in list(enumerate(self._parts))[now:]:
+                    now = place
+                    rate, channels = int(part.file.samplerate), int(part.file.channels)
+                    if not read:
+                        if like is not None and len(tail := resampler.flush()):
+                            yield tail
+                        if like != (rate, channels):
+                            like = (rate, channels)
+                            yield Stretch(seconds, rate, channels)
+                        resampler = Resampler(rate, self.rate_out)
+                    begun_s = seconds - read / rate
+                    for block in self._heard(part, samples, skip=read):
+                        read += len(block)
+                        cleaned, step = self._mixed(block, rate), max(1, samples * rate // self.rate_out)
+                        for begin in range(0, len(cleaned), step):
+                            yield resampler.process(cleaned[begin : begin + step])
+                    seconds = begun_s + read / rate
+                    if now + 1 < len(self._parts):
+                        short, read = short or part.cut(self.name, read), 0
+                if not (yield from self._grown()):
+                    break
+            if len(tail := resampler.flush()):
+                yield tail
+            short = short or self._parts[now].cut(self.name, read)
         finally:
             self.close()
-        self.frames = round(total)
+        self.frames = round(seconds * self.rate)
+        self._doubts.end()
+        if self._own_doubts:
+            for doubt in self._doubts.take():
+                log.warning("%s: %s", self.name, doubt)
         if short is not None:
             raise short
 
@@ -133,3 +184,57 @@ class Reader:
         """Close the file; harmless after `blocks` has ended."""
         for part in self._parts:
             part.close()
+
+    def _opened(self) -> None:
+        try:
+            self._size = os.path.getsize(self._path)
+            if not self._size:
+                raise AudioError(f"{self.name}: the file is empty")
+            self._parts = open_parts(self._path)
+        except OSError as e:
+            raise AudioError(f"{self.name}: {e.strerror or e}") from None
+        try:
+            for part in self._parts:
+                rate, channels = part.file.samplerate, part.file.channels
+                if not MIN_RATE <= rate <= MAX_RATE:
+                    raise AudioError(f"{self.name}: a sample rate of {rate} Hz; use {MIN_RATE} to {MAX_RATE}")
+                if channels > MAX_CHANNELS:
+                    raise AudioError(f"{self.name}: {channels} channels; use 1 to {MAX_CHANNELS}")
+                if self._channel is not None and self._channel >= channels:
+                    raise AudioError(f"{self.name}: has no channel {self._channel + 1}; it has {channels}")
+            if all(part.frames == 0 for part in self._parts):
+                raise AudioError(f"{self.name}: holds no sample")
+        except AudioError:
+            self.close()
+            raise
+
+    def _heard(self, part: Part, samples: int, *, skip: int) -> Iterator[NDArray[np.float32]]:
+        """Yield what a part holds behind its first ``skip`` samples, as it was recorded."""
+        if part.note and not skip and not self._follow_s:
+            log.warning("%s: %s", self.name, part.note)
+        step = max(1, samples * int(part.file.samplerate) // self.rate_out)
+        most = max(1, _READ_VALUES // int(part.file.channels))
+        for block in part.read(min(most, max(1, _READ_FRAMES // step) * step)):
+            if len(block) > skip:
+                yield block[skip:]
+            skip = max(0, skip - len(block))
+
+    def _mixed(self, block: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        cleaned, bad = clean(mono(block, self._channel))
+        self.cleaned += bad
+        self._doubts.look(block, cleaned, rate)
+        return cleaned
+
+    def _grown(self) -> Generator[None, None, bool]:
+        """Wait until the file has grown, and open it anew; return false when it has not for so long."""
+        until_s = time.monotonic() + self._follow_s
+        while time.monotonic() < until_s:
+            yield
+            if size_of(self._path) > self._size:
+                self.close()
+                try:
+                    self._opened()
+                except AudioError:  # as it is being written to: there will be more of it
+                    continue
+                return True
+        return False

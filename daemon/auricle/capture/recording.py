@@ -8,8 +8,9 @@ from zlib import crc32
 
 from auricle.capture.ahead import Ahead
 from auricle.capture.decoder import CutShort
+from auricle.capture.doubts import Doubts
 from auricle.capture.folders import find
-from auricle.capture.reader import Reader
+from auricle.capture.reader import LOOK_S, Reader, Stretch, size_of
 from auricle.capture.source import End, Gap, NominalClock, Piece, Segment, Skipped, Sound, Status
 from auricle.errors import AudioError
 
@@ -20,7 +21,7 @@ AGAIN_S, STALL_S = 0.01, 2.0
 
 
 class Recordings:
-    """Plays recordings as a stream, as a `Source` of one segment a file.
+    """Plays recordings as a stream, as a `Source` of one segment a file, or of several where rate or channels change.
 
     At a pace they are read ahead: a disk that hangs holds up nobody else, and is reported as a loss; when it answers
     again the recording goes on where it was. At full speed a file is read when its sound is asked for.
@@ -33,6 +34,9 @@ class Recordings:
         loop: begin again after the last file, for ever.
         start_us: time of the first sample, microseconds since 1970 UTC; later files follow without a pause.
         block_samples: samples in a block at ``model_rate``.
+        channel: the one to listen to, 1 is the first; ``mix``: the mean of all.
+        local: whether a recorder's time without a zone is this machine's local one; else it is UTC.
+        follow_s: hear on behind a file's end until it has not grown for so long; 0: what is there.
     """
 
     def __init__(
@@ -45,6 +49,9 @@ class Recordings:
         loop: bool = False,
         start_us: int | None = None,
         block_samples: int = 1280,
+        channel: int | str = "mix",
+        local: bool = False,
+        follow_s: float = 0.0,
     ) -> None:
         self.name = name
         self.live: None = None
@@ -56,7 +63,12 @@ class Recordings:
         self._loop = loop
         self._next_us = start_us
         self._block = block_samples
-        self._pieces: Iterator[Piece] = iter(())
+        self._channel = channel
+        self._local = local
+        self._follow_s = follow_s
+        self._following = False
+        self._doubts = Doubts(None if isinstance(channel, str) else channel - 1)
+        self._pieces: Iterator[Piece | None] = iter(())
         self._ahead: Ahead[Piece] | None = None
         self._starved_s: float | None = None
         self._lost = False
@@ -74,7 +86,7 @@ class Recordings:
             self._pieces = self._read_all()
         else:
             ahead_s = min(AHEAD_S * self._speed, MOST_AHEAD_S)
-            self._ahead = Ahead(self._read_all(), max(8, round(ahead_s * self._model_rate / self._block)))
+            self._ahead = Ahead(self._patiently(), max(8, round(ahead_s * self._model_rate / self._block)))
             # Each name has its own place within a block: hundreds that begin at once would all be due at once for ever.
             place = crc32(self.name.encode()) / 2**32
             self._began_s += place * self._block / (self._model_rate * self._speed)
@@ -85,7 +97,7 @@ class Recordings:
 
     def due_s(self, now_s: float) -> float:
         """Return when the next block will have been 'recorded'."""
-        return now_s if self._ahead is None else max(self._recorded_s, self._again_s)
+        return max(now_s, self._again_s) if self._ahead is None else max(self._recorded_s, self._again_s)
 
     def poll(self, now_s: float) -> Iterator[Piece]:
         """Yield the pieces that are due; at full speed one block."""
@@ -93,6 +105,9 @@ class Recordings:
             yield from self._poll_ahead(self._ahead, now_s)
             return
         for piece in self._pieces:
+            if piece is None:
+                self._again_s = now_s + LOOK_S
+                return
             yield piece
             if isinstance(piece, Sound):
                 return
@@ -142,13 +157,26 @@ class Recordings:
         self._again_s = now_s + AGAIN_S
         if self._starved_s is None:
             self._starved_s = now_s
-        if not self._lost and now_s - self._starved_s > STALL_S:
+        if not self._lost and not self._following and now_s - self._starved_s > STALL_S:
             self._lost = True
             yield Status("lost", f"nothing could be read for {STALL_S:g} s; is its disk or share still there?")
 
-    def _read_all(self) -> Generator[Piece]:
+    def _patiently(self) -> Generator[Piece]:
+        """Yield all pieces, for the thread that reads ahead: it waits for a file that may still grow."""
+        for piece in self._read_all():
+            self._following = piece is None
+            if piece is not None:
+                yield piece
+            elif self.done:
+                return
+            else:
+                time.sleep(LOOK_S)
+
+    def _read_all(self) -> Generator[Piece | None]:
+        tell = True
         while True:
-            files, faults = find(self._paths)
+            files, faults = find(self._paths, tell=tell)
+            tell = False
             yield from map(Skipped, faults)
             heard = 0
             for index, file in enumerate(files):
@@ -163,30 +191,57 @@ class Recordings:
                 yield Skipped(f"{self.name}: nothing to loop over: none of its recordings can be read")
                 return
 
-    def _read(self, path: str) -> Iterator[Piece]:
+    def _open(self, path: str) -> Generator[None, None, Reader]:
+        """Make a reader for a file; one that is followed may not have begun yet."""
+        until_s, size = time.monotonic() + self._follow_s, size_of(path)
+        while True:
+            if size_of(path) > size:
+                until_s, size = time.monotonic() + self._follow_s, size_of(path)
+            try:
+                return Reader(
+                    path, self._model_rate, channel=self._channel, doubts=self._doubts, follow_s=self._follow_s
+                )
+            except AudioError:
+                if time.monotonic() >= until_s:
+                    raise
+            yield
+
+    def _read(self, path: str) -> Iterator[Piece | None]:
         try:
-            reader = Reader(path, self._model_rate)
+            reader = yield from self._open(path)
         except AudioError as e:
             yield Skipped(str(e))
             return
-        start = reader.start_us() if self._next_us is None else self._next_us
-        clock = NominalClock(reader.rate, start or 0, start is not None)
-        length = max(1, reader.frames * self._model_rate // reader.rate)
-        given, missing = 0, 0
-        yield Segment(0, reader.rate, clock, path)
+        start = reader.start_us(local=self._local) if self._next_us is None else self._next_us
+        rate, missing, begun = reader.rate, 0, False
+        clock = NominalClock(rate, start or 0, start is not None)
+        length, given = max(1, reader.frames * self._model_rate // rate), 0
         try:
-            for block in reader.blocks(self._block):
-                given += len(block)
-                self.progress = self._share[0] + self._share[1] * min(1.0, given / length)
-                yield Sound(block)
+            for piece in reader.pieces(self._block):
+                if piece is None:
+                    yield None
+                elif isinstance(piece, Stretch):
+                    if begun:
+                        yield End("end")
+                    begun, rate = True, piece.rate
+                    clock = NominalClock(rate, start or 0, start is not None)
+                    yield Segment(round(piece.begin_s * rate), rate, clock, reader.name)
+                else:
+                    given += len(piece)
+                    self.progress = self._share[0] + self._share[1] * min(1.0, given / length)
+                    yield Sound(piece)
+                    for doubt in self._doubts.take():
+                        yield Status("questioned", f"{reader.name}: {doubt}")
         except CutShort as e:
             missing = e.missing
             yield Skipped(str(e))
         finally:
             self.cleaned += reader.cleaned
             reader.close()
+        for doubt in self._doubts.take():
+            yield Status("questioned", f"{reader.name}: {doubt}")
         if self._next_us is not None:
             self._next_us += (reader.frames + missing) * 1_000_000 // reader.rate
         yield End("gap" if missing else "end")
         if missing:
-            yield Gap(reader.frames, missing, reader.rate, "lost", False, clock)
+            yield Gap(round(reader.duration_s * rate), missing, rate, "lost", False, clock)

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 LossCause: TypeAlias = Literal["overrun", "overflow", "lost", "load"]
 """Why sound was not heard: ring or pipe were full, the sound system lost some, the device went away, the consumer has
 asked to `skip` some."""
-News: TypeAlias = Literal["running", "lost", "found", "silent", "clock"]
-"""What a source reports of itself: its new state, or that the system's clock has stepped."""
+News: TypeAlias = Literal["running", "lost", "found", "silent", "clock", "questioned"]
+"""What a source reports of itself: its new state, or news that leave it as it is: the clock has stepped, the sound is
+strange."""
 
 
 AT_ONCE_S = 1.0
@@ -65,7 +66,8 @@ class Segment:
     """Unbroken sound begins.
 
     Args:
-        start: index of its first sample, counted at the source's own rate since it began, lost samples included.
+        start: index of its first sample, counted at the source's own rate since it began, lost samples included; of a
+            recording, since the file began.
         rate: the source's own rate in Hz.
         clock: gives the time of a sample.
         file: the recording that the segment is read from, as the recording was named.

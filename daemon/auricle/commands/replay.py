@@ -28,8 +28,11 @@ from auricle.publish.zeromq import Socket
 from auricle.service import logs
 from auricle.service.query import Query
 from auricle.terminal import options, text
-from auricle.terminal.options import ConfigFile, Json, ModelName, Paths
+from auricle.terminal.options import Channel, ConfigFile, Json, ModelName, Paths
 from auricle.terminal.progress import bar
+
+FOLLOW_S, MOST_FOLLOW_S = 10.0, 86_400.0
+"""A file that is followed and has not grown for so long has ended, unless told; and the longest that may be told."""
 
 
 def parse_speed(value: str) -> float | None:
@@ -73,6 +76,14 @@ def command(
     start_time: Annotated[
         str | None, typer.Option(help="When the first recording began, such as 2026-03-01T06:30Z.")
     ] = None,
+    local: Annotated[
+        bool, typer.Option("--local/--utc", help="What a time without a zone means, in a file's name or header.")
+    ] = False,
+    channel: Channel = "mix",
+    follow: Annotated[bool, typer.Option("--follow", help="Hear on while a file grows.")] = False,
+    follow_for: Annotated[
+        float, typer.Option(metavar="SECONDS", help="With --follow: until it has not grown for so long.")
+    ] = FOLLOW_S,
     config: ConfigFile = None,
     model: ModelName = None,
 ) -> int:
@@ -82,11 +93,15 @@ def command(
 
     Raises:
         EndpointError: an endpoint is in use.
+        UsageError: an option's value cannot be.
     """
     cfg = options.load(config, model)
     logs.set_up(cfg.log, least="warning")
     pace = parse_speed(speed)
     start_us = None if start_time is None else parse_start(start_time)
+    heard_channel = options.channel(channel)
+    if not 0 < follow_for <= MOST_FOLLOW_S:
+        raise UsageError(f"--follow-for: {follow_for:g} s; use up to {MOST_FOLLOW_S:g}")
     bundle = options.model_of(cfg)
     source = Recordings(
         "replay",
@@ -95,6 +110,9 @@ def command(
         speed=pace,
         loop=loop,
         start_us=start_us,
+        channel=heard_channel,
+        local=local,
+        follow_s=follow_for if follow else 0.0,
         block_samples=pipeline.block_samples(bundle)
         if pace is None
         else pipeline.samples(pipeline.hop_ms(cfg.decision, bundle), bundle),

@@ -70,6 +70,18 @@ class Recording:
         "segment",
         "When the recording began. null: from the file's name or header, where they tell.",
     )
+    channel: int | str = key(
+        "mix",
+        OneOf((Number(1, 64, whole=True), Choice(("mix",))), "mix or 1 to 64"),
+        "segment",
+        "The channel to listen to, 1 is the first; mix: the mean of all.",
+    )
+    zone: str = key(
+        "utc",
+        Choice(("utc", "local")),
+        "segment",
+        "What a time without a zone means, in a file's name or header: utc, or local as this machine's clock shows it.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +58,13 @@ class Hearing:
         path: the recording, as it was named.
         scores: ``(n, n_labels)`` float32, smoothed, one row a decision.
         samples: how long it is, at the model's rate.
+        cut: why there is no more of it, where the file ends too soon.
     """
 
     path: str
     scores: NDArray[np.float32]
     samples: int
+    cut: str | None = None
 
 
 class Hearer:
@@ -131,13 +133,15 @@ class Hearer:
 
         def blocks() -> Iterator[NDArray[np.float32]]:
             heard = 0
-            for block in reader.blocks(pipeline.block_samples(self.bundle)):
+            for block in reader.heard(pipeline.block_samples(self.bundle)):
                 heard += len(block)
                 yield block
                 if progress is not None:
                     progress(min(1.0, heard / length))
 
         hearing = self.hear_blocks(path, blocks())
+        if reader.short is not None:
+            return replace(hearing, cut=reader.short)  # not kept: it is to be told the next time too
         if stored is not None:
             stored.parent.mkdir(parents=True, exist_ok=True)
             np.savez(stored, scores=hearing.scores, samples=hearing.samples)
@@ -181,7 +185,7 @@ class Hearer:
         return sorted(events)
 
     def hear_all(self, paths: Sequence[str], progress: Progress | None = None) -> tuple[list[Hearing], list[str]]:
-        """Hear every recording among files, folders and globs; with a line for each that cannot be heard."""
+        """Hear every recording among files, folders and globs; with a line for each that cannot be heard to its end."""
         files, faults = find(paths)
         heard: list[Hearing] = []
         for i, file in enumerate(files):
@@ -191,7 +195,9 @@ class Hearer:
                     progress((i + share) / len(files))
 
             try:
-                heard.append(self.hear(file, part))
+                heard.append(hearing := self.hear(file, part))
+                if hearing.cut is not None:
+                    faults.append(hearing.cut)
             except AudioError as e:
                 faults.append(str(e))
             part(1.0)

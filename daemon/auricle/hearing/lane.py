@@ -220,9 +220,9 @@ class Lane:
 
     def tell(self, state: messages.SourceNews, detail: str = "") -> None:
         """Publish and log a change of the source's state, or other news of it."""
-        if state != "clock":  # news of the clock leave a lost source lost
+        if state != "clock" and state != "questioned":  # such news leave a lost source lost
             self.state = state
-        level = logging.WARNING if state == "lost" else logging.INFO
+        level = logging.WARNING if state in ("lost", "questioned") else logging.INFO
         log.log(level, "%s: %s%s", self.name, state, f": {detail}" if detail else "")
         self.reporter.status(state, detail, self._samples)
 

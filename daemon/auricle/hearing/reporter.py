@@ -153,7 +153,8 @@ class Reporter:
         return sample, self._segment.clock.utc_us(sample)
 
     def _file_s(self, at: int) -> float:
-        return round((self._before + at) / self._model_rate, 6)
+        assert self._segment is not None
+        return round(self._segment.start / self._segment.rate + (self._before + at) / self._model_rate, 6)
 
     def _common(self, place: tuple[int, int]) -> dict[str, Any]:
         return {

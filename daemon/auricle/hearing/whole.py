@@ -13,10 +13,24 @@ from auricle.hearing import pipeline
 from auricle.hearing.afresh import Afresh
 from auricle.model.bundle import Bundle
 
+NAMED = 10
+"""Labels of which a verdict says when they were strongest."""
+
+
+class Strongest(msgspec.Struct):
+    """Names the window in which a label scored highest, by its middle in seconds from the recording's start."""
+
+    label: str
+    score: float
+    at_s: float
+
 
 class Verdict(msgspec.Struct):
-    """Says what `classify` makes of one file: ``scores`` are means over its windows, ``label`` has the highest of
-    them."""
+    """Says what `classify` makes of one file: ``scores`` are means over its windows, ``label`` has the highest of them.
+
+    ``strongest`` are the labels that reached their threshold in some window, the highest first; where none did, the
+    one that came nearest to its own.
+    """
 
     file: str
     label: str
@@ -25,18 +39,32 @@ class Verdict(msgspec.Struct):
     duration_s: float
     padded: bool
     model: messages.Model
+    strongest: list[Strongest]
+    cut: str | None = None
+    """Why there is no more of it, where a file ends too soon."""
+
+    @property
+    def long(self) -> bool:
+        """Return whether one word for all of it says little: it is longer than a minute."""
+        return self.duration_s > 60
 
 
 class Classifier:
     """Gives whole recordings one verdict each; every file begins from the same state."""
 
-    def __init__(self, bundle: Bundle, decision: config.Decision, gate: config.Gate) -> None:
+    def __init__(
+        self, bundle: Bundle, decision: config.Decision, gate: config.Gate, *, channel: int | str = "mix"
+    ) -> None:
         self._bundle = bundle
+        self._channel = channel
         scorer = pipeline.scorer(bundle, decision, gate)
         self._afresh = Afresh(scorer.stages, scorer.front_end.gate)
+        self._hop = scorer.stages.hop
         self.span = scorer.stages.span
         """Samples at the model's rate in a window; a shorter recording is padded."""
         self._block = pipeline.block_samples(bundle)
+        rules = pipeline.rules(bundle, decision)
+        self._thresholds = {bundle.labels.index(label): rule.threshold for label, rule in rules.items()}
 
     def scores(self, path: str) -> tuple[NDArray[np.float32], float, bool]:
         """Return every window's scores ``(n, n_labels)`` of a file, the file's length in seconds, and whether it was
@@ -47,23 +75,52 @@ class Classifier:
         Raises:
             AudioError: the file cannot be read, or the model gives what is no number.
         """
-        reader = Reader(path, self._bundle.card.front_end.sample_rate)
-        rows, samples = self._afresh.hear(reader.blocks(self._block), at_least=self.span)
+        rows, reader, padded = self._hear(path)
+        return rows, reader.duration_s, padded
+
+    def _hear(self, path: str) -> tuple[NDArray[np.float32], Reader, bool]:
+        reader = Reader(path, self._bundle.card.front_end.sample_rate, channel=self._channel)
+        rows, samples = self._afresh.hear(reader.heard(self._block), at_least=self.span)
         if not samples:
-            raise AudioError(f"{path}: too short to be resampled; use at least one millisecond of sound")
+            too_short = f"{reader.name}: too short to be resampled; use at least one millisecond of sound"
+            raise AudioError(reader.short or too_short)
         if not np.isfinite(rows).all():
-            raise AudioError(f"{path}: model {self._bundle.card.name} gives scores that are no numbers")
-        return rows, reader.duration_s, samples < self.span
+            raise AudioError(f"{reader.name}: model {self._bundle.card.name} gives scores that are no numbers")
+        return rows, reader, samples < self.span
 
     def verdict(self, path: str) -> Verdict:
-        """Classify one file.
+        """Classify one file, as far as it can be heard.
 
         Raises:
             AudioError: the file cannot be read.
         """
-        rows, duration_s, padded = self.scores(path)
+        rows, reader, padded = self._hear(path)
         mean = rows.mean(axis=0, dtype=np.float64)
         scores = {label: round(float(score), 6) for label, score in zip(self._bundle.labels, mean, strict=True)}
         label = self._bundle.labels[int(mean.argmax())]
         model = messages.Model(self._bundle.card.name, self._bundle.hash)
-        return Verdict(path, label, scores[label], scores, round(duration_s, 6), padded, model)
+        return Verdict(
+            reader.name,
+            label,
+            scores[label],
+            scores,
+            round(reader.duration_s, 6),
+            padded,
+            model,
+            self._strongest(rows),
+            reader.short,
+        )
+
+    def _strongest(self, rows: NDArray[np.float32]) -> list[Strongest]:
+        places, rate = rows.argmax(axis=0), self._bundle.card.front_end.sample_rate
+        above = {i: float(rows[places[i], i]) - threshold for i, threshold in self._thresholds.items()}
+        reached = [i for i, margin in above.items() if margin >= 0] or sorted(above, key=lambda i: -above[i])[:1]
+        found = [
+            Strongest(
+                self._bundle.labels[i],
+                round(float(rows[places[i], i]), 6),
+                round((int(places[i]) * self._hop + self.span / 2) / rate, 3),
+            )
+            for i in reached
+        ]
+        return sorted(found, key=lambda strongest: (-strongest.score, strongest.label))[:NAMED]

@@ -40,7 +40,7 @@ def gather(
     negatives: Sequence[str],
     progress: Progress | None = None,
 ) -> tuple[list[Heard], list[str]]:
-    """Hear recordings with their truth, and negatives; with a line for each that cannot be heard.
+    """Hear recordings with their truth, and negatives; with a line for each that cannot be heard to its end.
 
     Raises:
         UsageError: recordings without truth, or nothing to hear.

@@ -159,10 +159,11 @@ class Status(Message, kw_only=True, tag="status", tag_field="type"):
     state: Annotated[
         Literal[SourceNews, DaemonNews],
         Meta(
-            description="of a source its new state, or `clock` (the system's clock has stepped; its state stays as it "
-            "is); of the daemon `store` (its history has a trouble, or has it no more), `reloaded`, `reload_refused`, "
-            "`slow` (a subscriber's queue ran full), `crowded` (connections were cut off, docs/security.md), `trouble` "
-            "(an error of the system that hearing survived), `clock` (the time of day jumped)"
+            description="of a source its new state, or news that leave its state as it is: `clock` (the system's clock "
+            "has stepped), `questioned` (its sound can hardly be what a microphone heard, told once; `detail` says "
+            "why); of the daemon `store` (its history has a trouble, or has it no more), `reloaded`, "
+            "`reload_refused`, `slow` (a subscriber's queue ran full), `crowded` (connections were cut off, "
+            "docs/security.md), `trouble` (an error of the system that hearing survived), `clock` (the time of day jumped)"
         ),
     ]
     detail: Annotated[str, Meta(description="for people; may be empty")]

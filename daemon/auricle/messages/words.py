@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 SourceState: TypeAlias = Literal["starting", "running", "lost", "found", "silent", "overloaded", "relieved", "stopped"]
 """How a source stands."""
-SourceNews: TypeAlias = Literal[SourceState, "clock"]
+SourceNews: TypeAlias = Literal[SourceState, "clock", "questioned"]
 """What a `status` says of a source: its new state, or news that leave its state as it is."""
 DaemonNews: TypeAlias = Literal["store", "reloaded", "reload_refused", "slow", "crowded", "trouble", "clock"]
 """What a `status` without a source says."""

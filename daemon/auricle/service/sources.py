@@ -24,6 +24,8 @@ def source_of(wanted: config.Source, capture: config.Capture, model: Bundle, pol
             speed=None if full_speed else float(recording.speed),
             loop=recording.loop,
             start_us=None if start is None else round(start.timestamp() * 1_000_000),
+            channel=recording.channel,
+            local=recording.zone == "local",
             block_samples=pipeline.block_samples(model)
             if full_speed
             else pipeline.samples(pipeline.hop_ms(wanted.decision, model), model),

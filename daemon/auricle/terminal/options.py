@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auricle.errors import UsageError
+
 if TYPE_CHECKING:
     from auricle.config import Config
     from auricle.model.bundle import Bundle
+
+MOST_CHANNELS = 64
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="The configuration; /etc/auricle/auricle.yaml unless told.")
@@ -22,6 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard outpu
 QueryEndpoint = Annotated[
     str | None, typer.Option("--endpoint", help="Where the daemon answers; publish.query unless told.")
 ]
+Channel = Annotated[str, typer.Option(help="The channel to listen to, 1 is the first; mix: the mean of all.")]
 Truth = Annotated[
     Path | None,
     typer.Option(
@@ -71,6 +76,19 @@ def endpoint(query: str | None, config_file: Path | None) -> str:
         ConfigError: the configuration does not hold.
     """
     return query or load(config_file).publish.query
+
+
+def channel(text: str) -> int | str:
+    """Read the channel to listen to: ``mix``, or a number from 1 on.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text == "mix":
+        return text
+    if not text.isdecimal() or not 0 < int(text) <= MOST_CHANNELS:
+        raise UsageError(f"--channel: {text!r} is no channel; use mix, or 1 to {MOST_CHANNELS}")
+    return int(text)
 
 
 def device(text: str) -> int | str:

@@ -164,7 +164,7 @@ def test_a_disk_that_hangs_stops_one_recording_alone(
     read_of = decoder._Forward.read
 
     def hanging(file: Any, *arguments: Any, **keywords: Any) -> Any:
-        if file.name == str(paths[1]) and file.tell() > 0:
+        if file.name == os.fsencode(paths[1]) and file.tell() > 0:
             answer.wait()
         return read_of(file, *arguments, **keywords)
 

@@ -133,7 +133,14 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "microphone": ({}, {"device": "USB", "channel": 1, "sample_rate": 48000}),
     "recording": (
         {"path": "scene.wav"},
-        {"path": "other.wav", "speed": 2, "loop": True, "start_time": "2026-03-01T06:30:00Z"},
+        {
+            "path": "other.wav",
+            "speed": 2,
+            "loop": True,
+            "start_time": "2026-03-01T06:30:00Z",
+            "channel": 1,
+            "zone": "local",
+        },
     ),
     "ffmpeg": (
         {"url": "rtsp://camera.invalid/a"},

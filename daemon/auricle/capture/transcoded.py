@@ -1,0 +1,216 @@
+"""The system's ffmpeg decodes what libsndfile does not read: phones' recordings, films, other codecs.
+
+ffmpeg is trusted with nothing but the file's own bytes: it opens no address, no playlist and no second file, and its
+time, memory and output are bounded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMATS = (
+    "3g2,3gp,aac,ac3,adts,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gxf,iff,loas,matroska,mj2,mov,"
+    "mp3,mp4,m4a,mpc,mpc8,mpeg,mpegts,mxf,nut,ogg,oma,rm,tak,tta,voc,w64,wav,webm,wtv,wv,xwma"
+)
+"""ffmpeg's names of what is opened: sound and film in one file. Playlists, which name other files, are not."""
+_TOLD_BY = {"mov", "mp4", "m4a", "3gp", "matroska", "webm", "avi", "flv", "wav", "w64", "caf", "ape", "tta"}
+"""Formats whose header states how long they are; of others ffmpeg estimates it."""
+_ASKED = "format=format_name,duration,nb_streams:stream=codec_type,sample_rate,channels,duration:stream_tags=DURATION"
+_TAGS = ":format_tags=comment,date"
+ASK_S, STALL_S = 20.0, 10.0
+"""ffmpeg may take so long to say what a file is, and so long to give the next samples."""
+MOST_BYTES = 512 * 2**20
+"""Memory that ffmpeg may take."""
+MOST_S = 7 * 86_400
+"""Sound of one file: behind it whatever ffmpeg makes of a few bytes is refused."""
+_CODEC_FRAME = 4096
+"""Samples that a codec may add or leave out at a file's ends."""
+_SAID_CHARACTERS = 300
+
+
+class Undecodable(Exception):
+    """ffmpeg does not give a recording's sound, or not all of it: a few words that say why."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Holds what ffmpeg says of a recording's sound; ``stated`` samples where its container tells its length."""
+
+    rate: int
+    channels: int
+    stated: int | None
+    tags: dict[str, str]
+
+
+def ask(path: str) -> About:
+    """Ask ffmpeg what a file's first sound is.
+
+    Raises:
+        Undecodable: it holds none, it is none of `FORMATS`, or there is no ffmpeg.
+    """
+    if shutil.which("ffprobe") is None or shutil.which("ffmpeg") is None:
+        raise Undecodable("ffmpeg might read it; on Debian: apt-get install ffmpeg")
+    command = ["ffprobe", "-v", "error", *_opened(path), "-show_entries", _ASKED + _TAGS, "-of", "json"]
+    asked = _started(command)
+    try:
+        out, err = asked.communicate(timeout=ASK_S)
+    except subprocess.TimeoutExpired:
+        asked.kill()
+        asked.communicate()
+        raise Undecodable(f"ffmpeg did not say what it is in {ASK_S:g} s") from None
+    if asked.returncode:
+        if b"whitelist" in err:
+            raise Undecodable("a playlist or picture, or of another kind that is not opened")
+        raise Undecodable(f"ffmpeg: {_said(err.splitlines()[0] if err else err)}")
+    try:
+        told = json.loads(out)
+        streams = [stream for stream in told.get("streams", ()) if stream.get("codec_type") == "audio"]
+        if not streams:
+            raise Undecodable("holds no sound")
+        rate, channels = int(streams[0]["sample_rate"]), int(streams[0]["channels"])
+    except (ValueError, KeyError, TypeError):
+        raise Undecodable("ffmpeg does not say what its sound is") from None
+    if not rate or not channels:
+        raise Undecodable("ffmpeg does not say what its sound is")
+    container = told.get("format", {})
+    seconds = _seconds(container, streams[0])
+    return About(rate, channels, None if seconds is None else round(seconds * rate), container.get("tags", {}))
+
+
+class Transcoded:
+    """Runs ffmpeg over a recording, to be read like a `soundfile.SoundFile`: onwards, as float32.
+
+    Args:
+        path: of the file.
+        about: as `ask` has it.
+    """
+
+    subtype, format = "FLOAT", "ffmpeg"
+
+    def __init__(self, path: str, about: About) -> None:
+        self.samplerate, self.channels = about.rate, about.channels
+        self.frames = about.stated or 0
+        self.loose = _CODEC_FRAME
+        """Samples by which what is stated and what is given may differ in a whole file."""
+        self._tags = about.tags
+        self._frame_bytes = 4 * about.channels
+        # No codec takes less than a byte for a second of sound: a small file that gives days of it is a trap.
+        most_s = min(MOST_S, 60 + os.path.getsize(path))
+        wanted = ("-map", "0:a:0", "-ac", str(about.channels), "-ar", str(about.rate), "-t", str(most_s), "-f", "f32le")
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-threads", "1", *_opened(path), *wanted, "pipe:1"]
+        self._process = _started(command)
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._out, self._err = self._process.stdout.fileno(), self._process.stderr.fileno()
+        self._complaints = b""
+        self._left = most_s * about.rate
+
+    def read(self, out: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the next samples, as many as fit into ``out`` ``(n, channels)``; fewer at the end, none behind it.
+
+        Raises:
+            Undecodable: ffmpeg failed or hangs; what it gave before has been given.
+        """
+        view, filled = out.reshape(-1).view(np.uint8), 0
+        while filled < len(view):
+            if not (more := self._some(len(view) - filled)):
+                break
+            view[filled : filled + len(more)] = np.frombuffer(more, np.uint8)
+            filled += len(more)
+        frames = filled // self._frame_bytes
+        self._left -= frames
+        if not frames and (code := self._ended()):
+            raise Undecodable(f"ffmpeg: {_said(self._complaints) or f'ended with {code}'}")
+        if self._left <= 0:
+            raise Undecodable("more sound than its size can hold")
+        return out[:frames]
+
+    def copy_metadata(self) -> dict[str, str]:
+        """Return what is written beside the sound: ``comment`` and ``date``, where they are."""
+        return dict(self._tags)
+
+    def close(self) -> None:
+        """End ffmpeg."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def _ended(self) -> int:
+        """Return the exit code, once all has been given."""
+        try:
+            code = self._process.wait(STALL_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._complaints = (self._complaints + os.read(self._err, 4096))[-4096:]
+        return code
+
+    def _some(self, most: int) -> bytes:
+        """Return bytes of sound as soon as there are some, none at the end; read complaints too, lest they block it."""
+        until_s = time.monotonic() + STALL_S
+        heard = [self._out, self._err]
+        while (left_s := until_s - time.monotonic()) > 0:
+            ready, _, _ = select.select(heard, (), (), left_s)
+            if self._err in ready:
+                said = os.read(self._err, 4096)
+                self._complaints = (self._complaints + said)[-4096:]
+                if not said:
+                    heard.remove(self._err)
+            if self._out in ready:
+                return os.read(self._out, min(most, 2**20))
+        self._process.kill()
+        raise Undecodable(f"ffmpeg gave nothing for {STALL_S:g} s")
+
+
+def _opened(path: str) -> list[str]:
+    """Return the options by which ffmpeg opens the file, and nothing else."""
+    return ["-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS, "-i", f"file:{path}"]
+
+
+def _started(command: list[str]) -> subprocess.Popen[bytes]:
+    nowhere = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, stdin=nowhere, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, process_group=0
+    )
+    for what, most in ((resource.RLIMIT_DATA, MOST_BYTES), (resource.RLIMIT_FSIZE, 0)):
+        try:
+            resource.prlimit(process.pid, what, (most, most))
+        except ProcessLookupError:  # it has ended already
+            break
+    return process
+
+
+def _seconds(container: dict[str, Any], stream: dict[str, Any]) -> float | None:
+    """Return how long the sound is, where the container states it; that of a film is not its sound's."""
+    if not _TOLD_BY.intersection(str(container.get("format_name", "")).split(",")):
+        return None
+    clock = str(stream.get("tags", {}).get("DURATION", ""))
+    try:
+        if "duration" in stream:
+            return float(stream["duration"])
+        if clock:
+            hours, minutes, seconds = clock.split(":")
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        return float(container["duration"]) if container.get("nb_streams") == 1 else None
+    except (KeyError, ValueError):
+        return None
+
+
+def _said(err: bytes) -> str:
+    """Return the last thing that ffmpeg complained of, without the file's name."""
+    lines = [line for line in err.decode("utf-8", "backslashreplace").splitlines() if line.strip()]
+    return lines[-1].rpartition(": ")[2].strip()[:_SAID_CHARACTERS] if lines else ""
