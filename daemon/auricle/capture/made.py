@@ -1,4 +1,4 @@
-"""A recording says when it was made: its recorder wrote it beside the sound and in the file's name, in an order of trust."""
+"""A recorder writes beside the sound and in the file's name when it was made: read here, in an order of trust."""
 
 from __future__ import annotations
 

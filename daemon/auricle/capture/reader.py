@@ -1,4 +1,4 @@
-"""One recording is read in blocks here: any file that libsndfile or ffmpeg reads, to its end whatever its header says."""
+"""One recording is read in blocks here: whatever libsndfile or ffmpeg reads, to its end whatever its header says."""
 
 from __future__ import annotations
 
