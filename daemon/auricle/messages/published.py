@@ -163,7 +163,8 @@ class Status(Message, kw_only=True, tag="status", tag_field="type"):
             "has stepped), `questioned` (its sound can hardly be what a microphone heard, told once; `detail` says "
             "why); of the daemon `store` (its history has a trouble, or has it no more), `reloaded`, "
             "`reload_refused`, `slow` (a subscriber's queue ran full), `crowded` (connections were cut off, "
-            "docs/security.md), `trouble` (an error of the system that hearing survived), `clock` (the time of day jumped)"
+            "docs/security.md), `trouble` (an error of the system that hearing survived), `clock` (the time of day "
+            "jumped)"
         ),
     ]
     detail: Annotated[str, Meta(description="for people; may be empty")]
