@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
+from auricle.capture import hidden
 from auricle.capture.live import Live
 from auricle.capture.pcm import PcmFeed
 from auricle.capture.poller import Feed, Poller
 from auricle.capture.source import Terms
 
+log = logging.getLogger("auricle")
+
+_LIST = "pipe:0"
+"""Standard input, as ffmpeg calls it."""
 _USER = re.compile(r"//[^/\s]*@")
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\"]*")
 
@@ -33,7 +40,8 @@ class Ffmpeg(Live):
         terms: on which the source is heard; ffmpeg is asked for sound at the model's rate, which so becomes the
             source's own.
         poller: moves the sound of all sources into their rings.
-        url: what ffmpeg opens. Credentials in it never reach a log or a message.
+        url: what ffmpeg opens. Credentials in it never reach a log or a message, nor, where that can be, its command
+            line (`hidden`).
         options: for ffmpeg, before its ``-i``.
         program: ffmpeg, by name or path.
     """
@@ -52,11 +60,16 @@ class Ffmpeg(Live):
         self._url = url
         self._options = tuple(options)
         self._program = program
+        self._said = False
 
     START_S = 5.0
 
-    def command(self) -> list[str]:
-        """Return the command line that is run."""
+    def command(self) -> tuple[list[str], bytes]:
+        """Return the command line that is run, and what it reads from its standard input.
+
+        Raises:
+            OSError: ffmpeg, which is asked for its version first, cannot be started.
+        """
         options = self._options
         # What is lost over UDP nobody counts; and a camera's slow video must not hold up its sound for five seconds.
         defaults = {"-analyzeduration": "1000000"}
@@ -65,19 +78,34 @@ class Ffmpeg(Live):
         for option, value in defaults.items():
             if option not in options:
                 options = (option, value, *options)
+        before, address, listed = list(options), self._url, b""
+        if hidden.wanted(self._url, shown(self._url), options):
+            if (why := hidden.hindrance(self._program, options)) is None:
+                before, listed = hidden.split(self._url, options)
+                address = _LIST
+            elif not self._said:
+                self._said = True
+                log.warning(
+                    "%s: its address is on ffmpeg's command line, where other users of this machine can read it: %s",
+                    self.name, why,
+                )  # fmt: skip
         rate = str(self.terms.model_rate)
         wanted = ("-vn", "-sn", "-dn", "-ac", "1", "-ar", rate, "-f", "f32le", "-flush_packets", "1")
-        return [self._program, "-nostdin", "-v", "error", *options, "-i", self._url, *wanted, "pipe:1"]
+        return [self._program, "-nostdin", "-v", "error", *before, "-i", address, *wanted, "pipe:1"], listed
 
     def _launch(self, before: Feed | None) -> tuple[Feed, subprocess.Popen[bytes]]:
+        words, listed = self.command()
         process = subprocess.Popen(
-            self.command(),
-            stdin=subprocess.DEVNULL,
+            words,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
             process_group=0,  # an interrupt at the terminal is for the parent
         )
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin:  # it has ended: that is found where its end is looked for
+            process.stdin.write(listed)
         assert process.stdout is not None
         assert process.stderr is not None
         feed = PcmFeed(
@@ -100,7 +128,7 @@ class Ffmpeg(Live):
         return f"{self._program} cannot be started: {fault.strerror or fault}"
 
     def _ended(self, feed: Feed, code: int | None) -> str:
-        said = shown(feed.reason or feed.complaint)
+        said = shown((feed.reason or feed.complaint).replace(_LIST, self._url))
         # Its options may hold secrets too, and it may quote them.
         for secret in (o for o in self._options if len(o) > 3 and not o.startswith("-")):
             said = said.replace(secret, "***")

@@ -90,6 +90,67 @@ def test_other_cameras_are_heard(server: RtspServer, hears: Callable[..., Hearin
     assert hearing.states() == []
 
 
+def test_no_password_is_on_the_command_line(server: RtspServer, hears: Callable[..., Hearing]) -> None:
+    """A camera with a password, and options: heard bit for bit, while `ps` shows nothing of either."""
+    options = ["-user_agent", "it's hidden", "-rtsp_transport", "tcp", "-threads", "1"]
+    hearing = hears(server.url("/lossless", "me:hunter2@") + "?token=abc123", options=options)
+    hearing.until(lambda: hearing.source.counters().heard > RATE)
+    heard = hearing.samples()
+    np.testing.assert_array_equal(heard, NOISE[: len(heard)].astype(np.float32) / 2**15)
+    shown_to_all = Path(f"/proc/{hearing.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    for secret in ("me:", "hunter2", "abc123", "hidden"):
+        assert secret not in shown_to_all
+    assert "-threads 1" in shown_to_all
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "words", "listed"),
+    [
+        ("rtsp://cam/x", [], ["-rtsp_transport", "tcp", "-analyzeduration", "1000000", "-i", "rtsp://cam/x"], ""),
+        (
+            "http://a:b'c@radio/x?k=1",
+            ["-re", "-headers", "X: y\\z", "-c:a", "mp3"],
+            ["-analyzeduration", "1000000", "-re", "-c:a", "mp3", "-protocol_whitelist"],
+            "ffconcat version 1.0\nfile 'http://a:b'\\''c@radio/x?k=1'\noption analyzeduration '1000000'\n"
+            "option headers 'X: y\\z'\n",
+        ),
+        ("http://radio/x", ["-cookies", "s=1"], ["-protocol_whitelist"], "option cookies 's=1'"),
+    ],
+)
+def test_what_is_said_in_words_and_what_in_the_list(
+    tmp_path: Path, url: str, options: list[str], words: list[str], listed: str
+) -> None:
+    """Address and what may be a secret go into the list, ffmpeg's own options and harmless addresses do not."""
+    program = fake(tmp_path, "echo ffmpeg version 5.1.9-0 Copyright")
+    with Poller() as poller:
+        said, given = Ffmpeg("cam", terms_of({}), poller=poller, url=url, options=options, program=program).command()
+    assert [word for word in said if word in words] == words
+    assert listed in given.decode()
+    assert bool(listed) == (said[said.index("-i") + 1] == "pipe:0")
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "why"),
+    [
+        ("4.4.2-0ubuntu0.22.04.1", [], "this is ffmpeg 4, it needs 5"),
+        ("7.1", ["-f", "mpegts"], "the option -f works only beside it"),
+        ("N-113007-g8d24a28d06", [], None),
+    ],
+)
+def test_where_it_cannot_be_hidden_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, version: str, options: list[str], why: str | None
+) -> None:
+    """An old ffmpeg, or an option that has to stand beside the address: it is heard, with one warning."""
+    program = fake(tmp_path, f"echo ffmpeg version {version} Copyright")
+    with Poller() as poller:
+        source = Ffmpeg("cam", terms_of({}), poller=poller, url="http://a:b@c/", options=options, program=program)
+        commands = [source.command()[0] for _ in range(2)]
+    assert [("http://a:b@c/" in words) for words in commands] == [why is not None] * 2
+    said = [record.getMessage().partition(": ")[2] for record in caplog.records]
+    where = "its address is on ffmpeg's command line, where other users of this machine can read it"
+    assert said == ([] if why is None else [f"{where}: {why}"])
+
+
 def test_passwords_are_never_told(hears: Callable[..., Hearing], require: Callable[[bool, str], None]) -> None:
     """A camera that refuses: the reason is ffmpeg's, without user, password, token or secret option."""
     require(not rtspserver.missing(), rtspserver.missing())

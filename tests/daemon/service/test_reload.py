@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ import pytest
 import yaml
 
 from auricle.capture.reader import Reader
+from auricle.client import Client, Scores
 from auricle.errors import AuricleError
 from auricle.hearing import pipeline
 from helpers.reloading import Daemon, configuration, daemon, model_beside, recording, rule, seconds
 from helpers.sounds import RATE, varied, write
+from helpers.supervised import configured, supervised, until
 
 __all__ = ["daemon", "recording"]
 
@@ -301,3 +305,31 @@ def test_broken_state_is_learned_anew(
         again.listen(seconds(3))
         again.close()
         np.load(kept, allow_pickle=False).close()
+
+
+def test_a_hop_above_the_window_comes_by_reload_to_a_real_daemon(tmp_path: Path) -> None:
+    """A hop of 2.4 s, and of 9.6 s, by SIGHUP: decisions stand so far apart, the daemon hears on, and comes back."""
+    write(tmp_path / "noise.wav", 0.1 * varied(300.0))
+    source = {"name": "porch", "recording": {"path": str(tmp_path / "noise.wav"), "speed": 20, "loop": True}}
+    with supervised(tmp_path, sources=[source]) as one, Client(one.endpoint, topics=["score."]) as client:
+
+        def apart(hop_ms: int) -> bool:
+            """Whether three decisions in a row stand so far apart."""
+            while (item := client.receive(0.2)) is not None:
+                if isinstance(item, Scores) and item.sample is not None:
+                    samples.append(item.sample)
+                if len(samples) > 3 and set(np.diff(samples[-4:])) == {RATE * hop_ms // 1000}:
+                    return True
+            return False
+
+        samples: list[int] = []
+        one.until_logged("publishing on")
+        for n, hop_ms in enumerate((80, 2400, 9600, 80)):
+            if n:
+                wanted = configured(tmp_path, sources=[source], decision={"hop_ms": hop_ms})
+                (tmp_path / "auricle.yaml").write_text(json.dumps(wanted))
+                one.process.send_signal(signal.SIGHUP)
+                until(lambda n=n: one.log.count("reloaded in") == n, lambda: one.log)
+                samples.clear()
+            until(lambda hop_ms=hop_ms: apart(hop_ms), lambda: f"{samples[-4:]}\n{one.log}")
+        assert "Traceback" not in one.log

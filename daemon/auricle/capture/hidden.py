@@ -1,0 +1,125 @@
+"""Tells ffmpeg an address with a password where other users of the machine cannot read it: in a pipe.
+
+The words of a command are for everybody (`ps`, /proc/PID/cmdline); what a process reads from a pipe is for its user
+and root. ffmpeg reads lists of files (its concat demuxer) from a pipe, and opens what stands there with the options
+that stand beside it. So only what it does itself, before it opens anything, has to be said in words.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+
+FIRST_MAJOR = 5
+"""The first ffmpeg whose lists may hold options."""
+_PROTOCOLS = ",".join((
+    "pipe,file,crypto,data,tcp,udp,tls,http,httpproxy,https,hls,ftp,rtp,srtp,rtsp,srt,sctp",
+    "rtmp,rtmpe,rtmps,rtmpt,rtmpts,icecast,mmsh,mmst,gopher",
+))  # fmt: skip
+"""All that reach a network: a list opens nothing else unless told."""
+_BOTH = {"-analyzeduration", "-probesize"}
+"""Options of the list as well as of what stands in it."""
+_OF_FORMAT = {"-f", "-ar", "-ac", "-sample_fmt", "-channel_layout", "-ch_layout", "-protocol_whitelist"}
+"""Options that a list cannot pass on to what it names."""
+_OWN = {
+    "-accurate_seek",
+    "-hwaccel",
+    "-itsoffset",
+    "-itsscale",
+    "-loglevel",
+    "-re",
+    "-readrate",
+    "-ss",
+    "-sseof",
+    "-stream_loop",
+    "-t",
+    "-thread_queue_size",
+    "-threads",
+    "-to",
+    "-v",
+}
+"""Options of ffmpeg itself; and those that choose a decoder (`_DECODER`)."""
+_DECODER = re.compile(r"-(c|codec|acodec|vcodec)(:.*)?")
+_HARMLESS = {
+    "-analyzeduration",
+    "-buffer_size",
+    "-fflags",
+    "-flags",
+    "-max_delay",
+    "-probesize",
+    "-reconnect",
+    "-reconnect_at_eof",
+    "-reconnect_delay_max",
+    "-reconnect_streamed",
+    "-rtsp_flags",
+    "-rtsp_transport",
+    "-rw_timeout",
+    "-stimeout",
+    "-timeout",
+    "-tls_verify",
+}
+"""Options whose values are no secrets; of any other it may be one."""
+
+
+def pairs(options: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield each option with its value, or without one: what follows begins like an option, or nothing follows."""
+    words = list(options)
+    while words:
+        word = words.pop(0)
+        value = bool(words) and (not words[0].startswith("-") or words[0][1:2].isdigit())
+        yield word, words.pop(0) if value else None
+
+
+def wanted(address: str, shown: str, options: Sequence[str]) -> bool:
+    """Return whether something has to be hidden: the address is not all shown, or an option may be a secret."""
+    return address != shown or any(
+        value is not None and name not in _HARMLESS | _OWN | _OF_FORMAT and not _DECODER.fullmatch(name)
+        for name, value in pairs(options)
+    )
+
+
+def hindrance(program: str, options: Sequence[str]) -> str | None:
+    """Return why it cannot be hidden; ``None`` if it can.
+
+    Raises:
+        OSError: the program cannot be started.
+    """
+    told = sorted(_OF_FORMAT & {name for name, _ in pairs(options)})
+    if told:
+        return f"the option {told[0]} works only beside it"
+    version = _version(program)
+    return None if version is None or version >= FIRST_MAJOR else f"this is ffmpeg {version}, it needs {FIRST_MAJOR}"
+
+
+def split(address: str, options: Sequence[str]) -> tuple[list[str], bytes]:
+    """Return the options that are said in words, and the list with the address and all the others."""
+    words: list[str] = []
+    lines = ["ffconcat version 1.0", f"file {_quoted(address)}"]
+    for name, value in pairs(options):
+        if value is None or name in _OWN or _DECODER.fullmatch(name):
+            words += [name] if value is None else [name, value]
+            continue
+        lines.append(f"option {name[1:]} {_quoted(value)}")
+        if name in _BOTH:
+            words += [name, value]
+    words += ["-protocol_whitelist", _PROTOCOLS, "-f", "concat", "-safe", "0"]
+    return words, "\n".join([*lines, ""]).encode()
+
+
+@cache
+def _version(program: str) -> int | None:
+    """Ask a program for its major version; ``None`` where it does not say one, as builds from a repository."""
+    with suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [program, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=2, check=False
+        )
+        if found := re.match(rb"ffmpeg version (\d+)\.", done.stdout):
+            return int(found[1])
+    return None
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", r"'\''") + "'"
