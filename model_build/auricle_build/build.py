@@ -19,7 +19,7 @@ from auricle_build import export, recipe
 from auricle_build.grammar import read as recipes
 from auricle_build.grammar.material import Front, Variant
 from auricle_build.grammar.recipes import Recipe, StreamingRecipe
-from auricle_build.grammar.trunk import Extent
+from auricle_build.grammar.trunk import Reach
 from auricle_build.int8 import graph, quantise
 from auricle_build.int8.quantise import Quantised
 from auricle_build.judge import alarms, evaluate, lags
@@ -46,7 +46,7 @@ class Made:
 
     recipe: StreamingRecipe
     loaded: Loaded
-    extent: Extent
+    reach: Reach
     network: Network
     quantised: Quantised
     steps: int
@@ -211,12 +211,12 @@ def behind_gate(made: Made) -> Judgement:
     rec, loaded = made.recipe, made.loaded
     labels = rec.names
     mine = [i for i in range(len(loaded.kept)) if labels[int(loaded.truth[i])] != rec.background]
-    features = Features(rec.front_end.params, made.extent.window_frames)
+    features = Features(rec.front_end.params, made.reach.window_frames)
     gated = Variant(gate=True, lead_s=rec.data.gate_lead_s)
     rows = [features.load(loaded.kept_clips[i], gated) for i in mine]
     whole = graph.whole(made.quantised, rec.name, rec.front_end.n_features)
     hop = default_hop_frames(rec.front_end)
-    scorer = evaluate.int8_scorer(whole, window_frames=made.extent.window_frames, hop_frames=hop)
+    scorer = evaluate.int8_scorer(whole, window_frames=made.reach.window_frames, hop_frames=hop)
     return evaluate.judge(scorer, rows, loaded.truth[mine], labels, rec.background)
 
 
@@ -241,7 +241,7 @@ def ship(made: Made, folder: Path, *, stated: Mapping[str, Any] | None = None) -
     Raises:
         ModelError: int8 fell behind, or the daemon would not load what was written.
     """
-    rec, shape = made.recipe, made.extent
+    rec, shape = made.recipe, made.reach
     export.refuse(*made.compared)
     labels, background = rec.names, rec.background
     n_features = rec.front_end.n_features

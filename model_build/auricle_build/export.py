@@ -19,7 +19,7 @@ from auricle.model.card import Affine
 from auricle.model.network import quantise
 from auricle_build.grammar.material import ClipSet
 from auricle_build.grammar.recipes import StreamingRecipe
-from auricle_build.grammar.trunk import extent
+from auricle_build.grammar.trunk import reach
 from auricle_build.int8 import golden, graph
 from auricle_build.int8.convert import SCORES
 from auricle_build.int8.quantise import Quantised
@@ -82,7 +82,7 @@ def write(
         ModelError: the daemon would refuse the bundle.
     """
     name, params = recipe.name, recipe.front_end.params
-    shape = extent(model.ops, model.columns)
+    shape = reach(model.ops, model.columns)
     files = {"model.tflite": graph.whole(model, name, n_features)}
     files["stream.tflite"], states = graph.stateful(model, name, n_features)
     card: dict[str, Any] = {

@@ -93,8 +93,8 @@ class Live:
         self._retry.due_s = time.monotonic()
 
     def due_s(self, now_s: float) -> float:
-        """Return one block after the last poll, less what rounding may add: on a beat of that pace none is missed.
-        Where the last poll has left sound that had waited for it, the next one is due at once."""
+        """Return when the next poll is due: one block after the last one, less what rounding may add, so that on a beat
+        of that pace none is missed; at once where the last poll has left sound that had waited for it."""
         if self._left:
             return self._polled_s
         return self._polled_s + self.stretch * self.terms.block_s - 1e-6

@@ -257,7 +257,7 @@ def poisson_bound(n: int, confidence: float = 0.95) -> float:
 
 
 def prediction_interval(counts: Sequence[int], confidence: float = 0.95) -> tuple[float, float]:
-    """Return between how many events as many hours again should bring, if these came in stretches alike.
+    """Return the fewest and the most events that as many hours again should bring, if these came in stretches alike.
 
     The rate is as likely as the count makes it (Jeffreys' prior), so that the next count is negative binomial.
     Where alarms come in clumps (Pearson's chi-square over its degrees of freedom above 1), clumps are counted instead.

@@ -14,7 +14,7 @@ from auricle_build.grammar.kinds import Slug, count
 from auricle_build.grammar.learning import Classic, Draw, Epochs, Plain, Schedule, Streaming
 from auricle_build.grammar.material import Data, Front, Label
 from auricle_build.grammar.pretrained import FineTuning, MobileNet, Scenery
-from auricle_build.grammar.trunk import Extent, LayerError, Op, extent, plan
+from auricle_build.grammar.trunk import LayerError, Op, Reach, plan, reach
 
 Check: TypeAlias = tuple[tuple[str, ...], Callable[[], Iterator[Fault]]]
 """The keys that a check looks at, and the check, which is made if all of them could be read."""
@@ -109,10 +109,10 @@ class StreamingRecipe(Recipe):
         Schedule,
     )
 
-    def shape(self) -> tuple[list[Op], Extent]:
+    def shape(self) -> tuple[list[Op], Reach]:
         """Return the trunk and what it means in time. Raises LayerError where the layers do not fit."""
         ops = plan(self.network.layers, self.front_end.n_features)
-        return ops, extent(ops, self.network.columns)
+        return ops, reach(ops, self.network.columns)
 
     def window_frames(self) -> int:
         return self.shape()[1].window_frames

@@ -36,7 +36,7 @@ class Op:
 
 
 @dataclass(frozen=True)
-class Extent:
+class Reach:
     """Says what the network's shape means in time: see DESIGN's definition of stateful.
 
     Args:
@@ -88,7 +88,7 @@ def plan(layers: Sequence[Layer], n_features: int) -> list[Op]:
     return ops
 
 
-def extent(ops: Sequence[Op], columns: int) -> Extent:
+def reach(ops: Sequence[Op], columns: int) -> Reach:
     """Work out the stride, receptive field and window of a plan.
 
     Raises:
@@ -100,4 +100,4 @@ def extent(ops: Sequence[Op], columns: int) -> Extent:
         stride *= op.step[0]
         if receptive % stride:
             raise LayerError(f"{receptive} frames seen at a stride of {stride}; make it a multiple of it")
-    return Extent(stride, receptive, columns)
+    return Reach(stride, receptive, columns)

@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from auricle.model.card import Affine
-from auricle_build.grammar.trunk import Op, extent
+from auricle_build.grammar.trunk import Op, reach
 from auricle_build.int8.quantise import Quantised, over, weight_scale
 
 Code = schema.BuiltinOperator
@@ -243,7 +243,7 @@ class _Writer:
 
 def whole(model: Quantised, name: str, n_features: int) -> bytes:
     """Write ``model.tflite``: features ``(1, T, n_features, 1)`` int8 in, scores ``(1, 1, 1, n_labels)`` int8 out."""
-    window = extent(model.ops, model.columns).window_frames
+    window = reach(model.ops, model.columns).window_frames
     return _Writer(model, name, stateful=False).write(window, n_features, model.columns)
 
 
@@ -252,7 +252,7 @@ def stateful(model: Quantised, name: str, n_features: int) -> tuple[bytes, list[
     and the states out. The number of sources and n (a multiple of the stride product) are set by resizing the inputs.
     """
     writer = _Writer(model, name, stateful=True)
-    content = writer.write(extent(model.ops, model.columns).stride_frames, n_features, model.columns)
+    content = writer.write(reach(model.ops, model.columns).stride_frames, n_features, model.columns)
     return content, writer.states
 
 

@@ -47,8 +47,8 @@ class Quiet:
         return cls([str(o) for o in stored["quiet_origins"]], windows)
 
 
-def together(parts: Sequence[Quiet]) -> Quiet:
-    """Return several judged lots as one."""
+def joined(parts: Sequence[Quiet]) -> Quiet:
+    """Join several judged lots."""
     return Quiet(
         [o for p in parts for o in p.origins],
         [w for p in parts for w in p.windows],

@@ -106,7 +106,7 @@ def false_alarms(
     if bundle is None:  # every one was refused
         return {}
     opened = bundles.load(str(bundle))
-    return dict(alarms.count(opened, alarms.together([f.quiet for f in folds]), shipped=shipped))
+    return dict(alarms.count(opened, alarms.joined([f.quiet for f in folds]), shipped=shipped))
 
 
 def measured(rec: Recipe, folds: Sequence[int], runs: Path) -> list[Fold]:

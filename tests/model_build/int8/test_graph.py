@@ -51,7 +51,7 @@ def model() -> quantise.Quantised:
         seen[place, i] = min(low, float(tf.reduce_min(x))), max(high, float(tf.reduce_max(x)))
         return x
 
-    x = tf.constant(rng.normal(-40, 20, (8, trunk.extent(ops, 6).window_frames, N_FEATURES)).astype(np.float32))
+    x = tf.constant(rng.normal(-40, 20, (8, trunk.reach(ops, 6).window_frames, N_FEATURES)).astype(np.float32))
     quantise.forward(ops, weights, x, watch, fake=False)
     grid = quantise.over
     return quantise.Quantised(
@@ -102,10 +102,10 @@ def stream_scores(content: bytes, states: Sequence[graph.StateTensor], sources: 
 
 
 @pytest.fixture(scope="module")
-def graphs() -> tuple[bytes, bytes, list[graph.StateTensor], trunk.Extent]:
+def graphs() -> tuple[bytes, bytes, list[graph.StateTensor], trunk.Reach]:
     made = model()
     streamed, states = graph.stateful(made, "test", N_FEATURES)
-    return graph.whole(made, "test", N_FEATURES), streamed, states, trunk.extent(made.ops, made.columns)
+    return graph.whole(made, "test", N_FEATURES), streamed, states, trunk.reach(made.ops, made.columns)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -152,6 +152,6 @@ def test_int8_follows_float(graphs: Any) -> None:
 def test_geometry_refuses_what_cannot_stream() -> None:
     """A plan whose columns would lose the phase of their strides is refused; bands must end at one."""
     with pytest.raises(ConfigError, match="multiple"):
-        trunk.extent(trunk.plan([Layer("conv", (3, 20), (2, 1), 4)], 20), 4)
+        trunk.reach(trunk.plan([Layer("conv", (3, 20), (2, 1), 4)], 20), 4)
     with pytest.raises(ConfigError, match="bands are left"):
         trunk.plan([Layer("conv", (4, 4), (2, 2), 4)], 20)

@@ -200,10 +200,10 @@ def test_a_model_of_two_labels_at_once_ships_and_hears_both(tiny: tuple[dict[str
     opened = build.ship(made, tmp_path / "bundle")
     scorer = evaluate.int8_scorer(
         opened.whole,
-        window_frames=made.extent.window_frames,
+        window_frames=made.reach.window_frames,
         hop_frames=build.default_hop_frames(streaming(rec).front_end),
     )
-    features = Features(rec["front_end"], made.extent.window_frames)
+    features = Features(rec["front_end"], made.reach.window_frames)
     both = sound("beep", 7001) + sound("clicks", 7101)
     beep, clicks, siren = scorer(features.of(both.clip(-1, 1).astype(np.float32))).mean(axis=0)
     assert beep > 0.5

@@ -35,7 +35,7 @@ def fold(number: int, wrong: int) -> crossval.Fold:
 def test_page_tells_folds_accuracy_and_false_alarms(tmp_path: Path) -> None:
     """Each measured fold has its line, all have one together, folds not measured are said, the picture is there."""
     measured, opened = [fold(1, 0), fold(4, 2)], bundles.load("esc10")
-    told = alarms.count(opened, alarms.together([f.quiet for f in measured]))
+    told = alarms.count(opened, alarms.joined([f.quiet for f in measured]))
     page = crossval.write(read.load(RECIPE), measured, [1, 2, 3, 4], tmp_path, told, told).read_text()
     assert "| 1 | 100 | 20 | 100.0 % | 100.0 % | 100.0 % | 100.0 % |" in page
     assert "| 4 | 100 | 20 | 90.0 % | 90.0 % | 90.0 % | 90.0 % |" in page
