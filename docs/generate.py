@@ -1,4 +1,4 @@
-"""Writes every file of the repository that is made from declarations, and says which it changed: `make docs`.
+"""Every file of the repository that is made from declarations is written here, and named where it changed: `make docs`.
 
 What is written is decided where it is declared; here it only says where each goes. Figures are not made here: they are
 measured (`make bench`, the reports of `auricle-build`).
@@ -19,7 +19,7 @@ BEGIN, END = "<!-- generated -->\n", "<!-- /generated -->\n"
 
 
 def generated() -> Iterator[tuple[Path, str]]:
-    """Every file with a part that is made, and the whole text that it should have."""
+    """Yield every file with a part that is made, and the whole text that it should have."""
     yield topics.SCHEMA, topics.schema_text()
     yield ROOT / "config" / "auricle.yaml", show.example()
     parts = {"messages.md": topics.page, "configuration.md": show.table, "models.md": table.table}
@@ -29,10 +29,10 @@ def generated() -> Iterator[tuple[Path, str]]:
 
 
 def filled(page: str, part: str) -> str:
-    """The page with this part between its two lines.
+    """Return the page with this part between its two lines.
 
     Raises:
-        ValueError: it has not each of the two lines once, in this order.
+        ValueError: the page has not each of the two lines once, in this order.
     """
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
@@ -40,7 +40,7 @@ def filled(page: str, part: str) -> str:
 
 
 def main() -> None:
-    """Write what differs."""
+    """Write the files that differ."""
     for path, text in generated():
         if path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
