@@ -47,7 +47,7 @@ def _daemon(folder: Path, seconds: float) -> tuple[subprocess.Popen[bytes], str]
 
 
 def start_s() -> float:
-    """Seconds from the start of the process to its first `status running`."""
+    """Measure the seconds from the start of the process to its first `status running`."""
     with tempfile.TemporaryDirectory() as name:
         _, socket = _subscribe(f"ipc://{name}/events")
         began = time.monotonic()
@@ -63,7 +63,7 @@ def start_s() -> float:
 
 
 def empty_s() -> float:
-    """Seconds that Python and the daemon's heaviest imports take by themselves."""
+    """Measure the seconds that Python and the daemon's heaviest imports take by themselves."""
     began = time.monotonic()
     code = "import numpy, zmq, soundfile, soxr, ai_edge_litert.interpreter"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -71,7 +71,7 @@ def empty_s() -> float:
 
 
 def real_time(seconds: float) -> dict[str, float]:
-    """CPU share, memory and latency of one source at real time."""
+    """Measure CPU share, memory and latency of one source at real time."""
     with tempfile.TemporaryDirectory() as name:
         _, socket = _subscribe(f"ipc://{name}/events")
         daemon, _ = _daemon(Path(name), seconds)

@@ -31,7 +31,7 @@ HALVINGS = 20
 
 
 def pieces(hearer: Hearer, heard: Sequence[Heard]) -> list[Heard]:
-    """Negatives in parts of half a minute, each taken for independent of the others."""
+    """Divide negatives into parts of half a minute, each taken for independent of the others."""
     rows = round(PIECE_S * hearer.rate / hearer.hop)
     found = []
     for item in heard:
@@ -43,7 +43,7 @@ def pieces(hearer: Hearer, heard: Sequence[Heard]) -> list[Heard]:
 
 
 def halvings(hearer: Hearer, negatives: Sequence[Heard], per_hour: float) -> tuple[int, list[str]]:
-    """How often the other half's false alarms lie inside the interval that tuning on one half states."""
+    """Count how often the other half's false alarms lie inside the interval that tuning on one half states."""
     kept, lines = 0, []
     parts = pieces(hearer, negatives)
     for seed in range(HALVINGS):

@@ -37,14 +37,15 @@ Work = tuple[Callable[[], object], int]
 
 
 def sound(seconds: float, seed: int = 0) -> NDArray[np.float32]:
-    """Noise whose level changes, so that the gate opens and closes."""
+    """Make noise whose level changes, so that the gate opens and closes."""
     rng = np.random.default_rng(seed)
     level = np.repeat(10.0 ** rng.uniform(-3, -1, int(seconds * 5) + 1), RATE // 5)[: int(seconds * RATE)]
     return (level * rng.standard_normal(len(level))).astype(np.float32)
 
 
 def compare(contenders: dict[str, Work], rounds: int = 9) -> dict[str, NDArray[np.float64]]:
-    """Microseconds per hop of each contender in each round; ``Work`` is a call and the hops that it computes."""
+    """Measure the microseconds per hop of each contender in each round; ``Work`` is a call and the hops that it
+    computes."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for call, _ in contenders.values():
         call()
@@ -57,7 +58,7 @@ def compare(contenders: dict[str, Work], rounds: int = 9) -> dict[str, NDArray[n
 
 
 def show(title: str, times: dict[str, NDArray[np.float64]], against: str) -> None:
-    """A table: microseconds per hop, and how many times as much as ``against``."""
+    """Print a table: microseconds per hop, and how many times as much as ``against``."""
     print(f"\n{title}\n{'':44}{'us per hop':>12}{'ratio':>10}{'median':>10}")
     for name, values in times.items():
         best, median = values.min() / times[against].min(), np.median(values / times[against])
@@ -65,18 +66,18 @@ def show(title: str, times: dict[str, NDArray[np.float64]], against: str) -> Non
 
 
 def best(times: dict[str, NDArray[np.float64]], one: str, other: str) -> float:
-    """Ratio of the best rounds."""
+    """Return the ratio of the best rounds."""
     return float(times[one].min() / times[other].min())
 
 
 def stream(pipeline: FrontEnd, y: NDArray[np.float32], block: int) -> Work:
-    """The pipeline over the sound in blocks."""
+    """Run the pipeline over the sound in blocks."""
     blocks = [y[i : i + block] for i in range(0, len(y), block)]
     return (lambda: [pipeline.process(b) for b in blocks]), len(y) // HOP
 
 
 def micro(y: NDArray[np.float32], block: int) -> Work:
-    """pymicro-features over the sound as int16, in blocks."""
+    """Run pymicro-features over the sound as int16, in blocks."""
     pcm = (y * 32767).astype(np.int16)
     blocks = [pcm[i : i + block].tobytes() for i in range(0, len(pcm), block)]
     frontend = MicroFrontend()
@@ -91,7 +92,7 @@ def micro(y: NDArray[np.float32], block: int) -> Work:
 
 
 def bare_fft(y: NDArray[np.float32]) -> Work:
-    """numpy's rfft of every frame, alone."""
+    """Run numpy's rfft over every frame, alone."""
     frames = [y[i : i + N_FFT].copy() for i in range(0, len(y) - N_FFT, HOP)]
     return (lambda: [np.fft.rfft(frame) for frame in frames]), len(frames)
 
@@ -99,14 +100,14 @@ def bare_fft(y: NDArray[np.float32]) -> Work:
 def per_window(
     compute: Callable[[NDArray[np.float32]], object], seconds: float, y: NDArray[np.float32], hops: int
 ) -> Work:
-    """What is usual: at every hop the whole of the last seconds anew."""
+    """Do what is usual: compute at every hop the whole of the last seconds anew."""
     span = int(seconds * RATE)
     windows = [y[i * HOP : i * HOP + span] for i in range(hops)]
     return (lambda: [compute(window) for window in windows]), hops
 
 
 def librosa_log_mel(window: NDArray[np.float32]) -> Any:
-    """log-mel of a window."""
+    """Compute log-mel of a window."""
     mel = librosa.feature.melspectrogram(
         y=window, sr=RATE, n_fft=N_FFT, win_length=WIN, hop_length=HOP, n_mels=64, center=False
     )
@@ -114,7 +115,7 @@ def librosa_log_mel(window: NDArray[np.float32]) -> Any:
 
 
 def noisereduce_and_librosa(noise: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Any]:
-    """Gate, log-mel and MFCC of a window."""
+    """Compute gate, log-mel and MFCC of a window."""
 
     def compute(window: NDArray[np.float32]) -> Any:
         clean = noisereduce.reduce_noise(
@@ -126,7 +127,7 @@ def noisereduce_and_librosa(noise: NDArray[np.float32]) -> Callable[[NDArray[np.
 
 
 def log_mel() -> dict[str, float]:
-    """log-mel, hop by hop and in blocks of 1 s."""
+    """Compare log-mel, hop by hop and in blocks of 1 s."""
     y = sound(10)
     times = compare(
         {
@@ -147,7 +148,7 @@ def log_mel() -> dict[str, float]:
 
 
 def gated() -> dict[str, float]:
-    """The gate, log-mel and MFCC."""
+    """Compare the gate, log-mel and MFCC."""
     y, noise = sound(4), 0.003 * sound(2, seed=1)
     gate = {"noise_profile": noise}
 
@@ -170,7 +171,7 @@ def gated() -> dict[str, float]:
 
 
 def cqt() -> dict[str, float]:
-    """Constant-Q chroma and CENS."""
+    """Compare constant-Q chroma and CENS."""
     y = sound(4)
     ratios = {}
     kinds = {"chroma_cqt": librosa.feature.chroma_cqt, "chroma_cens": librosa.feature.chroma_cens}
@@ -193,7 +194,7 @@ def cqt() -> dict[str, float]:
 
 
 def hour() -> dict[str, float]:
-    """An hour of sound: what it costs in the end against the beginning, and what memory it takes."""
+    """Measure an hour of sound: what it costs in the end against the beginning, and what memory it takes."""
     pipeline = front_end(
         **FRAMES, features=[LOG_MEL, MFCC, {"kind": "chroma_cens"}], gate={"start_up_s": 2.0, "adaptation_s": 60.0}
     )
@@ -216,7 +217,7 @@ def hour() -> dict[str, float]:
 
 
 def main() -> int:
-    """Measure, then hold the ratios against the aims; 1 if one is missed."""
+    """Measure, then hold the ratios against the aims; return 1 if one is missed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = {**log_mel(), **gated(), **cqt(), **hour()}

@@ -63,14 +63,14 @@ print(1000 * worst if own else "nan")
 
 
 def scene(seconds: float, seed: int = 0) -> np.ndarray:
-    """Noise whose level changes: the gate opens and closes, now and then an event begins."""
+    """Make noise whose level changes: the gate opens and closes, now and then an event begins."""
     rng = np.random.default_rng(seed)
     level = np.repeat(10.0 ** rng.uniform(-3, -1, int(seconds * 5) + 1), RATE // 5)[: int(seconds * RATE)]
     return (level * rng.standard_normal(len(level))).astype(np.float32)
 
 
 def replay(folder: Path) -> dict[str, float]:
-    """Times real time of `auricle replay` of an hour, start-up taken off, by processor time."""
+    """Measure how many times real time `auricle replay` of an hour is, start-up taken off, by processor time."""
     minute = scene(60.0)
     kinds = {
         "16 kHz mono WAV": (RATE, "WAV", minute),
@@ -94,7 +94,7 @@ def replay(folder: Path) -> dict[str, float]:
 
 @contextmanager
 def daemon(folder: Path, n_sources: int, seconds: float, score_interval_ms: float) -> Iterator[tuple[Any, Any]]:
-    """A daemon that hears so many recordings at speed 1, and a subscriber to it."""
+    """Run a daemon that hears so many recordings at speed 1, and a subscriber to it."""
     sources = []
     for i in range(n_sources):
         path = folder / f"{i}.wav"
@@ -126,7 +126,7 @@ def daemon(folder: Path, n_sources: int, seconds: float, score_interval_ms: floa
 
 
 def hear(n_sources: int, seconds: float, score_interval_ms: float) -> dict[str, float]:
-    """Processor share, memory and lateness of a daemon of so many sources, past its first seconds.
+    """Measure processor share, memory and lateness of a daemon of so many sources, past its first seconds.
 
     Beside it runs a loop that wakes every 5 ms ahead of everything on that core: how long the core itself was away.
     """
@@ -182,7 +182,7 @@ def hear(n_sources: int, seconds: float, score_interval_ms: float) -> dict[str, 
 
 
 def bare_loop(seconds: float) -> float:
-    """Processor share of a loop that wakes every 40 ms and does nothing."""
+    """Measure the processor share of a loop that wakes every 40 ms and does nothing."""
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     process = subprocess.Popen([sys.executable, "-c", BARE_LOOP, str(seconds + 1)], env=environ)
     time.sleep(1.0)
@@ -194,14 +194,15 @@ def bare_loop(seconds: float) -> float:
 
 
 def paces() -> str:
-    """A row: what the stages of one source cost a tick, called at once again, and after 40 ms spent in other ways."""
+    """Measure a row: what the stages of one source cost a tick, called at once again, and after 40 ms spent in other
+    ways."""
     code = "import own_core; own_core.take(); import bench_live; print(bench_live.paced())"
     run = [sys.executable, "-c", code]
     return subprocess.run(run, cwd=Path(__file__).parent, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def paced() -> str:
-    """As `paces`, in this process. The ways take turns, ten ticks each; medians of processor time."""
+    """Measure as `paces` does, in this process; the ways take turns, ten ticks each; medians of processor time."""
     allocator.keep_freed()
     cfg = config.load(None, environ={}, overrides={"gate.enabled": "on", "decision.hop_ms": HOP_MS})
     ear = Ear(bundle.load("esc10"), cfg.decision, cfg.gate, cfg.publish)
@@ -236,7 +237,8 @@ def count(seconds: float) -> None:
 
 
 def start(folder: Path) -> tuple[float, float]:
-    """Seconds from the start of the process to its `status running` and to its first second heard, best of five."""
+    """Measure the seconds from the start of the process to its `status running` and to its first second heard, best of
+    five."""
     running, first = [], []
     for _ in range(5):
         with daemon(folder, 1, 6.0, 0) as (_, socket):
@@ -255,7 +257,7 @@ def start(folder: Path) -> tuple[float, float]:
 
 
 def measure(seconds: float) -> list[str]:
-    """The table as lines of Markdown."""
+    """Write the table as lines of Markdown."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         speeds = replay(folder)

@@ -55,7 +55,7 @@ print(*took)
 
 
 def _best_us(do: Callable[[], None], n: int = EACH) -> float:
-    """Microseconds a call, the best of some rounds: the others were disturbed."""
+    """Measure the microseconds a call, the best of some rounds: the others were disturbed."""
     found = []
     for _ in range(ROUNDS):
         began_s = time.perf_counter()
@@ -66,7 +66,7 @@ def _best_us(do: Callable[[], None], n: int = EACH) -> float:
 
 
 def decision_us(*outlets: Outlet) -> float:
-    """To tell the scores of one decision."""
+    """Measure what it takes to publish the scores of one decision."""
     model = bundle.load("esc10")
     reporter = Reporter("bench", model, Publisher("bench", outlets))
     reporter.begin(Segment(0, 16_000, NominalClock(16_000)))
@@ -75,7 +75,7 @@ def decision_us(*outlets: Outlet) -> float:
 
 
 def event_us(*outlets: Outlet) -> float:
-    """To tell an onset and its offset, half of it each."""
+    """Measure what it takes to publish an onset and its offset, half of it each."""
     model = bundle.load("esc10")
     reporter = Reporter("bench", model, Publisher("bench", outlets))
     reporter.begin(Segment(0, 16_000, NominalClock(16_000)))
@@ -89,7 +89,7 @@ def event_us(*outlets: Outlet) -> float:
 
 
 def latency_ms(folder: Path) -> tuple[float, float, float]:
-    """From the send to the receipt, p50, p99 and the worst over all of a hundred subscribers."""
+    """Measure the time from the send to the receipt, p50, p99 and the worst over all of a hundred subscribers."""
     with zmq.Context() as context:
         socket = Socket(context, f"ipc://{folder}/latency")
         command = [sys.executable, "-c", _SUBSCRIBER, socket.endpoint, str(SUBSCRIBERS // PROCESSES), str(SENT)]
@@ -114,7 +114,7 @@ def latency_ms(folder: Path) -> tuple[float, float, float]:
 
 
 def measure() -> list[str]:
-    """The table as lines of Markdown."""
+    """Write the table as lines of Markdown."""
     with tempfile.TemporaryDirectory() as name, zmq.Context() as context:
         folder = Path(name)
         alone, hundred = Socket(context, f"ipc://{folder}/alone"), Socket(context, f"ipc://{folder}/hundred")

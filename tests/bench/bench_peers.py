@@ -51,14 +51,14 @@ Work = tuple[Callable[[], object], float]
 
 
 def sound(seconds: float, seed: int = 0) -> NDArray[np.float32]:
-    """Noise whose level changes, so that gates open and close."""
+    """Make noise whose level changes, so that gates open and close."""
     rng = np.random.default_rng(seed)
     level = np.repeat(10.0 ** rng.uniform(-3, -1, int(seconds * 5) + 1), RATE // 5)[: int(seconds * RATE)]
     return (level * rng.standard_normal(len(level))).astype(np.float32)
 
 
 def best(contenders: dict[str, Work], rounds: int = ROUNDS) -> dict[str, float]:
-    """Processor time per unit of each contender in its best round."""
+    """Return the processor time per unit of each contender in its best round."""
     found = {name: float("inf") for name in contenders}
     for call, _ in contenders.values():
         call()
@@ -88,7 +88,7 @@ def _lane(model: bundle.Bundle, cfg: config.Config, *, tell_scores: bool) -> Lan
 
 
 def daemon(model: bundle.Bundle, y: NDArray[np.float32], block: int, *, tell_scores: bool) -> Work:
-    """A lane of the daemon: gate, features, network, rules, and the message of every decision if told."""
+    """Build a lane of the daemon: gate, features, network, rules, and the message of every decision if asked for."""
     lane = _lane(model, config.load(None, environ={}, overrides=OVERRIDES), tell_scores=tell_scores)
     blocks = [y[i : i + block] for i in range(0, len(y), block)]
     together = Together()
@@ -96,7 +96,7 @@ def daemon(model: bundle.Bundle, y: NDArray[np.float32], block: int, *, tell_sco
 
 
 def micro(y: NDArray[np.float32], block: int) -> Work:
-    """microWakeWord: C++ features, stateful int8 network for one word."""
+    """Build microWakeWord: C++ features, stateful int8 network for one word."""
     features, word = MicroWakeWordFeatures(), MicroWakeWord.from_builtin(MicroModel.OKAY_NABU)
     pcm = (y * 32767).astype(np.int16)
     blocks = [pcm[i : i + block].tobytes() for i in range(0, len(pcm), block)]
@@ -110,7 +110,7 @@ def micro(y: NDArray[np.float32], block: int) -> Work:
 
 
 def open_wake_word(y: NDArray[np.float32], block: int) -> Work:
-    """openWakeWord: melspectrogram, embedding and classifier for one word, in the C runtime."""
+    """Build openWakeWord: melspectrogram, embedding and classifier for one word, in the C runtime."""
     features, word = OpenWakeWordFeatures.from_builtin(), OpenWakeWord.from_builtin(OpenModel.OKAY_NABU)
     pcm = (y * 32767).astype(np.int16)
     blocks = [pcm[i : i + block].tobytes() for i in range(0, len(pcm), block)]
@@ -124,7 +124,7 @@ def open_wake_word(y: NDArray[np.float32], block: int) -> Work:
 
 
 def per_window(model: bundle.Bundle, y: NDArray[np.float32], decisions: int) -> Work:
-    """What is usual: at every decision noisereduce, librosa and the network over the whole window anew."""
+    """Build what is usual: at every decision noisereduce, librosa and the network over the whole window anew."""
     card, network = model.card, Network(model.card, model.whole, "model.tflite")
     span = card.front_end.n_fft + (card.timing.window_frames - 1) * card.front_end.hop_length
     noise = sound(2.0, seed=2) * np.float32(0.01)
@@ -146,7 +146,7 @@ def per_window(model: bundle.Bundle, y: NDArray[np.float32], decisions: int) -> 
 
 
 def floor(model: bundle.Bundle, seconds: float) -> dict[str, Work]:
-    """What no arrangement of these parts can go below: numpy's FFT and the network's own arithmetic."""
+    """Build what no arrangement of these parts can go below: numpy's FFT and the network's own arithmetic."""
     card = model.card.front_end
     assert model.network is not None
     n = 32
@@ -169,7 +169,7 @@ def floor(model: bundle.Bundle, seconds: float) -> dict[str, Work]:
 
 
 def throughput(model: bundle.Bundle) -> dict[str, float]:
-    """Seconds of processor time a second of sound."""
+    """Measure the seconds of processor time a second of sound."""
     y, hop = sound(20.0), RATE * HOP_MS // 1000
     return best(
         {
@@ -185,7 +185,8 @@ def throughput(model: bundle.Bundle) -> dict[str, float]:
 
 
 def per_decision(model: bundle.Bundle) -> dict[str, float]:
-    """Seconds of processor time a decision of the network, at a decision hop of 40 ms, one hop of rows at a time."""
+    """Measure the seconds of processor time a decision of the network, at a decision hop of 40 ms, one hop of rows at a
+    time."""
     hop = model.card.timing.stride_frames
     cfg = config.load(None, environ={}, overrides=OVERRIDES)
     rows = pipeline.front_end_of(model, cfg.gate).process(sound(12.0))
@@ -199,7 +200,7 @@ def per_decision(model: bundle.Bundle) -> dict[str, float]:
 
 
 def measure() -> list[str]:
-    """The tables as lines of Markdown."""
+    """Write the tables as lines of Markdown."""
     allocator.keep_freed()
     model = bundle.load("esc10")
     with warnings.catch_warnings():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def take(*, first: bool = False) -> str:
-    """Bind this process to one core, ahead of everything else on it; what was got.
+    """Bind this process to one core, ahead of everything else on it; return what was got.
 
     Args:
         first: ahead of what else was measured on it too.
@@ -28,7 +28,7 @@ def take(*, first: bool = False) -> str:
 
 
 def auricle(*arguments: str | Path, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """`auricle` on a core of its own, its output thrown away."""
+    """Run `auricle` on a core of its own, its output thrown away."""
     code = "import own_core; own_core.take(); from auricle.start import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -40,14 +40,14 @@ def auricle(*arguments: str | Path, environ: dict[str, str] | None = None) -> su
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process took."""
+    """Says what a process took."""
 
     cpu_s: float
     wall_s: float
 
 
 def cost(arguments: Sequence[str | Path], environ: dict[str, str]) -> Cost:
-    """Run `auricle` to its end."""
+    """Run `auricle` to its end; return its cost."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     process = auricle(*arguments, environ=environ)
     if process.wait() != 0:
@@ -58,12 +58,12 @@ def cost(arguments: Sequence[str | Path], environ: dict[str, str]) -> Cost:
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time that a process has used so far, to the nanosecond where the kernel tells."""
+    """Return the processor time that a process has used so far, to the nanosecond where the kernel tells."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def pss_mb(pid: int) -> float:
-    """Memory of a process, pages shared with others divided among them."""
+    """Return the memory of a process, pages shared with others divided among them."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024

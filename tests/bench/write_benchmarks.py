@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def _on_own_core(code: str) -> str:
-    """What a program on a core of its own prints; a process each, so that none inherits another's priority."""
+    """Return what a program on a core of its own prints; a process each, so that none inherits another's priority."""
     took = "import own_core; own_core.take(); "
     run = [sys.executable, "-c", took + code]
     return subprocess.run(run, cwd=HERE, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -52,7 +52,7 @@ def _stages() -> list[str]:
 
 
 def main(seconds: float = 60.0) -> None:
-    """Measure and write."""
+    """Measure and write the figures."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "ai-edge-litert", "pymicro-wakeword"))
     got = _on_own_core("print(own_core.take())").strip()
     parts = [
