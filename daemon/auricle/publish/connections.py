@@ -1,7 +1,7 @@
 """The connections of a bound socket are found here among this process's descriptors, and can be cut one by one.
 
-ZeroMQ counts its connections for nobody and has no call that ends a single one of a bound XPUB or ROUTER socket; to
-close the socket would end all. But it runs in this process, so each connection that it has accepted is one of the
+ZeroMQ counts its connections for nobody, and its stable interface has no call that ends a single one of a bound socket;
+to close the socket would end all. But it runs in this process, so each connection that it has accepted is one of the
 descriptors in ``/proc/self/fd``, known from others by the address that it is bound to. Shut down there, it ends for
 both sides, and ZeroMQ clears away what waited for it, as if the other side had gone. The number alone does not do: by
 the time that ZeroMQ has named one in an event, it may be another connection's, or a file's. So every descriptor is
