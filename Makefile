@@ -112,7 +112,7 @@ $(VENV)/.stamp-runtime: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-dev: pyproject.toml $(VENV)/.stamp-runtime
-	$(BIN)/python -m pip install -q -e '.[dev,plot]'
+	$(BIN)/python -m pip install -q -e '.[dev,plot,parquet]'
 	@touch $@
 
 $(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-dev

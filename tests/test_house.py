@@ -23,7 +23,7 @@ FLOORS = {
         terminal
         adopt
         service judge
-        hearing
+        hearing tables
         features connectors
         capture client config gate model publish
         messages stages stored

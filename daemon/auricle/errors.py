@@ -77,6 +77,12 @@ class NotYetError(EndpointError):
     """An endpoint that cannot be bound now: it is in use, or its address is not there, and that may change."""
 
 
+class OutputError(AuricleError):
+    """Tells that a file cannot be written."""
+
+    exit_code = EXIT_OUTPUT
+
+
 class NoDaemonError(AuricleError):
     """Nobody answers at the endpoint."""
 

@@ -82,8 +82,8 @@ def event_us(*outlets: Outlet) -> float:
     label = model.labels[0]
 
     def event() -> None:
-        reporter.change(Change("onset", label, 1600, 800, None, 800, 0.9, 0.9), None)
-        reporter.change(Change("offset", label, 3200, 800, 3000, 2200, 0.1, 0.9, (), "score"), None)
+        reporter.change(Change("onset", label, 1600, 800, None, 800, 0.9, 0.9, 0.9), None)
+        reporter.change(Change("offset", label, 3200, 800, 3000, 2200, 0.1, 0.9, 0.9, (), "score"), None)
 
     return _best_us(event, 300) / 2
 
@@ -141,7 +141,7 @@ def measure() -> list[str]:
             began_s = time.perf_counter()
             phase = "offset" if n % 2 else "onset"
             offset = 3000 if n % 2 else None
-            reporter.change(Change(phase, "rain", 1600, 800, offset, 800, 0.9, 0.9, (), "score"), None)
+            reporter.change(Change(phase, "rain", 1600, 800, offset, 800, 0.9, 0.9, 0.9, (), "score"), None)
             worst = max(worst, time.perf_counter() - began_s)
         store.close()
         for each in (alone, hundred):

@@ -78,6 +78,8 @@ class Recordings:
         self._share = (0.0, 1.0)
         self.progress = 0.0
         """How much of all files has been given, 0 to 1; of a loop, of this pass."""
+        self.heard: dict[str, float] = {}
+        """The seconds of every file whose sound is given, by its path, in order; once they are known, else 0."""
 
     def open(self) -> None:
         """Look for the files; what is missing or broken comes as `Skipped` when its turn is."""
@@ -212,6 +214,7 @@ class Recordings:
         except AudioError as e:
             yield Skipped(str(e))
             return
+        self.heard[path] = 0.0
         start = reader.start_us(local=self._local) if self._next_us is None else self._next_us
         rate, missing, begun = reader.rate, 0, False
         clock = NominalClock(rate, start or 0, start is not None)
@@ -238,6 +241,7 @@ class Recordings:
         finally:
             self.cleaned += reader.cleaned
             reader.close()
+        self.heard[path] = reader.duration_s
         for doubt in self._doubts.take():
             yield Status("questioned", f"{reader.name}: {doubt}")
         if self._next_us is not None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
+from auricle import messages
 from auricle.capture.folders import find
 from auricle.errors import EXIT_SKIPPED, AudioError
 from auricle.hearing.whole import Classifier, Verdict
+from auricle.tables.output import tables
+from auricle.tables.row import Row, readable
 from auricle.terminal import options, text
-from auricle.terminal.options import Channel, ConfigFile, Json, ModelName, Paths
+from auricle.terminal.options import Beside, Channel, ConfigFile, Form, Json, Local, ModelName, Out, Paths
 from auricle.terminal.text import duration
 
 
@@ -16,18 +21,24 @@ def command(
     paths: Paths,
     json: Json = False,
     channel: Channel = "mix",
+    local: Local = False,
+    out: Out = None,
+    beside: Beside = False,
+    form: Form = None,
     config: ConfigFile = None,
     model: ModelName = None,
 ) -> int:
     """Print a verdict for each file; return the exit code.
 
     Raises:
-        UsageError: there cannot be such a channel.
+        UsageError: an option's value cannot be.
+        OutputError: a table cannot be written.
     """
     cfg = options.load(config, model)
     bundle = options.model_of(cfg)
     files, faults = find(paths)
-    classifier = Classifier(bundle, cfg.decision, cfg.gate, channel=options.channel(channel))
+    classifier = Classifier(bundle, cfg.decision, cfg.gate, channel=options.channel(channel), local=local)
+    table = tables(out, form, bundle, beside=beside, recordings=len(files))
     for fault in faults:
         _complain(fault)
     skipped = len(faults)
@@ -38,6 +49,10 @@ def command(
             _complain(str(e))
             skipped += 1
             continue
+        if table is not None:
+            for row in _rows(verdict, classifier.span / bundle.card.front_end.sample_rate):
+                table.add(file, row)
+            table.heard(file, verdict.duration_s)
         if json:
             print(msgspec.json.encode(verdict).decode(), flush=True)
         else:
@@ -45,7 +60,30 @@ def command(
         if verdict.cut is not None:
             text.complain(f"auricle: {verdict.cut}; the verdict is of what was heard")
             skipped += 1
+    if table is not None:
+        table.close()
     return EXIT_SKIPPED if skipped else 0
+
+
+def _rows(verdict: Verdict, span_s: float) -> Iterator[Row]:
+    began_us = None if verdict.t is None else messages.microseconds(verdict.t)
+    for label, begin_s, end_s, score in verdict.windows(span_s):
+        times = [None if began_us is None else messages.rfc3339(began_us + round(s * 1e6)) for s in (begin_s, end_s)]
+        yield Row(
+            file=verdict.file,
+            begin_s=round(begin_s, 6),
+            end_s=round(end_s, 6),
+            begin=times[0],
+            end=times[1],
+            label=label,
+            name=readable(label),
+            peak=score,
+            mean=verdict.scores[label],
+            also="",
+            source="classify",
+            model=verdict.model.name,
+            hash=verdict.model.hash,
+        )
 
 
 def _line(verdict: Verdict) -> str:

@@ -14,10 +14,14 @@ from msgspec import UNSET
 from auricle import messages
 from auricle.client import AskEvents, Event, History, Mark, ask
 from auricle.errors import UsageError
+from auricle.tables.formats import Raven
+from auricle.tables.row import row_of
 from auricle.terminal import options, text
 from auricle.terminal.options import ConfigFile, Json, QueryEndpoint
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)")
+_HIGH_HZ = 8000.0
+"""The upper edge of selections: no message says how high the model hears."""
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _COLUMNS = (
     "type",
@@ -43,16 +47,17 @@ def command(
     query: QueryEndpoint = None,
     json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values, with a header.")] = False,
+    raven: Annotated[bool, typer.Option("--raven", help="A selection table of Raven, of events that ended.")] = False,
     config: ConfigFile = None,
 ) -> int:
-    """Print events as lines, JSON lines or CSV, in the order of their onsets; return the exit code.
+    """Print events as lines, JSON lines, CSV or selections, in the order of their onsets; return the exit code.
 
     Raises:
         NoDaemonError: nobody answers.
         UsageError: the daemon keeps no history, or ``since`` is no time.
     """
-    if json and as_csv:
-        raise UsageError("--json and --csv: one of them at a time")
+    if json + as_csv + raven > 1:
+        raise UsageError("--json, --csv and --raven: one of them at a time")
     endpoint = options.endpoint(query, config)
     found = history(endpoint, None if since is None else moment(since), label=label, source=source)
     if json:
@@ -62,6 +67,8 @@ def command(
         writer = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(_row(message) for message in found)
+    elif raven:
+        _selections([message for message in found if isinstance(message, Event) and message.offset is not None])
     else:
         for message in found:
             text.say(_line(message))
@@ -96,6 +103,14 @@ def moment(given: str) -> str:
     except (ValueError, OverflowError):
         raise UsageError(f"--since: {given!r} is no time; use one such as 1h, 2d or 2026-03-01T06:30") from None
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _selections(ended: list[Event]) -> None:
+    """Print events as Raven reads them; those of live sources count from the first of them."""
+    live = [messages.microseconds(event.onset) for event in ended if event.file is UNSET]
+    table = Raven(None, _HIGH_HZ)
+    for event in ended:
+        table.add(row_of(event, min(live, default=0)), 0.0)
 
 
 def _begin(message: Event | Mark) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Annotated
 
 import typer
 import zmq
+from msgspec import UnsetType
 
 from auricle import messages
 from auricle.capture import dates
+from auricle.capture.folders import find, shown
 from auricle.capture.recording import Recordings
 from auricle.errors import EXIT_SKIPPED, EndpointError, UsageError
 from auricle.hearing import engine, pipeline
@@ -27,8 +29,10 @@ from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
 from auricle.service import logs
 from auricle.service.query import Query
+from auricle.tables.output import Output, tables
+from auricle.tables.row import row_of
 from auricle.terminal import options, text
-from auricle.terminal.options import Channel, ConfigFile, Json, ModelName, Paths
+from auricle.terminal.options import Beside, Channel, ConfigFile, Form, Json, Local, ModelName, Out, Paths
 from auricle.terminal.progress import bar
 
 FOLLOW_S, MOST_FOLLOW_S = 10.0, 86_400.0
@@ -76,10 +80,11 @@ def command(
     start_time: Annotated[
         str | None, typer.Option(help="When the first recording began, such as 2026-03-01T06:30Z.")
     ] = None,
-    local: Annotated[
-        bool, typer.Option("--local/--utc", help="What a time without a zone means, in a file's name or header.")
-    ] = False,
+    local: Local = False,
     channel: Channel = "mix",
+    out: Out = None,
+    beside: Beside = False,
+    form: Form = None,
     follow: Annotated[bool, typer.Option("--follow", help="Hear on while a file grows.")] = False,
     follow_for: Annotated[
         float, typer.Option(metavar="SECONDS", help="With --follow: until it has not grown for so long.")
@@ -103,6 +108,9 @@ def command(
     if not 0 < follow_for <= MOST_FOLLOW_S:
         raise UsageError(f"--follow-for: {follow_for:g} s; use up to {MOST_FOLLOW_S:g}")
     bundle = options.model_of(cfg)
+    if loop and (out is not None or beside):
+        raise UsageError("--loop: a table of it would have no end; leave one of the two out")
+    table = tables(out, form, bundle, beside=beside, recordings=len(find(paths, tell=False)[0]))
     source = Recordings(
         "replay",
         paths,
@@ -136,6 +144,10 @@ def command(
             outlets.append(Lines())
         else:
             outlets.append(_Printer(seen))
+        if table is not None:
+            tabled = _Tabled(table, source.heard)
+            stack.callback(tabled.close)
+            outlets.append(tabled)
         publisher = Publisher(cfg.node, outlets)
         lanes: list[Lane] = []
         if not no_publish:
@@ -193,6 +205,40 @@ def _summary(lane: Lane, seen: Counter[str], bundle: Bundle, took_s: float) -> s
     events = ", ".join(f"{n} {label}" for label, n in sorted(seen.items())) or "no event"
     unjudged = f"; {lane.counters.tail / rate:.2f} s at the ends not judged" if lane.counters.tail else ""
     return f"heard {text.duration(heard_s)} in {took_s:.2f} s ({heard_s / took_s:.0f} x real time): {events}{unjudged}"
+
+
+class _Tabled:
+    """Writes every event that has ended into a table, as an outlet.
+
+    Args:
+        table: takes the rows.
+        heard: the recordings so far, by path, and how long they are.
+    """
+
+    def __init__(self, table: Output, heard: Mapping[str, float]) -> None:
+        self._table, self._heard = table, heard
+        self._whole = 0
+
+    def __call__(self, topic: str, payload: bytes) -> None:
+        if not topic.startswith("event."):
+            return
+        event = text.decode(payload)
+        if isinstance(event, messages.Event) and event.phase == "offset":
+            self._table.add(self._reach(event.file), row_of(event))
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._reach(None)
+        self._table.close()
+
+    def _reach(self, name: str | UnsetType | None) -> str:
+        """Take note of the recordings before the one of this name, and return its path; of all for ``None``."""
+        for path, duration_s in list(self._heard.items())[self._whole :]:
+            if shown(path) == name:
+                return path
+            self._table.heard(path, duration_s)
+            self._whole += 1
+        return next((path for path in self._heard if shown(path) == name), "")  # it was named twice
 
 
 class _Printer:

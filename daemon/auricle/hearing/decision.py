@@ -105,7 +105,8 @@ class Change:
         at: the last sample of the decision that made the change.
         onset, offset: back-dated by the model's measured lag; ``offset`` only in that phase.
         lasted: samples from the onset to the offset, or to this decision; one decision hop at least.
-        score, peak: of the label, now and at most so far.
+        score, peak, mean: of the label, now, at most so far, and on average from the first decision above the threshold
+            to the last that did not end it.
         also: labels that contain this one and were above their thresholds while the event lasted, so far.
         cause: of an offset.
     """
@@ -118,6 +119,7 @@ class Change:
     lasted: int
     score: float
     peak: float
+    mean: float
     also: tuple[str, ...] = ()
     cause: OffsetCause | None = None
 
@@ -130,6 +132,8 @@ class _Run:
     onset: int
     peak: float
     score: float
+    total: float = 0.0
+    rows: int = 0
     also: set[int] = field(default_factory=set)
     confirmed: bool = False
     told: int = 0
@@ -275,6 +279,8 @@ class Detector:
         run = self._runs[i]
         run.score = score
         run.peak = max(run.peak, score)
+        run.total += score
+        run.rows += 1
         run.also.update(whole for whole in self._wholes.get(i, ()) if whole in now)
         if not run.confirmed:
             if at - run.first >= self._rules[i].min_duration_samples and self._told_as(i, now) is None:
@@ -322,6 +328,7 @@ class Detector:
             lasted,
             score,
             run.peak,
+            run.total / run.rows,
             tuple(self._labels[whole] for whole in sorted(run.also)),
             cause,
         )

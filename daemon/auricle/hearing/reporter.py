@@ -139,6 +139,7 @@ class Reporter:
         if change.offset is not None:
             message.offset_sample, offset_us = self._place(change.offset)
             message.offset = messages.rfc3339(offset_us)
+            message.mean = round(change.mean, 6)
             message.cause = UNSET if change.cause is None else change.cause
             del self._ids[change.label]
         if self._segment.file is not None:

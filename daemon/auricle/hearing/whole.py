@@ -39,9 +39,29 @@ class Verdict(msgspec.Struct):
     duration_s: float
     padded: bool
     model: messages.Model
+    peak: float
+    """The label's score in its strongest window."""
     strongest: list[Strongest]
+    t: str | None = None
+    """When it began, RFC 3339 in UTC, where its name or notes tell."""
     cut: str | None = None
     """Why there is no more of it, where a file ends too soon."""
+
+    def windows(self, span_s: float) -> list[tuple[str, float, float, float]]:
+        """Return what a table holds of it: label, begin and end in seconds, and highest score.
+
+        Of a short one that is its verdict for all of it; of a long one the windows of its strongest labels.
+
+        Args:
+            span_s: the length of a window.
+        """
+        if not self.long:
+            return [(self.label, 0.0, self.duration_s, self.peak)]
+        half = span_s / 2
+        return [
+            (found.label, max(0.0, found.at_s - half), min(self.duration_s, found.at_s + half), found.score)
+            for found in sorted(self.strongest, key=lambda found: found.at_s)
+        ]
 
     @property
     def long(self) -> bool:
@@ -53,10 +73,16 @@ class Classifier:
     """Gives whole recordings one verdict each; every file begins from the same state."""
 
     def __init__(
-        self, bundle: Bundle, decision: config.Decision, gate: config.Gate, *, channel: int | str = "mix"
+        self,
+        bundle: Bundle,
+        decision: config.Decision,
+        gate: config.Gate,
+        *,
+        channel: int | str = "mix",
+        local: bool = False,
     ) -> None:
         self._bundle = bundle
-        self._channel = channel
+        self._channel, self._local = channel, local
         scorer = pipeline.scorer(bundle, decision, gate)
         self._afresh = Afresh(scorer.stages, scorer.front_end.gate)
         self._hop = scorer.stages.hop
@@ -75,18 +101,21 @@ class Classifier:
         Raises:
             AudioError: the file cannot be read, or the model gives what is no number.
         """
-        rows, reader, padded = self._hear(path)
+        reader = self._reader(path)
+        rows, padded = self._hear(reader)
         return rows, reader.duration_s, padded
 
-    def _hear(self, path: str) -> tuple[NDArray[np.float32], Reader, bool]:
-        reader = Reader(path, self._bundle.card.front_end.sample_rate, channel=self._channel)
+    def _reader(self, path: str) -> Reader:
+        return Reader(path, self._bundle.card.front_end.sample_rate, channel=self._channel)
+
+    def _hear(self, reader: Reader) -> tuple[NDArray[np.float32], bool]:
         rows, samples = self._afresh.hear(reader.heard(self._block), at_least=self.span)
         if not samples:
             too_short = f"{reader.name}: too short to be resampled; use at least one millisecond of sound"
             raise AudioError(reader.short or too_short)
         if not np.isfinite(rows).all():
             raise AudioError(f"{reader.name}: model {self._bundle.card.name} gives scores that are no numbers")
-        return rows, reader, samples < self.span
+        return rows, samples < self.span
 
     def verdict(self, path: str) -> Verdict:
         """Classify one file, as far as it can be heard.
@@ -94,7 +123,9 @@ class Classifier:
         Raises:
             AudioError: the file cannot be read.
         """
-        rows, reader, padded = self._hear(path)
+        reader = self._reader(path)
+        start_us = reader.start_us(local=self._local)
+        rows, padded = self._hear(reader)
         mean = rows.mean(axis=0, dtype=np.float64)
         scores = {label: round(float(score), 6) for label, score in zip(self._bundle.labels, mean, strict=True)}
         label = self._bundle.labels[int(mean.argmax())]
@@ -107,7 +138,9 @@ class Classifier:
             round(reader.duration_s, 6),
             padded,
             model,
+            round(float(rows[:, mean.argmax()].max()), 6),
             self._strongest(rows),
+            None if start_us is None else messages.rfc3339(start_us),
             reader.short,
         )
 

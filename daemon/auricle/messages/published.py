@@ -107,6 +107,9 @@ class Event(AboutSound, kw_only=True, tag="event", tag_field="type"):
     label: Label
     score: Annotated[Score, Meta(description="of the label, now")]
     peak: Annotated[Score, Meta(description="the highest so far")]
+    mean: Annotated[
+        Score | UnsetType, Meta(description="of an offset: the label's mean score while the event lasted")
+    ] = UNSET
     onset: Annotated[Time, Meta(description="when it began, back-dated by the model's measured lag")]
     onset_sample: Count
     offset: Annotated[Time | None, Meta(description="when it ended; null before the offset")]

@@ -27,6 +27,19 @@ QueryEndpoint = Annotated[
     str | None, typer.Option("--endpoint", help="Where the daemon answers; publish.query unless told.")
 ]
 Channel = Annotated[str, typer.Option(help="The channel to listen to, 1 is the first; mix: the mean of all.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="A table to write: .csv, .parquet, .selections.txt, or see --format."),
+]
+Local = Annotated[
+    bool, typer.Option("--local/--utc", help="What a time without a zone means, in a file's name or header.")
+]
+Beside = Annotated[
+    bool, typer.Option("--beside", help="Write one table beside each recording: night.auricle.csv for night.wav.")
+]
+Form = Annotated[
+    str | None, typer.Option("--format", help="Of the table: csv, raven, audacity or parquet; else as FILE is named.")
+]
 Truth = Annotated[
     Path | None,
     typer.Option(

@@ -75,7 +75,19 @@ def test_classify_gives_one_json_line_a_file(folder: Path) -> None:
     assert done.returncode == 0
     (line,) = done.stdout.splitlines()
     verdict = json.loads(line)
-    assert set(verdict) == {"file", "label", "score", "scores", "duration_s", "padded", "model", "strongest", "cut"}
+    assert set(verdict) == {
+        "file",
+        "label",
+        "score",
+        "scores",
+        "duration_s",
+        "padded",
+        "model",
+        "peak",
+        "strongest",
+        "t",
+        "cut",
+    }
     assert verdict["file"] == str(folder / "good.wav")
     assert verdict["label"] == max(verdict["scores"], key=verdict["scores"].get)
     assert verdict["score"] == verdict["scores"][verdict["label"]]
