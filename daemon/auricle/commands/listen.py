@@ -144,7 +144,8 @@ class _LiveView:
         if isinstance(item, Scores):
             self._scores[item.source or ""] = item
             if isinstance(item.thresholds, dict):
-                self._thresholds[item.source or ""] = item.thresholds
+                # Where only the highest scores are told, so are only their thresholds.
+                self._thresholds.setdefault(item.source or "", {}).update(item.thresholds)
         elif not isinstance(item, Health) and (line := _line(item)) is not None:
             self._last.append(line)
 

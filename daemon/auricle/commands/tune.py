@@ -16,7 +16,7 @@ from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing.hearer import Hearer
 from auricle.judge import plots
 from auricle.judge.evaluate import gather
-from auricle.judge.tune import curve, fragment, remarks, tune
+from auricle.judge.tune import curve, fragment, narrow, remarks, tune
 from auricle.terminal import options
 from auricle.terminal.options import ConfigFile, Json, ModelName, Negatives, ScoreCache, Truth
 from auricle.terminal.progress import bar
@@ -106,6 +106,10 @@ def command(
         complain(f"auricle: skipped: {fault}")
     if not any(len(item.hearing.scores) for item in heard):
         raise UsageError("tune: none of the recordings can be heard, or all are shorter than the model's window")
+    if left := narrow(hearer, heard):
+        complain(f"auricle: {left} labels stay as they are: they have no true event, nor a score above their rule")
+    if not hearer.rules:
+        raise UsageError("tune: no label has a true event or a score above its rule; there is nothing to tune")
     with bar("tuning", shown=not json) as progress:
         tuned, tried = tune(hearer, heard, per_hour, limits, progress)
     text = fragment(tuned, len(heard))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from auricle.config.keys import Effect, keys_of
+from auricle.config.keys import Effect, held, keys_of
 from auricle.config.schema import Config
 
 
@@ -52,7 +52,7 @@ def _flat(of: Any, path: str) -> dict[str, tuple[Any, Effect]]:
     """Return value and effect by key path, of everything but the sources."""
     found: dict[str, tuple[Any, Effect]] = {}
     for name, about in keys_of(type(of)).items():
-        value, at = getattr(of, name), f"{path}{name}"
+        value, at = held(of, name), f"{path}{name}"
         if about.section is None:
             found[at] = (value, about.effect)
         elif about.many == "labels":

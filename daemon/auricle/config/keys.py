@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from typing import Any, Literal, TypeAlias
 
 from auricle.config.kinds import Kind, plain
@@ -75,15 +76,26 @@ def section(of: type, doc: str = "", *, factory: Callable[[], Any] = tuple, **mo
 
 
 def keys_of(of: type) -> dict[str, Key]:
-    """Return the declared keys of a section, in their order."""
-    return {item.name: item.metadata["key"] for item in dataclasses.fields(of) if "key" in item.metadata}
+    """Return the declared keys of a section, in their order, as they are written."""
+    items = [item for item in dataclasses.fields(of) if "key" in item.metadata]
+    return {item.name.removesuffix("_"): item.metadata["key"] for item in items}
+
+
+def attribute(name: str) -> str:
+    """Return what Python calls a key: a word of its own, such as ``except``, bears an underscore there."""
+    return f"{name}_" if iskeyword(name) else name
+
+
+def held(of: Any, name: str) -> Any:
+    """Return what a section holds under a key."""
+    return getattr(of, attribute(name))
 
 
 def values(of: Any) -> dict[str, Any]:
     """Return a section as nested dicts and lists of what JSON has, sections that are None left out."""
     found: dict[str, Any] = {}
     for name, about in keys_of(of.__class__).items():
-        value = getattr(of, name)
+        value = held(of, name)
         if about.section is None:
             found[name] = plain(value)
         elif about.many == "list":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from auricle.config.tree import DEFAULT, Node, Problems, Where
 from auricle.config.walk import Walk
 from auricle.config.wording import listed, nearest, shown
 from auricle.errors import ConfigError
+
+_LISTED = 40
+"""So many labels are listed at most where one is not known."""
 
 
 def load(
@@ -43,21 +48,48 @@ def check_labels(config: Config, labels: Mapping[str, Sequence[str]]) -> None:
 
     Raises ConfigError with every such label and the one that was probably meant.
     """
-    problems = []
     used = [label for source in config.sources for label in labels[source.model]]
-    rules = [("decision.labels", label, used) for label in config.decision.labels]
-    for i, source in enumerate(config.sources):
-        own = (label for label in source.decision.labels if label not in config.decision.labels)
-        rules += [(f"sources[{i}].decision.labels", label, list(labels[source.model])) for label in own]
-    for path, label, known in rules:
-        if label not in known:
-            near = nearest(label, known)
-            places = (config.origins.get(f"{path}.{label}.{name}", "default") for name in keys_of(LabelRule))
-            place = next((f"{place}: " for place in places if place != "default"), "")
-            remedy = f"did you mean {near!r}?" if near else f"it has {listed(sorted(set(known)), 'and')}"
-            problems.append(f"{place}{path}: the model has no label {shown(label)}; {remedy}")
+    scopes: list[tuple[str, Decision, Sequence[str]]] = [("decision", config.decision, used)]
+    scopes += [(f"sources[{i}].decision", each.decision, labels[each.model]) for i, each in enumerate(config.sources)]
+    problems: dict[str, None] = {}
+    above = set(_named(config.decision))
+    for path, decision, known in scopes:
+        groups = {label for label, rule in decision.labels.items() if rule.includes}
+        for key, name in _named(decision):
+            # What a source takes over from the top is told there, once.
+            if decision is not config.decision and (key, name) in above:
+                continue
+            is_group = key == "labels" and name in groups
+            if is_group and name in known:
+                problem = f"the model has a label {shown(name)}; give the group a name of its own"
+            elif name in known or name in groups:
+                continue
+            else:
+                near = nearest(name, [*known, *groups])
+                remedy = f"did you mean {near!r}?" if near else f"it has {_some(sorted(set(known)))}"
+                problem = f"the model has no label {shown(name)}; {remedy}"
+            places = [f"{path}.{key}", *(f"{path}.{key}.{name}.{each}" for each in keys_of(LabelRule))]
+            written = (config.origins.get(each, "default") for each in places)
+            place = next((f"{place}: " for place in written if place != "default"), "")
+            problems[f"{place}{path}.{key}: {problem}"] = None
     if problems:
         raise ConfigError(problems)
+
+
+def _named(decision: Decision) -> Iterator[tuple[str, str]]:
+    """Yield every label that is named, with the key below `decision` where it is."""
+    yield from (("only", label) for label in decision.only or ())
+    yield from (("except", label) for label in decision.except_)
+    for label, rule in decision.labels.items():
+        yield "labels", label
+        yield from ((f"labels.{label}.includes", part) for part in rule.includes or ())
+
+
+def _some(labels: Sequence[str]) -> str:
+    """List labels, of hundreds the first."""
+    if len(labels) <= _LISTED:
+        return listed(labels, "and")
+    return f"{', '.join(labels[:_LISTED])} and {len(labels) - _LISTED} more (auricle models NAME)"
 
 
 class Reader(Walk):
@@ -95,11 +127,26 @@ class Reader(Walk):
             self.complain(where, path, f"has {listed(kinds, 'and')}; keep one, and make another source of the rest")
 
     def _check_decision(self, decision: Decision, path: str) -> None:
+        self._check_groups(decision, path)
         self._check_rule(decision.threshold, decision.hysteresis, [f"{path}."])
         for label, own in decision.labels.items():
             if own.threshold is not None or own.hysteresis is not None:
                 rule = decision.for_label(label)
                 self._check_rule(rule.threshold, rule.hysteresis, [f"{path}.labels.{label}.", f"{path}."])
+
+    def _check_groups(self, decision: Decision, path: str) -> None:
+        """Complain of a group that has no name for topics, and of groups that are in each other."""
+        made = {label: rule.includes for label, rule in decision.labels.items() if rule.includes}
+        for label in made:
+            if re.fullmatch("[a-z0-9_]+", label) is None:
+                at = f"{path}.labels.{label}.includes"
+                self.complain(self.places[at], at, f"{shown(label)} is no name for a group; use a-z, 0-9 and _")
+        try:
+            TopologicalSorter(made).prepare()
+        except CycleError as e:
+            around: list[str] = e.args[1]
+            at = f"{path}.labels.{around[0]}.includes"
+            self.complain(self.where(at), at, f"a group cannot be in itself: {' in '.join(around)}; take one out")
 
     def _check_rule(self, threshold: float | None, hysteresis: float | None, prefixes: list[str]) -> None:
         """Complain of a rule by which no event could end: a score has to fall below threshold - hysteresis, and scores

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from auricle.config.compounds import Many
 from auricle.config.keys import key, section
 from auricle.config.kinds import Choice, Endpoint, File, Flag, Name, Number
 
@@ -21,6 +22,7 @@ DEFAULT_HYSTERESIS = 0.1
 DEFAULT_MIN_DURATION_MS = 100.0
 """What holds where neither the user nor the model's card says anything."""
 
+_LABEL = Name("a label, letters, digits, '_' and '-'")
 _SMOOTHING = Number(0, 10_000, "ms")
 _THRESHOLD = Number(0, 1, above=True)
 _HYSTERESIS = Number(0, 1)
@@ -130,6 +132,14 @@ class LabelRule:
         "As decision.refractory_ms, for this label.",
     )
 
+    includes: tuple[str, ...] | None = key(
+        None,
+        Many(_LABEL, fewest=1),
+        "segment",
+        "Makes it a group, with a name of its own: its score is the highest of these labels' or groups', and they "
+        "raise no event themselves unless decision.only names them or they have a rule here.",
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class UserRule:
@@ -196,6 +206,20 @@ class Decision:
         "live",
         "After an event, its label stays quiet this long. Raise it when a barking dog should be one event.",
     )
+    only: tuple[str, ...] | None = key(
+        None,
+        Many(_LABEL),
+        "live",
+        "Labels and groups that may raise events. null: all. Name them when a model knows hundreds and you want few.",
+        example=["dog_bark", "rooster"],
+    )
+    except_: tuple[str, ...] = key(
+        (),
+        Many(_LABEL),
+        "live",
+        "Labels and groups that raise no event.",
+        example=["rain"],
+    )
     labels: Mapping[str, LabelRule] = section(
         LabelRule,
         "The same rules for single labels: only what differs.",
@@ -211,6 +235,20 @@ class Decision:
             item.name: getattr(self if getattr(own, item.name) is None else own, item.name)
             for item in dataclasses.fields(UserRule)
         })  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreMessages:
+    """What score messages say."""
+
+    top: int | None = key(
+        None,
+        Number(1, 100_000, "labels", whole=True),
+        "live",
+        "Only so many of the highest scores. null: every label's. Set it with models of hundreds of labels, whose "
+        "scores are 10 kB a message.",
+        example=5,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +272,9 @@ class Publish:
         Number(0, 3600000, "ms"),
         "live",
         "At most one score message per source in this time; 0 every decision. Raise it when only events matter.",
+    )
+    scores: ScoreMessages = section(
+        ScoreMessages,
     )
     update_interval_s: float = key(
         1.0,

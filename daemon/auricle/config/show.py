@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from auricle.config.keys import REQUIRED, Key, keys_of
+from auricle.config.keys import REQUIRED, Key, held, keys_of
 from auricle.config.kinds import plain
 from auricle.config.schema import SOURCE_KINDS, Config, Source
 from auricle.config.wording import mask, number
@@ -53,7 +53,7 @@ def show(config: Config) -> str:
 
 def _section(of: Any, path: str, indent: str, config: Config) -> Iterator[tuple[str, str]]:
     for name, about in keys_of(type(of)).items():
-        value, at = getattr(of, name), f"{path}{name}"
+        value, at = held(of, name), f"{path}{name}"
         if about.section is None:
             yield f"{indent}{name}: {scalar(value)}", config.origins.get(at, "default")
         elif about.many == "list":
@@ -75,7 +75,7 @@ def _source(source: Source, path: str, indent: str, config: Config) -> Iterator[
     yield from _section(getattr(source, kind), f"{path}{kind}.", indent + "  ", config)
     for name, about in keys_of(Source).items():
         if about.inherits:
-            yield from _own(getattr(source, name), getattr(config, name), name, f"{path}{name}", indent, about, config)
+            yield from _own(held(source, name), held(config, name), name, f"{path}{name}", indent, about, config)
 
 
 def _own(
@@ -91,7 +91,7 @@ def _own(
     else:
         yield f"{indent}{name}:", ""
         for inner, inner_about in keys_of(about.section).items():
-            values = getattr(own, inner), getattr(top, inner)
+            values = held(own, inner), held(top, inner)
             yield from _own(*values, inner, f"{path}.{inner}", indent + "  ", inner_about, config)
 
 
@@ -106,15 +106,14 @@ def _labels(rules: Any, top: Any, path: str, indent: str, config: Config) -> Ite
         keys = [
             name
             for name in keys_of(type(rule))
-            if getattr(rule, name) != (above and getattr(above, name))
-            or (above is None and getattr(rule, name) is not None)
+            if held(rule, name) != (above and held(above, name)) or (above is None and held(rule, name) is not None)
         ]
         if above is not None and not keys:
             continue
         yield f"{indent}  {scalar(label)}:", ""
         for name in keys:
             at = f"{path}.{label}.{name}"
-            yield f"{indent}    {name}: {scalar(getattr(rule, name))}", config.origins.get(at, "default")
+            yield f"{indent}    {name}: {scalar(held(rule, name))}", config.origins.get(at, "default")
 
 
 def schema() -> dict[str, Any]:

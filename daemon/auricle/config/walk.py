@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from auricle.config.keys import REQUIRED, Key, keys_of
+from auricle.config.keys import REQUIRED, Key, attribute, keys_of
 from auricle.config.kinds import Misfit, Name, plain
 from auricle.config.tree import DEFAULT, Branch, Leaf, Node, Problems, Row, Where, merge
 from auricle.config.wording import nearest, shown
@@ -75,7 +75,7 @@ class Walk:
             if about.inherits:
                 child = _over(self._top.get(about.inherits), child)
             found[name] = self._key(of, name, child, f"{path}.{name}", where)
-        section = of(**found)
+        section = of(**{attribute(name): value for name, value in found.items()})
         self.check(section, path, where)
         return section
 

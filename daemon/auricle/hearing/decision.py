@@ -296,11 +296,12 @@ class Detector:
         offset = at - self._lags.get(i, self._usual)[1]
         ended = self._change("offset", i, run, at=at, offset=offset, score=score, cause="score")
         changes.append(ended)
-        refractory = self._rules[i].refractory_samples
+        # A rule may have gone while its event was open.
+        refractory = self._rules[i].refractory_samples if i in self._rules else 0
         self._ended[i] = run.onset + ended.lasted
         self._deaf_until[i] = at + refractory
         for whole in self._wholes.get(i, ()):
-            if not self._has_event(whole):
+            if whole in self._rules and not self._has_event(whole):
                 self._runs.pop(whole, None)
                 quiet = max(refractory, self._rules[whole].refractory_samples) + self._lags[whole][1]
                 self._ended[whole] = max(self._ended.get(whole, 0), self._ended[i])

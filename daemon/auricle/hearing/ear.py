@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from auricle import config
-from auricle.hearing import pipeline
+from auricle.hearing import groups, pipeline
 from auricle.model.bundle import Bundle
 from auricle.stages import batch
 from auricle.stages.level import Level
@@ -39,12 +39,15 @@ class Ear:
         self.gate = scorer.front_end.gate
         self.gate_forced = pipeline.gated(bundle, gate) != bundle.card.front_end.behind_gate
         smoother = pipeline.smoother(bundle, decision)
-        self.stages = Pipeline([scorer.stages, smoother])
+        grouped = groups.groups(bundle.card, decision)
+        self.stages = Pipeline([scorer.stages, *pipeline.grouping(bundle, decision), smoother])
+        self.labels = pipeline.labels(bundle, decision)
         self.level = Level(self.stages.span, self.stages.hop)
         self.detector = pipeline.detector(
             bundle, decision, span=self.stages.span, hop=self.stages.hop, update_interval_s=publish.update_interval_s
         )
         self.score_interval = pipeline.samples(publish.score_interval_ms, bundle)
+        self.top = publish.scores.top
         self.block = pipeline.block_samples(bundle)
         self.hop_s = self.stages.hop / bundle.card.front_end.sample_rate
         self.hop_length = bundle.card.front_end.hop_length
@@ -52,7 +55,7 @@ class Ear:
         self.doubtful = bundle.card.output.dtype == "float32"
         """Whether a score may be no number at all, which int8 cannot be."""
         self.kind = _kind(
-            *(bundle.hash, self.stages.hop, self.stages.span, smoother.lengths, self.gate is None),
+            *(bundle.hash, self.stages.hop, self.stages.span, smoother.lengths, self.gate is None, *grouped.items()),
             *(gate.frequency_smoothing_hz, gate.time_smoothing_ms, gate.lookahead_frames),
         )
         """Ears of the same kind can be computed in one batch. Their kind is one and the same object, so that lanes are
@@ -63,6 +66,7 @@ class Ear:
         self.detector.configure(pipeline.rules(self.bundle, decision))
         self.detector.update_samples = pipeline.samples(1000 * publish.update_interval_s, self.bundle)
         self.score_interval = pipeline.samples(publish.score_interval_ms, self.bundle)
+        self.top = publish.scores.top
         if self.gate is not None:
             self.gate.sensitivity = gate.sensitivity
             self.gate.reduction = gate.reduction

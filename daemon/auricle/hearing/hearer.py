@@ -16,7 +16,7 @@ from auricle import config
 from auricle.capture.folders import find
 from auricle.capture.reader import Reader
 from auricle.errors import AudioError, StoredError
-from auricle.hearing import pipeline
+from auricle.hearing import groups, pipeline
 from auricle.hearing.afresh import Afresh
 from auricle.hearing.decision import Change, Rule
 from auricle.model.bundle import Bundle
@@ -89,15 +89,18 @@ class Hearer:
         self.rules: Mapping[str, Rule] = pipeline.rules(bundle, decision)
         """The rules that are in force."""
         scorer = pipeline.scorer(bundle, decision, gate)
-        self.contained = contained(bundle.card.includes)
-        """By label that contains others, all that it contains."""
+        made = {group: frozenset(members) for group, members in groups.groups(bundle.card, decision).items()}
+        self.contained = {**contained(bundle.card.includes), **made}
+        """By label or group that contains others, all that it contains."""
         smoother = pipeline.smoother(bundle, decision)
-        stages = Pipeline([scorer.stages, smoother])
+        stages = Pipeline([scorer.stages, *pipeline.grouping(bundle, decision), smoother])
         self._afresh = Afresh(stages, scorer.front_end.gate)
         self._cache = cache
         self.span, self.hop = stages.span, stages.hop
         """Samples before the first decision, and from one to the next."""
-        self._settings = f"{bundle.hash} {self.hop} {smoother.lengths} {gate}"
+        self.scored = pipeline.labels(bundle, decision)
+        """The labels and groups of the scores' columns."""
+        self._settings = f"{bundle.hash} {self.hop} {smoother.lengths} {gate}{made or ''}"
         self.detector, self._apart = (
             pipeline.detector(bundle, decision, span=self.span, hop=self.hop, apart=apart) for apart in (False, True)
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from auricle import config, messages
 from auricle.capture.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
 from auricle.gate import NoiseGate
+from auricle.hearing import pipeline
 from auricle.hearing.decision import Change, sound
 from auricle.hearing.ear import Ear
 from auricle.hearing.reporter import Reporter
@@ -84,7 +85,7 @@ class Lane:
         self.counters = Counters()
         self.state: messages.SourceState = "starting"
         self.processed_s: float | None = None
-        self.reporter = Reporter(source.name, bundle, publisher)
+        self.reporter = Reporter(source.name, bundle, publisher, pipeline.labels(bundle, decision))
         self._level_dbfs: float | None = None
         self.ear = Ear(bundle, decision, gate, publish)
         """The stages, level meter and rules in use now; `replace` sets others for the next decision."""
@@ -289,7 +290,7 @@ class Lane:
         if self._hearing:
             self._end("reload")
         self.ear = ear
-        self.reporter.use(ear.bundle)
+        self.reporter.use(ear.bundle, ear.labels)
         self._tell_gate()
         if place is not None:
             segment, before = place
@@ -328,6 +329,7 @@ class Lane:
                     self._delivered_s,
                     held_back=detector.held_back.get(at),
                     thresholds=thresholds,
+                    top=self.ear.top,
                 )
             while told < len(changes) and changes[told].at == at:
                 self._tell_change(changes[told])

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from auricle import config
 from auricle.errors import AudioError, ConfigError
 from auricle.features import FrontEnd, front_end
-from auricle.hearing import precedence
+from auricle.hearing import groups, precedence
 from auricle.hearing.decision import Detector, Rule, Smoother
 from auricle.model.bundle import Bundle
 from auricle.model.card import contained
 from auricle.model.classifier import classifier
-from auricle.stages.stage import Pipeline
+from auricle.stages.stage import Pipeline, Stage
 
 BLOCK_FRAMES = 32
 """Frames computed at once at most: larger arrays fall out of the cache and into the allocator's slow path."""
@@ -97,10 +97,22 @@ def scorer(bundle: Bundle, decision: config.Decision, gate: config.Gate) -> Scor
     return Scorer(front, Pipeline([front, classifier(bundle, hop_frames(decision, bundle))]))
 
 
+def labels(bundle: Bundle, decision: config.Decision) -> tuple[str, ...]:
+    """Return what is scored: the model's labels, and behind them the user's groups of such."""
+    return (*bundle.labels, *groups.groups(bundle.card, decision))
+
+
+def grouping(bundle: Bundle, decision: config.Decision) -> list[Stage]:
+    """Build the stage that scores the user's groups, if there are any."""
+    made = groups.groups(bundle.card, decision).values()
+    columns = [[bundle.labels.index(member) for member in members] for members in made]
+    return [groups.Highest(columns)] if columns else []
+
+
 def smoother(bundle: Bundle, decision: config.Decision) -> Smoother:
     """Build the moving means over each label's `smoothing_ms`, in whole decisions, at least one."""
     hop = hop_frames(decision, bundle) * bundle.card.front_end.hop_length
-    held = (precedence.held(bundle.card, decision, label) for label in bundle.labels)
+    held = (precedence.held(bundle.card, decision, label) for label in labels(bundle, decision))
     return Smoother([max(1, round(samples(rule.smoothing_ms.value, bundle) / hop)) for rule in held])
 
 
@@ -141,7 +153,7 @@ def detector(
         apart: every label is decided upon by itself, whatever the card says that it contains.
     """
     return Detector(
-        bundle.labels,
+        labels(bundle, decision),
         rules(bundle, decision),
         span=span,
         hop=hop,

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from auricle import config
 from auricle.config import sections
 from auricle.errors import ConfigError
+from auricle.hearing import groups
 from auricle.model.card import BY_LABEL, Card
 
 By: TypeAlias = Literal["user", "card", "default"]
@@ -67,8 +68,8 @@ def held(card: Card, decision: config.Decision, label: str) -> Held:
 
 
 def all_held(card: Card, decision: config.Decision) -> dict[str, Held]:
-    """Return the rule of every label that may raise an event."""
-    return {label: held(card, decision, label) for label in card.labels if label != card.background}
+    """Return the rule of every label and group that may raise an event."""
+    return {label: held(card, decision, label) for label in groups.raising(card, decision)}
 
 
 def _value(card: Card, decision: config.Decision, name: str, label: str) -> Value:

@@ -27,10 +27,11 @@ class Reporter:
     Args:
         source: its name.
         bundle: the model that speaks.
+        labels: what is scored with it, its own labels unless given.
         publisher: numbers and sends.
     """
 
-    def __init__(self, source: str, bundle: Bundle, publisher: Publisher) -> None:
+    def __init__(self, source: str, bundle: Bundle, publisher: Publisher, labels: Sequence[str] | None = None) -> None:
         self.source = source
         self.latencies_ms: deque[float] = deque(maxlen=1024)
         self._publisher = publisher
@@ -42,14 +43,14 @@ class Reporter:
         self._score_topic = f"score.{name}."
         self._gap_topic = f"gap.{name}."
         self._status_topic = f"status.{name}."
-        self.use(bundle)
+        self.use(bundle, labels or bundle.labels)
 
-    def use(self, bundle: Bundle) -> None:
-        """Speak for another model from now on; between two segments only."""
+    def use(self, bundle: Bundle, labels: Sequence[str]) -> None:
+        """Speak for another model, and what is scored with it, from now on; between two segments only."""
         self.model = messages.Model(bundle.card.name, bundle.hash)
         self._model_rate = bundle.card.front_end.sample_rate
-        self._labels = bundle.labels
-        self._event_topics = {label: f"event.{part(self.source)}.{part(label)}." for label in bundle.labels}
+        self._labels = labels
+        self._event_topics = {label: f"event.{part(self.source)}.{part(label)}." for label in labels}
 
     @property
     def place(self) -> tuple[Segment, int] | None:
@@ -104,12 +105,22 @@ class Reporter:
         *,
         held_back: Mapping[str, str] | None = None,
         thresholds: Mapping[str, float] | None = None,
+        top: int | None = None,
     ) -> None:
         """Publish a decision; with why labels above their thresholds have no event, and from time to time with the
-        thresholds."""
+        thresholds.
+
+        Args:
+            top: only so many of the highest scores are told, highest first, and of thresholds theirs.
+        """
+        names = self._labels
+        if top is not None and top < len(names):
+            best = np.argsort(-scores, kind="stable")[:top]
+            names, scores = [names[i] for i in best.tolist()], scores[best]
+            thresholds = {name: thresholds[name] for name in names if name in thresholds} if thresholds else None
         message = messages.Scores(
             **self._heard(at, delivered_s),
-            scores=dict(zip(self._labels, _rounded(scores), strict=True)),
+            scores=dict(zip(names, _rounded(scores), strict=True)),
             level_dbfs=round(level_dbfs, 2),
             held_back=dict(held_back) if held_back else UNSET,
             thresholds=dict(thresholds) if thresholds else UNSET,

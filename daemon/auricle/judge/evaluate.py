@@ -22,6 +22,8 @@ from auricle.judge.truth import Event
 
 CURVE = tuple(round(float(t), 4) for t in (*np.arange(0.05, 0.9, 0.05), *np.arange(0.9, 0.999, 0.01), 0.995))
 """Thresholds at which the curves are drawn."""
+MANY = 100
+"""With more labels, only those are told of, drawn and tuned of which there is something to tell."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,9 @@ def gather(
     found: list[Heard] = []
     if truth_path is not None and known:
         files = truth.find(truth_path, [hearing.path for hearing in known])
-        found += [Heard(hearing, truth.read(files[hearing.path])) for hearing in known]
+        for hearing in known:
+            events = truth.as_told(truth.read(files[hearing.path]), hearer.labels, hearer.contained)
+            found.append(Heard(hearing, events))
     quiet, more = hearer.hear_all(negatives, part(1.0 - share))
     found += [Heard(hearing, (), negative=True) for hearing in quiet]
     return found, faults + more
@@ -140,7 +144,9 @@ def evaluate(hearer: Hearer, heard: Sequence[Heard]) -> Evaluation:
         labels={label: of(label) for label in labels},
         curve=[_point(threshold, list(found.values()), hours) for threshold, found in by_threshold],
         curves={
-            label: [_point(threshold, [found[label]], hours) for threshold, found in by_threshold] for label in labels
+            label: [_point(threshold, [found[label]], hours) for threshold, found in by_threshold]
+            for label in labels
+            if len(labels) <= MANY or any(found[label].true or found[label].reported for _, found in by_threshold)
         },
     )
 
@@ -200,7 +206,8 @@ def _median(values: Sequence[float]) -> float | None:
 
 def text(report: Evaluation) -> list[str]:
     """Write the report as lines of a Markdown table and what belongs to it; plain enough for a terminal."""
-    rows = [("all", report.overall), *report.labels.items()]
+    told = of_interest(report)
+    rows = [("all", report.overall), *((label, report.labels[label]) for label in told)]
     width = max(len(name) for name, _ in rows)
     lines = [
         f"| {'label':{width}} | events | noticed | F1 onset | F1 both | F1 1 s | delay s | false alarms/h (95 %)     |",
@@ -224,9 +231,18 @@ def text(report: Evaluation) -> list[str]:
             f"Error rate {_two(report.event_error_rate)} (onset), {_two(report.event_error_rate_with_offset)} (both), "
             f"{_two(report.segment_error_rate)} (segments). F1 of 'all' is the mean over the labels that occur."
         )
+    if len(told) < len(report.labels):
+        lines.append(f"Of {len(report.labels) - len(told)} other labels there was nothing, and nothing was reported.")
     if report.unknown_labels:
         lines.append(f"Not judged, the model does not know them: {', '.join(report.unknown_labels)}.")
     return lines
+
+
+def of_interest(report: Evaluation) -> list[str]:
+    """Return the labels to be told of: all, or of hundreds those that occurred or were reported."""
+    if len(report.labels) <= MANY:
+        return list(report.labels)
+    return [label for label, figures in report.labels.items() if figures.true or figures.reported]
 
 
 def _two(value: float | None) -> str:

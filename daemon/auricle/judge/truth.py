@@ -72,6 +72,21 @@ def with_wholes(events: Sequence[Event], contained: Mapping[str, Collection[str]
     return sorted([*events, *added])
 
 
+def as_told(events: Sequence[Event], labels: Collection[str], contained: Mapping[str, Collection[str]]) -> list[Event]:
+    """Return the events as they would be told: where a label raises none itself, as the groups that it is in.
+
+    Args:
+        labels: those, and the groups, that may raise events.
+        contained: of labels and groups that contain others, all that they contain.
+    """
+    found = []
+    for event in events:
+        groups = [whole for whole, parts in contained.items() if event.label in parts and whole in labels]
+        names = [event.label] if event.label in labels else groups
+        found += [Event(event.onset_s, event.offset_s, name) for name in names or [event.label]]
+    return sorted(found)
+
+
 def _tabbed(path: Path, text: str) -> list[Event]:
     events = []
     for line, row in enumerate(text.splitlines(), start=1):

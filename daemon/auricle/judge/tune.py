@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from auricle.hearing.hearer import Hearer, Progress
 from auricle.judge import scoring
 from auricle.judge.budget import Outcome, Stretches, outcomes, settle, sweep, with_margin
-from auricle.judge.evaluate import Heard
+from auricle.judge.evaluate import MANY, Heard
+from auricle.judge.truth import with_wholes
 
 
 class LabelTuned(msgspec.Struct):
@@ -97,6 +99,21 @@ def tune(
         labels=labels,
     )
     return tuned, tried
+
+
+def narrow(hearer: Hearer, heard: Sequence[Heard]) -> int:
+    """Leave out of hundreds of labels those that cannot be tuned, and return how many: there is no truth of them, and
+    no score reaches the rule in force, which is only ever raised then."""
+    if len(hearer.rules) <= MANY:
+        return 0
+    true = {event.label for item in heard for event in with_wholes(item.truth, hearer.contained)}
+    scores = [item.hearing.scores for item in heard if len(item.hearing.scores)]
+    highest = dict(zip(hearer.scored, np.max([each.max(axis=0) for each in scores], axis=0).tolist(), strict=True))
+    before = len(hearer.rules)
+    hearer.rules = {
+        label: rule for label, rule in hearer.rules.items() if label in true or highest[label] >= rule.threshold
+    }
+    return before - len(hearer.rules)
 
 
 def remarks(tuned: Tuned) -> list[str]:

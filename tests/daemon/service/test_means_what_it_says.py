@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from auricle import config
 from auricle.capture.poller import Poller
 from auricle.commands.cli import app
-from auricle.config.keys import keys_of
+from auricle.config.keys import attribute, keys_of
 from auricle.errors import AuricleError
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
@@ -44,7 +44,7 @@ def declared(of: type = config.Config, path: str = "") -> Iterator[tuple[type, s
     """Every key that holds a value: the section's class, its field, and its path for people."""
     for name, about in keys_of(of).items():
         if about.section is None:
-            yield of, name, f"{path}{name}"
+            yield of, attribute(name), f"{path}{name}"
         elif about.section is not of:
             yield from declared(about.section, f"{path}{name}.")
 
