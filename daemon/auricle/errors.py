@@ -10,6 +10,7 @@ EXIT_USAGE = 2
 EXIT_NO_DAEMON = 69
 EXIT_INTERNAL = 70
 EXIT_OUTPUT = 74
+EXIT_AGAIN = 75
 EXIT_CONFIG = 78
 
 
@@ -39,6 +40,12 @@ class DeviceError(AuricleError):
 
 class StoredError(AuricleError):
     """A stored file is not what it should be; whoever reads it says in an error of its own what that means."""
+
+
+class ShortError(AuricleError):
+    """Memory was short for something that is well otherwise: to start again may do."""
+
+    exit_code = EXIT_AGAIN
 
 
 class ModelError(AuricleError):

@@ -83,8 +83,7 @@ class Daemon:
         if self.store:
             stack.callback(self.store.close)
             self.store.report_to(self.publisher.tell)
-            for name, event in self.store.open():
-                self.publisher.send(name, closed(event, self.publisher.instance))
+            self.store.open(lambda name, event: self.publisher.send(name, closed(event, self.publisher.instance)))
 
     def kill(self) -> None:
         """Leave what SIGKILL leaves: nothing is published, nothing closed as it should be; the kernel closes sockets

@@ -21,24 +21,26 @@ def command(query: QueryEndpoint = None, json: Json = False, config: ConfigFile 
     if json:
         print(msgspec.json.encode(report).decode())
     else:
-        for line in _lines(report):
+        for line in lines(report):
             text.say(line)
     return 0 if report.hearing else EXIT_SKIPPED
 
 
-def _lines(report: Report) -> list[str]:
+def lines(report: Report) -> list[str]:
+    """Return the answer for people."""
     state = "hearing" if report.hearing else "degraded"
-    lines = [
+    said = [
         f"{report.node}  {state}  up {text.duration(report.uptime_s)}, auricle {report.version}, "
         f"configuration {report.config}"
     ]
-    lines += [f"  {name}  {_source(source)}" for name, source in report.sources.items()]
+    said += [f"  {name}  {_source(source)}" for name, source in report.sources.items()]
     history = report.history
     if history.enabled:
         lost = f"; {history.missed} messages lost" if history.missed else ""
-        lines.append(f"  history  about {history.events} events, {history.mb:.1f} MB{lost}")
-    lines += [f"  ! {reason}" for reason in report.reasons]
-    return lines
+        anew = f"; began anew at {history.anew.t}: its file {history.anew.why}" if history.anew else ""
+        said.append(f"  history  about {history.events} events, {history.mb:.1f} MB{lost}{anew}")
+    said += [f"  ! {reason}" for reason in report.reasons]
+    return said
 
 
 def _source(source: SourceReport) -> str:

@@ -84,9 +84,11 @@ def _files(path: Path, problems: Problems, without: Path | None) -> Iterator[Nod
     """Yield the main file and the fragments beside it, as trees."""
     layers = [path]
     fragments = path.parent / "conf.d"
-    if fragments.is_dir():
+    if _is_there(fragments):
         try:
             found = sorted(entry for entry in fragments.iterdir() if not entry.name.startswith("."))
+        except NotADirectoryError:
+            found = []
         except OSError as error:
             problems.add(Where(2, name=printable(str(fragments))), "", f"cannot be read: {error.strerror}")
             found = []

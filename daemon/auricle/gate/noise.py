@@ -13,7 +13,7 @@ import numpy as np
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
-from auricle.errors import AudioError, StoredError
+from auricle.errors import AudioError, ShortError, StoredError
 from auricle.stages.filters import TAPERS
 from auricle.stages.pre_emphasis import PreEmphasis, check
 from auricle.stages.spectrum import taper, without_mean
@@ -208,19 +208,22 @@ def load_profile(path: str | Path, sample_rate: int) -> NDArray[np.float32]:
 
     Raises:
         AudioError: there is no such file, or the file is no noise profile.
+        ShortError: there is not enough memory for it.
     """
     remedy = "make one with `auricle noise --out FILE`"
-    if not Path(path).exists():
-        raise AudioError(f"{path}: no such noise profile; {remedy}")
     try:
         members = arrays.read(path, plain.read(path, arrays.MOST_BYTES), PROFILE)
-    except StoredError:
+        noise, rate = np.asarray(members["noise"], np.float32), int(members["sample_rate"])
+        if not len(noise) or not 1_000 <= rate <= 1_000_000:
+            raise AudioError(f"{path}: a noise profile of shape {noise.shape} at {rate} Hz; {remedy}")
+        if not np.isfinite(noise).all() or np.abs(noise).max() > _LOUDEST:
+            raise AudioError(f"{path}: a noise profile with samples that no sound can have; {remedy}")
+        return noise if rate == sample_rate else np.asarray(soxr.resample(noise, rate, sample_rate), np.float32)
+    except StoredError as e:
+        if isinstance(e.__cause__, FileNotFoundError | NotADirectoryError):
+            raise AudioError(f"{path}: no such noise profile; {remedy}") from None
+        if isinstance(e.__cause__, OSError):
+            raise AudioError(f"{e}; the daemon's user must be able to read this noise profile") from None
         raise AudioError(f"{path}: not a noise profile; {remedy}") from None
-    noise, rate = np.asarray(members["noise"], np.float32), int(members["sample_rate"])
-    if not len(noise) or not 1_000 <= rate <= 1_000_000:
-        raise AudioError(f"{path}: a noise profile of shape {noise.shape} at {rate} Hz; {remedy}")
-    if not np.isfinite(noise).all() or np.abs(noise).max() > _LOUDEST:
-        raise AudioError(f"{path}: a noise profile with samples that no sound can have; {remedy}")
-    if rate == sample_rate:
-        return noise
-    return np.asarray(soxr.resample(noise, rate, sample_rate), np.float32)
+    except MemoryError:
+        raise ShortError(f"{path}: no memory is left for this noise profile") from None

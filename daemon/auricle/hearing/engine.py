@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Protocol
 
+import msgspec
 import zmq
 
 from auricle import messages
@@ -30,6 +31,8 @@ ATTEND_S = 0.1
 """Attendants are served when their sockets can be read, and at this interval in any case, since some keep time."""
 TROUBLE_S, TROUBLES = 60.0, 64
 """The same error is published once in so long; so many different ones are remembered."""
+SURVIVED = (OSError, MemoryError, msgspec.ValidationError)
+"""Such errors are not the fault of the round in which they come."""
 MANY, TICK_S = 8, 0.01
 """From so many sources on, all are heard on a common beat, so that the sound of several is computed at once, and always
 of the same ones."""
@@ -147,8 +150,8 @@ class Meter:
 class Trouble:
     """Survives errors of the system in the engine's own round: each is published, and the daemon goes on.
 
-    Such are: no descriptor or no space is left, or a file has gone. What failed is tried again with the next round.
-    Errors of a single source are its lane's.
+    Such are: no descriptor, memory or space is left, or a file has gone; and a message that its own schema refuses,
+    which went to nobody. What failed is tried again with the next round. Errors of a single source are its lane's.
 
     Args:
         publisher: publishes each, once in `TROUBLE_S`.
@@ -158,12 +161,12 @@ class Trouble:
         self._publisher = publisher
         self._next_s: dict[str, float] = {}
 
-    def survive(self, what: str, action: Callable[[], None]) -> None:
-        """Do the action; an `OSError` is published."""
+    def survive(self, what: str, action: Callable[[], object]) -> None:
+        """Do the action; what it raises of `SURVIVED` is published."""
         try:
             action()
-        except OSError as e:
-            detail = f"{what}: {e.strerror or e}"
+        except SURVIVED as e:
+            detail = f"{what}: {getattr(e, 'strerror', None) or str(e) or 'no memory is left'}"
             now_s = time.monotonic()
             if now_s < self._next_s.get(detail, now_s):
                 return

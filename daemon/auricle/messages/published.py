@@ -236,8 +236,17 @@ _decoder: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)
 
 
 def encode(message: AnyMessage) -> bytes:
-    """Write a message as UTF-8 JSON, without spaces."""
-    return _encoder.encode(message)
+    """Write a message as UTF-8 JSON, without spaces.
+
+    Raises:
+        msgspec.ValidationError: the schema refuses the message: a number is none, or out of its bounds.
+    """
+    payload = _encoder.encode(message)
+    # Read back as a subscriber reads it. The many scores keep their bounds where they are made: only what is no number
+    # could be wrong there, which is written as null, and where no null is to be but this one.
+    if type(message) is not Scores or payload.count(b"null") != (message.latency_ms is None):
+        _decoder.decode(payload)
+    return payload
 
 
 def decode(payload: bytes) -> AnyMessage:

@@ -79,6 +79,13 @@ class SourceReport(SourceHealth, kw_only=True):
     model: Model | None = None
 
 
+class Anew(msgspec.Struct, kw_only=True):
+    """The history's file had to begin anew: what it held before is in no answer."""
+
+    t: Time
+    why: Annotated[str, Meta(description="for people")]
+
+
 class HistoryReport(msgspec.Struct, kw_only=True):
     """How the history fares."""
 
@@ -87,6 +94,12 @@ class HistoryReport(msgspec.Struct, kw_only=True):
     events: int = 0
     missed: Annotated[int, Meta(description="changes of events that could not be stored since the start")] = 0
     mb: float = 0.0
+    anew: Annotated[
+        Anew | None,
+        Meta(
+            description="when its file was last found deleted, replaced or broken since the start, and a new one began"
+        ),
+    ] = None
 
 
 class Snapshot(Answer, kw_only=True, tag="snapshot"):

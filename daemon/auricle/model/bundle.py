@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.errors import AuricleError, ModelError, StoredError
+from auricle.errors import AuricleError, ModelError, ShortError, StoredError
 from auricle.model import reading
 from auricle.model.card import Card
 from auricle.model.network import Network, quantise, scores_of
@@ -106,9 +106,8 @@ def card_of(model: str, models_dir: Path | None = None) -> Card:
     Raises:
         ModelError: there is no such model, or its card does not hold.
     """
-    path = find(model, models_dir)
-    with _ours(path):
-        return _card(path)[0]
+    with _ours(model):
+        return _card(find(model, models_dir))[0]
 
 
 def load(model: str, models_dir: Path | None = None, *, first: Callable[[Bundle], None] | None = None) -> Bundle:
@@ -120,10 +119,10 @@ def load(model: str, models_dir: Path | None = None, *, first: Callable[[Bundle]
 
     Raises:
         ModelError: a file is missing or changed, the card and the network disagree, or the golden vectors do not hold.
+        ShortError: there is not enough memory for it.
     """
-    path = find(model, models_dir)
-    with _ours(path):
-        bundle, golden = _read_all(path)
+    with _ours(model):
+        bundle, golden = _read_all(find(model, models_dir))
         if first is not None:
             first(bundle)
         _check_golden(bundle, golden)
@@ -131,14 +130,16 @@ def load(model: str, models_dir: Path | None = None, *, first: Callable[[Bundle]
 
 
 @contextmanager
-def _ours(where: Path) -> Iterator[None]:
-    """Say in our own error whatever the parsers of YAML and graphs raise over what they cannot read."""
+def _ours(where: str) -> Iterator[None]:
+    """Say in our own error whatever the system, and the parsers of YAML and graphs, raise over what cannot be read."""
     try:
         yield
     except AuricleError:
         raise
     except MemoryError:
-        raise ModelError(f"{where}: needs more memory than is left; free some, or use a smaller model") from None
+        raise ShortError(f"{where}: needs more memory than is left; free some, or use a smaller model") from None
+    except OSError as e:
+        raise ModelError(f"{e.filename or where}: cannot be read: {e.strerror or e}") from e
     except Exception as e:  # they have no common base
         said = " ".join(str(e).split())[:300]
         raise ModelError(f"{where}: cannot be read ({type(e).__name__}: {said})") from e

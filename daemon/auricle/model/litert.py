@@ -9,8 +9,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,12 @@ def _interpreter() -> Callable[..., Any]:
                 "no TFLite runtime is installed; pip install ai-edge-litert, or auricle[tflite] where it has no wheel"
             ) from None
     return Interpreter  # type: ignore[no-any-return]
+
+
+def version() -> str:
+    """Name the runtime that is installed, and its version, as one word."""
+    made_by = sys.modules[_interpreter().__module__.partition(".")[0]]
+    return f"{made_by.__name__}-{getattr(made_by, '__version__', 'unknown')}"
 
 
 def load(content: bytes, shapes: Mapping[str, Sequence[int]] | None = None, size: int | None = None) -> Any:
@@ -125,15 +131,21 @@ def _without_chatter() -> Iterator[None]:
     The greeting is written from C++, and no switch turns it off: only the descriptor itself can be led elsewhere.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
-        os.dup2(caught.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    try:
+        caught, kept = _scratch(), os.dup(2)
+    except OSError:  # then it is heard greeting
+        yield
+        return
+    os.dup2(caught.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        with suppress(OSError), caught, os.fdopen(kept, "wb") as stderr:
             caught.seek(0)
-            for line in caught:
-                if not line.startswith(_CHATTER):
-                    os.write(2, line)
+            stderr.writelines(line for line in caught.readlines() if not line.startswith(_CHATTER))
+
+
+def _scratch() -> IO[bytes]:
+    """Open a file of no name, in memory where that can be had: a model needs no folder that can be written."""
+    return open(os.memfd_create("auricle"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()

@@ -126,7 +126,8 @@ class Database:
     def _let_in(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
-            os.close(lock)
+            with suppress(OSError):  # the kernel lets go of it all the same
+                os.close(lock)
 
     def _keep_synced(self) -> None:
         """Bring to disk what is committed, from now on; in a thread, since a card may take seconds for it."""

@@ -4,9 +4,11 @@ something."""
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from operator import itemgetter
 
 import msgspec
 
@@ -60,14 +62,28 @@ class Journal:
                 self.open[event.id] = event
         else:
             seq = self._numbered.decode(payload).seq
-        self._told += 1
-        self._by_topic.setdefault(topic, deque()).append((self._told, seq, payload))
-        mark = topic.startswith("mark.")
-        order, most = (self._marks, self._held // MARKS) if mark else (self._order, self._held)
-        order.append(topic)
-        if len(order) > most:
-            oldest = order.popleft()
-            self._dropped[oldest] = self._by_topic[oldest].popleft()[1]
+        # Where memory fails here, nothing was taken yet, or what was is taken again just so.
+        order, most = (self._marks, self._held // MARKS) if topic.startswith("mark.") else (self._order, self._held)
+        if len(order) >= most:
+            self._drop(order)
+        items = self._by_topic.setdefault(topic, deque())
+        if seq - 1 > (items[-1][1] if items else self._dropped.get(topic, 0)):
+            self._dropped[topic] = seq - 1  # one was never given to us
+        told = self._told + 1
+        items.append((told, seq, payload))
+        try:
+            order.append(topic)
+        except MemoryError:
+            items.pop()
+            raise
+        self._told = told
+
+    def _drop(self, order: deque[str]) -> None:
+        oldest = order[0]
+        items = self._by_topic[oldest]
+        self._dropped[oldest] = max(self._dropped.get(oldest, 0), items[0][1])
+        items.popleft()
+        order.popleft()
 
     def since(
         self, position: Position, topics: Sequence[str]
@@ -94,7 +110,6 @@ class Journal:
 
     def _after(self, topic: str, seq: int) -> Iterator[tuple[int, str, int, bytes]]:
         """Yield the messages of a topic after a `seq`, each with its place in the order of all."""
-        items: Iterable[tuple[int, int, bytes]] = self._by_topic[topic]
-        first = self._dropped.get(topic, 0) + 1
-        for n, number, payload in islice(items, max(0, seq + 1 - first), None):
+        items = self._by_topic[topic]
+        for n, number, payload in islice(items, bisect_right(items, seq, key=itemgetter(1)), None):
             yield n, topic, number, payload

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,8 +13,10 @@ from auricle import messages
 from auricle.messages.ids import uuid7
 from auricle.messages.topics import topic
 
+log = logging.getLogger("auricle")
+
 Outlet = Callable[[str, bytes], None]
-"""Takes a topic and a message's JSON."""
+"""Takes a topic and a message's JSON; one without memory for it may be given it again, and must have taken nothing."""
 
 
 class Publisher:
@@ -31,11 +35,21 @@ class Publisher:
         self._outlets = tuple(outlets)
 
     def send(self, topic: str, message: messages.AnyMessage) -> None:
-        """Give the message its `seq` and hand it to every outlet; never blocks on a subscriber."""
-        message.seq = self.last_seq[topic] = self.last_seq.get(topic, 0) + 1
+        """Give the message its `seq` and hand it to every outlet; never blocks on a subscriber.
+
+        Raises:
+            msgspec.ValidationError: the message breaks its own contract; nobody gets it, and no number is missing.
+        """
+        message.seq = seq = self.last_seq.get(topic, 0) + 1
         payload = messages.encode(message)
+        self.last_seq[topic] = seq
         for outlet in self._outlets:
-            outlet(topic, payload)
+            try:
+                outlet(topic, payload)
+            except MemoryError:
+                log.warning("no memory is left for a message on %s; tried again without what is garbage", topic)
+                gc.collect()
+                outlet(topic, payload)
 
     def tell(self, state: messages.DaemonNews, detail: str) -> None:
         """Publish news of the daemon itself, on ``status.``."""

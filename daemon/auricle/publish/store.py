@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from auricle.messages import DaemonNews, Event, Mark
-from auricle.messages.questions import HistoryReport
+from auricle.messages import DaemonNews, Event, Mark, rfc3339
+from auricle.messages.questions import Anew, HistoryReport
 from auricle.publish import table
 from auricle.publish.bounds import Bounds
 from auricle.publish.database import Database
@@ -49,7 +49,10 @@ class Store:
         self.resting = False
         self._tell: Callable[[DaemonNews, str], None] | None = None
         self._news: deque[str] = deque(maxlen=16)
+        self._anew: Anew | None = None
         self._waiting = Waiting()
+        self._left: deque[tuple[str, Event]] | None = None
+        self._close: Callable[[str, Event], None] | None = None
         self._retry_s = 0.0
         self._unread = False
 
@@ -58,28 +61,16 @@ class Store:
         """Return how many messages were never written."""
         return self._waiting.lost
 
-    def open(self) -> list[tuple[str, Event]]:
-        """Open the database; return what a crash left going on, as the topic and the newest message of each event."""
-        left: list[tuple[str, Event]] = []
+    def open(self, close: Callable[[str, Event], None] = lambda topic, event: None) -> None:
+        """Open the database, and have what a crash left going on closed: now, or as soon as that can be read.
 
-        def find() -> None:
-            left.clear()
-            db, unread = self._connect(), []
-            for n, id, topic, payload in table.going_on(db):
-                event = self._read(payload)
-                if isinstance(event, Event) and isinstance(topic, str) and closable(id, topic, event):
-                    left.append((topic, event))
-                else:
-                    unread.append(n)
-            if unread:
-                table.give_up(db, unread)
-                self._say(
-                    f"{self.path}: {len(unread)} events that went on cannot be read; left as they are, not closed"
-                )
-
-        if not self._attempt(find) and self._retry_s == 0.0:
-            self._attempt(find)
-        return left
+        Args:
+            close: called with the topic and the newest message of each such event.
+        """
+        self._close = close
+        if not self._attempt(self._find) and self._retry_s == 0.0:
+            self._attempt(self._find)
+        self._close_left()
 
     def report_to(self, tell: Callable[[DaemonNews, str], None]) -> None:
         """Publish through ``tell``, as state ``store``, when the history has a trouble and when it has it no more."""
@@ -97,11 +88,15 @@ class Store:
         """Try again when it is time, see that the file is there, and say what has changed; does not block."""
         now_s = time.monotonic()
         if self.database.has_gone(now_s):
-            n = self._waiting.again()
+            n, gone = self._waiting.again(), "was deleted or replaced"
+            self._begins_anew(gone)
             if self._attempt(self._write):
-                self._say(f"{self.path}: was deleted or replaced; a new one begins, with the {n} events that go on")
+                self._say(f"{self.path}: {gone}; a new one begins, with the {n} events that go on")
+            else:
+                self._say(f"{self.path}: {gone}")
         if self.trouble is not None and now_s >= self._retry_s:
-            self._attempt(self._write)
+            self._attempt(self._write if self._left is not None else self._find)
+            self._close_left()
         while self._news and self._tell is not None:
             self._tell("store", self._news.popleft())
 
@@ -134,7 +129,7 @@ class Store:
 
     def report(self) -> HistoryReport:
         """Return how the history fares."""
-        report = HistoryReport(enabled=True, trouble=self.trouble, missed=self.lost)
+        report = HistoryReport(enabled=True, trouble=self.trouble, missed=self.lost, anew=self._anew)
         if (db := self.database.connection) is not None:
             try:
                 report.events = table.count(db)
@@ -160,6 +155,27 @@ class Store:
             self.database.disconnect()
             raise
         return db
+
+    def _find(self) -> None:
+        """Find what a crash left going on, before anything is written; then write what waits."""
+        db, unread = self._connect(), []
+        left: deque[tuple[str, Event]] = deque()
+        for n, id, topic, payload in table.going_on(db):
+            event = self._read(payload)
+            if isinstance(event, Event) and isinstance(topic, str) and closable(id, topic, event):
+                left.append((topic, event))
+            else:
+                unread.append(n)
+        if unread:
+            table.give_up(db, unread)
+            self._say(f"{self.path}: {len(unread)} events that went on cannot be read; left as they are, not closed")
+        self._left = left
+        if self._waiting:
+            self._write()
+
+    def _close_left(self) -> None:
+        while self._left and self._close is not None:
+            self._close(*self._left.popleft())
 
     def _write(self) -> None:
         """Write all that waits, and take away what is over the bounds, in one transaction."""
@@ -208,10 +224,15 @@ class Store:
 
     def _set_aside(self) -> Path | None:
         try:
-            return self.database.set_aside()
+            aside = self.database.set_aside()
         except OSError as e:
             self.trouble = f"{self.trouble}; cannot be moved away: {e.strerror}"
             return None
+        self._begins_anew(f"was broken; moved to {aside}")
+        return aside
+
+    def _begins_anew(self, why: str) -> None:
+        self._anew = Anew(t=rfc3339(time.time_ns() // 1000), why=why)
 
     def _say(self, news: str) -> None:
         log.warning("history: %s", news)

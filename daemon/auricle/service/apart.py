@@ -87,6 +87,8 @@ def told(path: str, action: Callable[[], None]) -> int:
     """Act upon a model within a child's limits, print in a line what is wrong with it, and return the exit code."""
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Should whoever began it be killed, a graph that never ends does not stay behind.
+    resource.setrlimit(resource.RLIMIT_CPU, (round(LIMIT_S), round(LIMIT_S)))
     try:
         action()
     except AuricleError as e:

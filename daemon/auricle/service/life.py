@@ -121,8 +121,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         lanes = [roster.make(wanted, cfg, models[wanted.model]) for wanted in cfg.sources]
         if store is not None:
             store.report_to(publisher.tell)
-            for topic, event in store.open():
-                publisher.send(topic, closed(event, publisher.instance))
+            store.open(lambda topic, event: publisher.send(topic, closed(event, publisher.instance)))
         for lane, wanted in zip(lanes, cfg.sources, strict=True):
             roster.enter(lane, wanted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sqlite3
 import time
@@ -41,6 +42,8 @@ from auricle.publish.place import Place
 from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store
 from auricle.service.allowance import ASKERS, ROUND_S, Allowances
+
+log = logging.getLogger("auricle")
 
 LONGEST_QUESTION = 256 * 1024
 """The bytes of the longest question: a position may name thousands of topics."""
@@ -191,6 +194,9 @@ class Query:
             reply = self._answer(question, asker)
         except _Misasked as e:
             reply = Refused(**self._who, error=str(e))
+        except MemoryError:
+            log.warning("no memory is left for an answer; its asker is told so")
+            reply = Refused(**self._who, error="no memory is left for the answer; ask again, or for less")
         reply.tag = tag
         return reply
 

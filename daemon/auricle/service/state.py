@@ -122,8 +122,9 @@ class Learned:
             if not path.exists():
                 return
             gate.learned = arrays.read(path, plain.read(path, arrays.MOST_BYTES), LEARNED)
-        except (StoredError, OSError, ValueError, OverflowError) as e:
-            log.warning("%s: the noise learned before cannot be used, it is learned anew: %s", path, e)
+        except (StoredError, OSError, ValueError, OverflowError, MemoryError) as e:
+            why = str(e) or "no memory is left"
+            log.warning("%s: the noise learned before cannot be used, it is learned anew: %s", path, why)
             return
         log.info("%s: the noise learned before is back", name.rpartition("-")[0])
 
@@ -137,28 +138,42 @@ class Learned:
             self._next_s[name] = now_s + SAVE_INTERVAL_S
             self._again_s = now_s + PAUSE_S
             # A disk may take longer for a file than there is time until the next sound.
-            self._writer = threading.Thread(target=self._write, args=(name, dict(gate.learned)), daemon=True)
-            self._writer.start()
+            try:
+                writer = threading.Thread(target=self._write, args=(name, dict(gate.learned)), daemon=True)
+                writer.start()
+            except (RuntimeError, MemoryError) as e:
+                self._complain(e)
+                return
+            self._writer = writer
 
     def save(self, name: str, gate: NoiseGate) -> None:
         """Write what the gate knows of this room, if anything, and return once that is on the disk."""
         if self._writer is not None:
             self._writer.join()
-        self._write(name, dict(gate.learned))
+        try:
+            known = dict(gate.learned)
+        except MemoryError as e:
+            self._complain(e)
+            return
+        self._write(name, known)
 
     def _write(self, name: str, known: dict[str, Any]) -> None:
         if not known:
             return
-        content = io.BytesIO()
-        np.savez(content, **known)
         try:
+            content = io.BytesIO()
+            np.savez(content, **known)
             write_atomically(self._path(name), content.getvalue())
-        except OSError as e:
-            if not self._complained:
-                log.warning("%s: the learned noise is not kept: %s", self._folder, e.strerror)
-            self._complained = True
+        except (OSError, MemoryError, RuntimeError) as e:  # the last: no lock, no thread
+            self._complain(e)
             return
         self._complained = False
+
+    def _complain(self, error: Exception) -> None:
+        if not self._complained:
+            why = getattr(error, "strerror", None) or str(error) or "no memory is left"
+            log.warning("%s: the learned noise is not kept: %s", self._folder, why)
+        self._complained = True
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.npz"

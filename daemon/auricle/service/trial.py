@@ -1,11 +1,13 @@
 """A model from outside is first run in a child: its graph is read by C++, which does not raise but ends the process.
 
-What came with the package is trusted, and what has once held is known by its hash, so that a start waits for no child
-but the first with a new model. While sound is heard nobody waits: a reload goes on when the child has ended.
+What came with the package is trusted, and what has once held with this runtime is known, so that a start waits for no
+child but the first with a new model or runtime. While sound is heard nobody waits: a reload goes on when the child has
+ended.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -13,12 +15,14 @@ from pathlib import Path
 from auricle import config
 from auricle.errors import ModelError, StoredError
 from auricle.hearing.ear import Ear
-from auricle.model import bundle
+from auricle.model import bundle, litert
 from auricle.model.bundle import PACKAGED, Bundle
 from auricle.service import apart
 from auricle.service.apart import Child
 from auricle.service.state import write_atomically
 from auricle.stored import plain
+
+log = logging.getLogger("auricle")
 
 KNOWN = 64
 """How many hashes are kept of models that have held."""
@@ -89,27 +93,37 @@ class Trials:
         return Child([*self._command, str(model.path.absolute()), model.hash], model.path)
 
     def _holds(self, model: Bundle) -> bool:
-        return model.path.parent == PACKAGED or model.hash in self._held or model.hash in self._known()
+        if model.path.parent == PACKAGED:
+            return True
+        what = _with_runtime(model)
+        return what in self._held or what in self._known()
 
     def _keep_held(self, model: Bundle) -> None:
-        self._keep([*self._known(), model.hash][-KNOWN:])
-        self._held.append(model.hash)
+        self._keep([*self._known(), _with_runtime(model)][-KNOWN:])
+        self._held.append(_with_runtime(model))
 
     def _known(self) -> list[str]:
-        if self._record is None or not self._record.is_file():
+        if self._record is None:
             return []
         try:
-            # A damaged line matches no hash, and its model is tried again.
+            # A damaged line matches no model, which is tried again; so is each one without the file.
             return plain.read(self._record, 65_536).decode("ascii", "replace").split()
-        except StoredError:
+        except StoredError as e:
+            log.debug("no model is known to have held: %s", e)
             return []
 
     def _keep(self, hashes: list[str]) -> None:
         if self._record is not None:
             try:
                 write_atomically(self._record, "".join(f"{each}\n" for each in hashes).encode())
-            except OSError:
-                return  # tried again at the next start, which costs a second
+            except OSError as e:
+                why = e.strerror or e
+                log.warning("%s: cannot be written: %s; models are tried again at the next start", self._record, why)
+
+
+def _with_runtime(model: Bundle) -> str:
+    """Name a model together with the runtime that is installed: another one may end where this one did not."""
+    return f"{model.hash}@{litert.version()}"
 
 
 def main(path: str, wanted: str) -> int:

@@ -48,10 +48,13 @@ def read(
 
     Raises:
         StoredError: the content is not that of such a file, whatever is wrong there.
+        MemoryError: there is not enough.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return _members(archive, members, most)
+    except MemoryError:
+        raise
     except _Wrong as e:
         raise StoredError(f"{where}: {e}") from None
     except Exception as e:  # what the parsers of zip, deflate and numpy raise over damaged bytes has no common base

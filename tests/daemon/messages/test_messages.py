@@ -164,8 +164,7 @@ class Life:
         self.store = Store(self.folder / "events.db", max_mb=10, max_days=10)
         self.journal = Journal()
         self.publisher = Publisher("test", [self.store, self.journal, self._hear])
-        for name, event in self.store.open():
-            self.publisher.send(name, closed(event, self.publisher.instance))
+        self.store.open(lambda name, event: self.publisher.send(name, closed(event, self.publisher.instance)))
         self.reporter = Reporter("porch", MODEL, self.publisher)
         self.detector = Detector(
             MODEL.labels,

@@ -197,6 +197,9 @@ def test_a_file_that_breaks_while_it_runs(tmp_path: Path) -> None:
         told = [m for _, m in one.sent if isinstance(m, Event) and m.label == "siren"]
         assert told[-1].id in found
         assert len([m for _, m in one.sent if getattr(m, "state", "") == "store"]) >= 1
+        anew = store.report().anew
+        assert anew is not None
+        assert "was broken; moved to" in anew.why
     assert (tmp_path / "state" / "events.db.broken").exists()
 
 
@@ -208,7 +211,9 @@ def test_two_daemons_do_not_share_a_history(tmp_path: Path) -> None:
         other = Store(one.store.path, max_mb=10, max_days=10)
         said: list[str] = []
         other.report_to(lambda state, detail: said.append(detail))
-        assert other.open() == []
+        left: list[tuple[str, Event]] = []
+        other.open(lambda *event: left.append(event))
+        assert left == []
         other.serve()
         other.close()
         assert "another auricle keeps its history there" in said[0]

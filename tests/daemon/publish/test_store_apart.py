@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from auricle.commands.status import lines
 from auricle.messages import Event, Mark, Status
-from auricle.messages.questions import Marked, Position, Refused
+from auricle.messages.questions import Marked, Position, Refused, Report
 from helpers.wire import Daemon, daemon
 
 MARK = b'{"ask": "mark", "text": "' + b"x" * 900 + b'"}'
@@ -113,6 +114,12 @@ def test_a_file_that_goes_away_is_made_anew(tmp_path: Path, how: str) -> None:
         told = news(one)
         assert len(told) == 1, told
         assert "was deleted or replaced; a new one begins, with the 1 events that go on" in told[0]
+        report = one.query.answer([b'{"ask": "status"}'])
+        assert isinstance(report, Report)
+        assert report.hearing
+        assert report.history.anew is not None
+        assert report.history.anew.why == "was deleted or replaced"
+        assert f"began anew at {report.history.anew.t}: its file was deleted or replaced" in "\n".join(lines(report))
         assert [(m.id, m.phase) for m in kept(one) if isinstance(m, Event)] == [
             (begun.id, "onset"),
             (begun.id, "update"),

@@ -21,8 +21,9 @@ import yaml
 from auricle.errors import ModelError
 from auricle.gate import NoiseGate
 from auricle.messages import Event
-from auricle.model import bundle
+from auricle.model import bundle, litert
 from auricle.model.bundle import Bundle
+from auricle.publish.leftover import closed
 from auricle.publish.store import Store
 from auricle.service.state import Learned
 from auricle.service.trial import Trials, Trying
@@ -91,7 +92,9 @@ def test_a_database_that_is_not_ours_is_set_aside(tmp_path: Path, change: str) -
     db.executescript(change)
     db.close()
     store = Store(tmp_path / "state" / "events.db", max_mb=1, max_days=1)
-    assert store.open() == []
+    left: list[tuple[str, Event]] = []
+    store.open(lambda *event: left.append(event))
+    assert left == []
     assert store.trouble is None
     store.close()
     assert (tmp_path / "state" / "events.db.broken").exists()
@@ -116,8 +119,7 @@ def test_flipped_bits_of_the_history(tmp_path: Path) -> None:
         content[bit // 8] ^= 1 << bit % 8
         (folder / "events.db").write_bytes(content)
         store = Store(folder / "events.db", max_mb=1, max_days=1)
-        for _, event in store.open():
-            assert isinstance(event, Event)
+        store.open(lambda _, event: closed(event, "another"))
         store.close()
 
 
@@ -178,7 +180,7 @@ def test_a_graph_that_ends_the_process_is_refused(tmp_path: Path) -> None:
     good = Path(shutil.copytree(bundle.find("esc10"), tmp_path / "good"))
     record = tmp_path / "state" / "models"
     opened = bundle.load(str(good), first=Trials(record))
-    assert record.read_text().split() == [opened.hash]
+    assert record.read_text().split() == [f"{opened.hash}@{litert.version()}"]
     bundle.load(str(good), first=Trials(record, command=("/bin/false",)))
     bundle.load("esc10", first=Trials(None, command=("/bin/false",)))
 
@@ -200,7 +202,7 @@ def test_nobody_waits_for_a_trial_while_sound_is_heard(tmp_path: Path, monkeypat
     copy = bundle.load(str(shutil.copytree(bundle.find("esc10"), tmp_path / "copy")))
     record = tmp_path / "models"
     until_tried(Trials(record), copy)
-    assert record.read_text().split() == [copy.hash]
+    assert record.read_text().split() == [f"{copy.hash}@{litert.version()}"]
     Trials(record, command=("/bin/false",)).apart(copy)
     with pytest.raises(ModelError, match=r"copy: ends the process that runs it, by signal 6"):
         until_tried(Trials(None, command=("/bin/sh", "-c", "kill -ABRT $$")), copy)
@@ -212,6 +214,19 @@ def test_nobody_waits_for_a_trial_while_sound_is_heard(tmp_path: Path, monkeypat
     monkeypatch.setattr("auricle.service.apart.LIMIT_S", 0.1)
     with pytest.raises(ModelError, match=r"copy: did not answer within 0\.1 s when it was tried"):
         until_tried(Trials(None, command=("/bin/sh", "-c", "exec sleep 600")), copy)
+
+
+def test_another_runtime_tries_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has held with one version of the TFLite runtime is tried once more with another."""
+    copy = str(shutil.copytree(bundle.find("esc10"), tmp_path / "copy"))
+    record = tmp_path / "models"
+    bundle.load(copy, first=Trials(record, command=("/bin/true",)))
+    bundle.load(copy, first=Trials(record, command=("/bin/false",)))
+    monkeypatch.setattr(sys.modules[litert.version().partition("-")[0]], "__version__", "99.0")
+    with pytest.raises(ModelError, match="with status 1"):
+        bundle.load(copy, first=Trials(record, command=("/bin/false",)))
+    bundle.load(copy, first=Trials(record, command=("/bin/true",)))
+    assert len(record.read_text().split()) == 2
 
 
 CARDS: dict[str, Callable[[str], str]] = {

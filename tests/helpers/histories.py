@@ -1,0 +1,69 @@
+"""A history driven by hand, from its opening on, in a copy of a folder."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from auricle import messages
+from auricle.hearing.engine import Trouble
+from auricle.messages import Event, Mark
+from auricle.messages.topics import topic_of
+from auricle.publish.journal import Journal
+from auricle.publish.leftover import closed
+from auricle.publish.publisher import Publisher
+from auricle.publish.store import Store
+
+
+class Life:
+    """A history beside a journal, and what a daemon's round does with them.
+
+    Args:
+        folder: what lies there at the start.
+        at: where it is copied to.
+    """
+
+    def __init__(self, folder: Path, at: Path) -> None:
+        shutil.copytree(folder, at)
+        self.told: list[messages.AnyMessage] = []
+        self.store = Store(at / "events.db", max_mb=1, max_days=10_000)
+        self.journal = Journal()
+        self.publisher = Publisher("test", [self.store, self.journal, self._hear])
+        self._trouble = Trouble(self.publisher)
+        self.store.report_to(self.publisher.tell)
+
+    def open(self) -> None:
+        """Open, and close what was left."""
+        self.store.open(lambda name, event: self.publisher.send(name, closed(event, self.publisher.instance)))
+
+    def live(self, said: Sequence[messages.AnyMessage]) -> None:
+        """Keep all that is said, answer, look at the file."""
+        for message in said:
+            self.publisher.send(topic_of(message), message)
+        with suppress(sqlite3.Error):  # the asker is told
+            self.store.page(0, None, label=None, source=None)
+        self.store.report()
+        self.store.database._look_s = 0.0
+        self.store.serve()
+
+    def survive(self, action: Callable[[], object]) -> None:
+        """Do it as a part of the engine's round."""
+        self._trouble.survive("history", action)
+
+    def heal(self) -> None:
+        """As if ten seconds had passed."""
+        self.store._retry_s = 0.0
+        self.store.serve()
+        assert self.store.trouble is None
+
+    def kept(self) -> set[tuple[str, str | None]]:
+        """Id and newest phase of all that is kept."""
+        found, after = self.store.page(0, None, label=None, source=None)
+        assert after is None
+        return {(m.id, getattr(m, "phase", None)) for m in found if isinstance(m, Event | Mark)}
+
+    def _hear(self, _: str, payload: bytes) -> None:
+        self.told.append(messages.decode(payload))
