@@ -26,6 +26,8 @@ from auricle.config.wording import printable, shown
 
 PREFIX = "AURICLE__"
 SYSTEM_FILE = Path("/etc/auricle/auricle.yaml")
+_LONGEST_NAME = 120
+"""More of a variable's name is not shown in errors; no key has one half as long."""
 _ENVIRONMENT_RANK = 1_000_000
 _COMMAND_LINE_RANK = 2_000_000
 _DEFAULT_TREE = from_object({"sources": [{"name": "mic", "microphone": {}}]}, DEFAULT)
@@ -147,7 +149,8 @@ def _environment(environ: Mapping[str, str], problems: Problems) -> Iterator[tup
     braces or quotes is YAML."""
     names = sorted(name for name in environ if name.startswith(PREFIX))
     for rank, name in enumerate(names, start=_ENVIRONMENT_RANK):
-        place = Where(rank, name=printable(name), folder=Path.cwd())
+        called = printable(name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "...")
+        place = Where(rank, name=called, folder=Path.cwd())
         parts = name.removeprefix(PREFIX).lower().split("__")
         text = environ[name].strip()
         node: Node | None = Leaf(place, text)

@@ -291,7 +291,7 @@ def graft(tree: Node | None, parts: list[str], value: Node, path: str = "") -> N
     head, rest = parts[0], parts[1:]
     if isinstance(tree, Row):
         if not re.fullmatch("[0-9]{1,4}", head) or int(head) >= len(tree.items):
-            raise TreeError(value.where, f"{path}: no entry {head!r} in this list; use 0 to {len(tree.items) - 1}")
+            raise TreeError(value.where, f"{path}: no entry {shown(head)} in this list; use 0 to {len(tree.items) - 1}")
         items = list(tree.items)
         items[int(head)] = graft(items[int(head)], rest, value, f"{path}[{head}]")
         return Row(tree.where, tuple(items))

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from auricle.config import shown
 from auricle.errors import ConfigError, StoredError
 from auricle.stored import plain
 
@@ -96,7 +97,7 @@ def _tabbed(path: Path, text: str) -> list[Event]:
         if line == 1 and fields[:2] == ["onset", "offset"]:
             continue
         if len(fields) < 3 or not fields[2]:
-            raise ConfigError([f"{path}:{line}: {row!r} is not 'onset TAB offset TAB label'"])
+            raise ConfigError([f"{path}:{line}: {shown(row)} is not 'onset TAB offset TAB label'"])
         events.append(_event(f"{path}:{line}", *fields[:3]))
     return events
 
@@ -123,7 +124,8 @@ def _raven(path: Path, text: str) -> list[Event]:
 def _event(where: str, onset: str, offset: str, label: str) -> Event:
     onset_s, offset_s = _seconds(where, onset), _seconds(where, offset)
     if not 0 <= onset_s <= offset_s:
-        raise ConfigError([f"{where}: an event from {onset} to {offset} s; it must begin at 0 or later, and then end"])
+        span = f"an event from {onset_s:g} to {offset_s:g} s"
+        raise ConfigError([f"{where}: {span}; it must begin at 0 or later, and then end"])
     return Event(onset_s, offset_s, label)
 
 
@@ -133,7 +135,7 @@ def _seconds(where: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ConfigError([f"{where}: {text!r} is not a number of seconds"])
+        raise ConfigError([f"{where}: {shown(text)} is not a number of seconds"])
     return value
 
 

@@ -48,6 +48,8 @@ def test_written_is_read(tmp_path: Path) -> None:
     [
         ("0.5 1.25 owl\n", "a.txt:1: '0.5 1.25 owl' is not 'onset TAB offset TAB label'"),
         ("0.5\t1.25\towl\n1\tx\tfox\n", "a.txt:2: 'x' is not a number of seconds"),
+        ("1\t1" + "0" * 5000 + "\tfox\n", f"a.txt:1: '1{'0' * 56}...' is not a number of seconds"),
+        ("x" * 200_000, f"a.txt:1: '{'x' * 57}...' is not 'onset TAB offset TAB label'"),
         ("1\tnan\tfox\n", "a.txt:1: 'nan' is not a number of seconds"),
         ("2.5\t2\tfox\n", "a.txt:1: an event from 2.5 to 2 s; it must begin at 0 or later, and then end"),
         ("-1\t2\tfox\n", "a.txt:1: an event from -1 to 2 s; it must begin at 0 or later, and then end"),

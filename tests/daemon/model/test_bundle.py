@@ -193,6 +193,13 @@ def test_a_cards_front_end_is_what_is_heard(copy: Path, enabled: str) -> None:
     np.testing.assert_array_equal(heard.process(sound), wanted.process(sound), strict=True)
 
 
+def test_a_front_end_of_other_rows_is_refused(copy: Path) -> None:
+    """A card whose front end gives more features than its network takes is told before any sound, with the file."""
+    spoil_card(copy, lambda card: card["front_end"].update(features=card["front_end"]["features"] * 2))
+    with pytest.raises(ModelError, match=r"card\.yaml: front_end: gives 128 features a frame, and input\.shape has 64"):
+        pipeline.front_end_of(bundle.load(str(copy)), config.Gate())
+
+
 def test_a_room_is_known_by_how_it_is_heard(copy: Path) -> None:
     """What a gate learned is kept apart by the card's pre-emphasis and taper, else by what it was before these were."""
     source = config.Source(name="porch", microphone=config.Microphone())

@@ -12,7 +12,7 @@ import socket as sockets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
@@ -20,8 +20,6 @@ from typing import Any, TypeVar
 
 import pytest
 import zmq
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from auricle.client import AskMark, AskStatus, Client, Marked, Missed, Report, Scores, Snapshot, ask
 from auricle.commands.synth import scene
@@ -74,50 +72,6 @@ def test_what_is_wrong_is_said(tmp_path: Path, frames: list[bytes], said: str) -
         assert re.search(said, error), error
         assert "\n" not in error
         assert len(error) < 400
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-KEYS = st.sampled_from(["v", "tag", "since", "after", "label", "source", "topics", "text", "instance", "last_seq"])
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    verb=st.sampled_from(["snapshot", "status", "events", "mark"]) | st.text(max_size=6),
-    rest=st.dictionaries(KEYS, JSON, max_size=4),
-    raw=st.lists(st.binary(max_size=40), max_size=3) | st.none(),
-)
-def test_any_question_gets_an_answer(
-    tmp_path_factory: pytest.TempPathFactory, verb: str, rest: dict[str, Any], raw: list[bytes] | None
-) -> None:
-    """Whatever is asked, random bytes or nearly right, an answer comes and can be sent."""
-    one = _shared(tmp_path_factory)
-    frames = [json.dumps({"ask": verb, **rest}).encode()] if raw is None else raw
-    import msgspec
-
-    assert msgspec.json.decode(msgspec.json.encode(one.query.answer(frames)))["type"]
-
-
-_ONE: list[Any] = []
-
-
-def _shared(factory: pytest.TempPathFactory) -> Daemon:
-    """One daemon for all examples."""
-    if not _ONE:
-        held = daemon(factory.mktemp("one"))
-        _ONE.extend([held, held.__enter__()])
-    return _ONE[1]  # type: ignore[no-any-return]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _put_away() -> Iterator[None]:
-    yield
-    if _ONE:
-        _ONE[0].__exit__(None, None, None)
-        _ONE.clear()
 
 
 def beside(one: Daemon, do: Callable[[], T]) -> T:

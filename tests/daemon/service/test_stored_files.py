@@ -23,7 +23,6 @@ from auricle.gate import NoiseGate
 from auricle.messages import Event
 from auricle.model import bundle, litert
 from auricle.model.bundle import Bundle
-from auricle.publish.leftover import closed
 from auricle.publish.store import Store
 from auricle.service.state import Learned
 from auricle.service.trial import Trials, Trying
@@ -98,29 +97,6 @@ def test_a_database_that_is_not_ours_is_set_aside(tmp_path: Path, change: str) -
     assert store.trouble is None
     store.close()
     assert (tmp_path / "state" / "events.db.broken").exists()
-
-
-def test_flipped_bits_of_the_history(tmp_path: Path) -> None:
-    """Every 97th bit of a history with an open row, flipped: it opens, closes what it can, and takes a new event."""
-    with daemon(tmp_path) as one:
-        one.event("onset")
-        assert one.store is not None
-        assert one.store.database.connection is not None
-        one.store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        one.kill()
-    good = (tmp_path / "state" / "events.db").read_bytes()
-    folder = tmp_path / "flipped"
-    folder.mkdir()
-    row = good.index(b'"phase"')
-    for bit in [*range(8 * (row - 400), 8 * (row + 400), 37), *range(0, 800, 11)]:
-        for left in folder.iterdir():
-            left.unlink()
-        content = bytearray(good)
-        content[bit // 8] ^= 1 << bit % 8
-        (folder / "events.db").write_bytes(content)
-        store = Store(folder / "events.db", max_mb=1, max_days=1)
-        store.open(lambda _, event: closed(event, "another"))
-        store.close()
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "encrypted", "another", "folder", "loud"])

@@ -83,22 +83,6 @@ def test_what_is_none_is_refused_in_a_line(content: bytes) -> None:
             arrays.read("a.npz", content, MEMBERS)
 
 
-def test_flipped_bits_end_in_the_numbers_or_in_a_line() -> None:
-    """2,000 single flipped bits: what is read in spite of one is as it should be in kind and shape."""
-    good = saved(x=X, n=1)
-    chance = np.random.default_rng(0)
-    for at in chance.integers(0, 8 * len(good), 2000):
-        content = bytearray(good)
-        content[at // 8] ^= 1 << at % 8
-        try:
-            found = arrays.read("a.npz", bytes(content), MEMBERS)
-        except StoredError:
-            continue
-        else:
-            assert found["x"].ndim == 2
-            assert found["x"].dtype.kind == "f"
-
-
 def test_only_plain_files_are_read(tmp_path: Path) -> None:
     """A device, a pipe, a folder, a file that is not there or is too large is a line, and nothing waits for it."""
     os.mkfifo(tmp_path / "pipe")
