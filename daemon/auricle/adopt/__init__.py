@@ -1,1 +1,2 @@
-"""Other people's networks made into bundles: what a `.tflite` file says of itself, what is assumed, what is proven."""
+"""Other people's networks are made into bundles here: what a `.tflite` file says of itself is found, the rest is
+assumed, and a recording may prove it."""

@@ -1,4 +1,4 @@
-"""From a `.tflite` file to a bundle among the models, or to everything that stands against it."""
+"""A `.tflite` file becomes a bundle among the models here, or everything that stands against that is said at once."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from auricle.model import bundle as bundles
 from auricle.model.bundle import Bundle
 
 COMMANDS = ("add", "check", "remove", "show")
-"""Words after `auricle models` that no model may have for a name."""
+"""These words follow `auricle models` as commands, so that no model may have one for a name."""
 ORDERS = ("file", "alphabet")
 GOLDEN_STEPS = 8
-"""Of somebody's network it is not known how far another machine's kernels go."""
+"""Golden vectors of somebody's network may differ by so many steps: nobody knows how far another machine's kernels
+go."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Wish:
     Args:
         path: the `.tflite` file.
         labels: a file with its labels, where they do not lie in it or beside it.
-        name: of the bundle; the file's unless told.
+        name: what the bundle is to be called; as the file unless given.
         like: a front end of `known`.
         order: ``file``, or ``alphabet`` where the labels are not in the order of the scores.
         clip, of: a recording, and the label that is in it.
@@ -49,7 +50,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Adopted:
-    """Tells what became of it."""
+    """Holds a bundle that was made of somebody's network, with the draft of its card."""
 
     bundle: Bundle
     draft: Draft
@@ -103,7 +104,7 @@ def add(wish: Wish, models_dir: Path) -> Adopted:
 
 
 def check(wish: Wish) -> Adopted:
-    """As `add`, and nothing is kept.
+    """Make the bundle as `add` does, and keep nothing of it.
 
     Raises:
         ModelError: everything that stands against it.
@@ -137,7 +138,7 @@ def _made(wish: Wish, facts: Facts, labels: Labels | None, folder: Path) -> Adop
 
 
 def _bundle(made: Draft, wish: Wish, folder: Path) -> Bundle:
-    """Write it, and let children look at it before we do."""
+    """Write the bundle, and let children look at it before this process does."""
     folder.mkdir(parents=True)
     shutil.copyfile(wish.path, folder / "model.tflite")
     golden.write_card(folder, {**made.card, "golden_steps": GOLDEN_STEPS, "files": {}})
@@ -207,7 +208,7 @@ def _making(models_dir: Path) -> Iterator[Path]:
 
 
 def remove(name: str, models_dir: Path) -> Path:
-    """Take a bundle away from a folder of models; where it was.
+    """Take a bundle away from a folder of models; return where it was.
 
     Raises:
         ModelError: there is none of this name.

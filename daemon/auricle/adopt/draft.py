@@ -1,4 +1,5 @@
-"""A card for somebody's network, with what was found in the file, what had to be assumed, and what is wrong with it."""
+"""A card is written here for somebody's network, with what was found in the file, what had to be assumed, and what is
+wrong with it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from auricle.model.checks import LONGEST_S
 
 FLEX, EDGE_TPU = "Flex", "edgetpu-custom-op"
 _SHORTEST = 2000
-"""An input of one axis with so many values is sound."""
+"""An input of one axis with at least so many values is taken for sound."""
 _FRACTION = 2
 """A network is asked twice in each of its windows, so that a sound lies whole in one of them."""
 _USUAL_HOP_MS = 80.0
@@ -23,10 +24,10 @@ _USUAL_HOP_MS = 80.0
 
 @dataclass
 class Draft:
-    """A card, as far as it came.
+    """Holds a card as far as it could be written.
 
     Args:
-        name: of the bundle.
+        name: what the bundle is called.
     """
 
     name: str
@@ -34,18 +35,18 @@ class Draft:
     found: list[str] = field(default_factory=list)
     """What the file says."""
     assumed: list[str] = field(default_factory=list)
-    """What it does not say, and was taken for the likeliest."""
+    """What the file does not say, so that the likeliest was taken."""
     unknown: list[str] = field(default_factory=list)
-    """What nobody knows."""
+    """What neither the file nor its shape tells; only its makers know it."""
     problems: list[str] = field(default_factory=list)
-    """Because of these it cannot be a bundle."""
+    """Why the file cannot become a bundle; empty if it can."""
 
 
 def draft(name: str, facts: Facts, labels: Labels | None, like: str | None) -> Draft:
     """Write a card from what the file says.
 
     Args:
-        labels: what came with it.
+        labels: those that came with the file.
         like: a front end of `known`, where somebody knows better than the shape tells.
     """
     made = Draft(name)
@@ -228,7 +229,7 @@ def _features(made: Draft, tensor: Tensor, extents: Sequence[int], like: str | N
 
 
 def _timing(frames: int, samples: int) -> dict[str, int]:
-    """Scores speak of the whole window, so that events are dated back by half of it."""
+    """Return the card's timing: scores speak of the whole window, so that events are dated back by half of it."""
     return {"window_frames": frames, "onset_lag_samples": samples // 2, "offset_lag_samples": samples // 2}
 
 

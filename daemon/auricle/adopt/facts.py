@@ -1,4 +1,4 @@
-"""Plain facts of a `.tflite` file: what it says of itself, with no word on what that means."""
+"""A `.tflite` file's plain facts are held here: what it says of itself, without a word on what that means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Tensor(msgspec.Struct, frozen=True):
-    """An input or an output; ``shape`` has -1 for an open axis, ``scale`` is 0 where nothing is quantised.
+    """Describes an input or an output; ``shape`` has -1 for an open axis, ``scale`` is 0 where nothing is quantised.
 
     ``head`` is the op that an output comes from (``LOGISTIC``, ``SOFTMAX``), as far as it makes scores of logits.
     """
@@ -30,7 +30,7 @@ class Tensor(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Return how many values it holds, negative where an axis is open."""
+        """Return how many values the tensor holds, negative where an axis is open."""
         return math.prod(self.extents)
 
 
@@ -44,20 +44,20 @@ class Told(msgspec.Struct, frozen=True):
     sample_rate: int | None = None
     channels: int | None = None
     label_files: list[str] = []
-    """Of the outputs, in the order of these; in English, or in no language, first."""
+    """The names of the files that name the outputs' labels: those in English, or in no language, come first."""
     calibrated: bool = False
     """Whether scores are to go through a calibration that lies in a file of its own."""
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """Holds what is in a file."""
+    """Holds what is in a `.tflite` file."""
 
     inputs: list[Tensor]
     outputs: list[Tensor]
     ops: list[str]
-    """In order; of the graph that is called."""
+    """The ops of the graph that is called, in its order."""
     custom: list[str]
-    """Ops that TFLite does not have itself."""
+    """The ops that TFLite does not have itself."""
     told: Told
     cut: list[int] = []
     """Frames and features of what the graph makes of a waveform and then quantises, where it does that at one point."""

@@ -1,4 +1,5 @@
-"""Golden vectors of somebody's network: what it says of sounds of our own, to be asked again at every load."""
+"""Golden vectors of somebody's network are made here: what it says of Auricle's own sounds, to be asked again at every
+load."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def sounds(sample_rate: int, samples: int) -> NDArray[np.float32]:
 
 
 def rows(card: Card, n: int) -> NDArray[np.float32]:
-    """Feature rows ``(n, n_features)`` of `sounds` through the card's front end.
+    """Return feature rows ``(n, n_features)`` of `sounds` through the card's front end.
 
     Raises:
         ModelError: the front end cannot be as the card says.
@@ -52,7 +53,7 @@ def rows(card: Card, n: int) -> NDArray[np.float32]:
 def complete(folder: Path) -> None:
     """Write ``golden.npz`` beside a card and a graph that nobody has run yet, and the hashes of both into the card.
 
-    Then hear with it, as the daemon does.
+    Then hear with the bundle, as the daemon does.
 
     Raises:
         ModelError: the card or the graph does not hold.

@@ -1,5 +1,5 @@
-"""Reads what is in a `.tflite` file. Imports `flatbuffers` and LiteRT's schema, and believes what it reads: for the
-child alone (`auricle.adopt.child`)."""
+"""A `.tflite` file's graph is read here, in the child alone (`auricle.adopt.child`): `flatbuffers` and LiteRT's schema,
+which are imported for it, believe whatever they read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auricle.adopt.told import told
 from auricle.errors import ModelError
 
 _THROUGH = ("RESHAPE", "DEQUANTIZE", "QUANTIZE", "SQUEEZE", "CAST", "SLICE", "STRIDED_SLICE", "IDENTITY", "MEAN")
-"""Ops that hand scores on as they are."""
+"""These ops hand scores on as they are."""
 _HEADS = ("LOGISTIC", "SOFTMAX")
 _METADATA = b"TFLITE_METADATA"
 
@@ -28,7 +28,7 @@ def parse(content: bytes) -> Any:
 
 
 def schema() -> Any:
-    """LiteRT's schema of such files.
+    """Return LiteRT's schema of such files.
 
     Raises:
         ModelError: it is missing.
@@ -78,7 +78,8 @@ def names_of_ops(model: Any) -> list[str]:
 
 
 def quantised_at(graph: Any, ops: Sequence[str]) -> int | None:
-    """Where a graph quantises frames of features that it made of a waveform itself, as YAMNet's does: the op's place.
+    """Find the op with which a graph quantises frames of features that it made of a waveform itself, as YAMNet's does;
+    return its place.
 
     All that comes before must be float, behind an FFT, and nothing after may use any of it.
     """

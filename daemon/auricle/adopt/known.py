@@ -1,4 +1,4 @@
-"""Front ends that well-known networks were trained on, each by the shape that its networks take."""
+"""Front ends that well-known networks were trained on are listed here, each by the shape that its networks take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SOUND: list[dict[str, Any]] = [{"kind": "sound"}]
 
 @dataclass(frozen=True)
 class Known:
-    """A front end that others trained on.
+    """Describes a front end that others trained on.
 
     Args:
         name: what ``--like`` calls it.
@@ -83,8 +83,8 @@ LIKE = ("yamnet", "kws", "mel", "birdnet")
 """What ``--like`` may name; of these BirdNET takes sound itself."""
 BIRDNET = {"sample_rate": 48000, "samples": 144_000}
 RATES = {15_600: 16000, 15_360: 16000, 16_000: 16000, 44_032: 44100, 144_000: 48000, 160_000: 32000, 96_000: 32000}
-"""Of well-known networks that take sound, by how many samples they take: YAMNet, keywords, Teachable Machine, BirdNET,
-Perch."""
+"""Sample rates of well-known networks that take sound, by how many samples they take: YAMNet, keywords, Teachable
+Machine, BirdNET, Perch."""
 
 
 def waveform(sample_rate: int) -> dict[str, Any]:

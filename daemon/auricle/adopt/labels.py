@@ -1,4 +1,5 @@
-"""Names of labels as other people write them down, and what Auricle calls them."""
+"""Lists of labels as other people write them down are read here, and each label gets the name that Auricle calls it
+by."""
 
 from __future__ import annotations
 
@@ -20,16 +21,16 @@ from auricle.stored import plain
 _MOST_BYTES = 4 * 2**20
 _NUMBERED = re.compile(r"\s*(\d+)\s*[\s:,;.)-]\s*(\S.*)")
 _NAMES = ("display_name", "common_name", "label", "name", "class", "class_name")
-"""Columns of a table that hold a name, the better first."""
+"""These columns of a table hold a name, the better first."""
 _SCIENTIFIC = re.compile(r"[A-Z][a-z-]+ [^_]+_[^_]+")
-"""``Turdus merula_Eurasian Blackbird``."""
+"""Matches a scientific and a common name in one, as in ``Turdus merula_Eurasian Blackbird``."""
 QUIET = ("background", "background_noise", "silence", "noise", "background_noises")
-"""What others call a label for nothing."""
+"""Others call a label by these names that stands for nothing."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a network, in the order of its scores.
+    """Holds the labels of a network, in the order of its scores.
 
     Args:
         slugs: what topics and rules call them.
@@ -43,7 +44,7 @@ class Labels:
 
     @property
     def background(self) -> str | None:
-        """Return the one that says that there is nothing."""
+        """Return the label that says that there is nothing."""
         return next((slug for slug in self.slugs if slug in QUIET), None)
 
     def in_order(self) -> Labels:
@@ -69,7 +70,7 @@ def slug(name: str) -> str:
 
 
 def named(names: Sequence[str], where: str) -> Labels:
-    """Labels of these names.
+    """Return labels of these names.
 
     Raises:
         ModelError: a name is there twice, or one is empty.

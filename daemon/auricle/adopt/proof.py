@@ -16,7 +16,7 @@ from auricle.hearing.whole import Classifier
 from auricle.model.bundle import Bundle
 
 BEST = 3
-"""The label must be among so many; of few labels, at most among half of them."""
+"""The label must be among so many of the highest; where labels are few, among the higher half of them."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Walks the buffer TFLITE_METADATA, which is a flatbuffer of its own (tflite-support's metadata_schema.fbs).
+"""Reads the buffer TFLITE_METADATA of a `.tflite` file, which is a flatbuffer of its own (tflite-support's
+metadata_schema.fbs).
 
-Its tables are few and only some of their fields are wanted, so that it is walked by hand: a field is known by its place
-in its table.
+No package that Auricle needs anyway brings code for this schema. Its tables are few and only some of their fields are
+wanted, so that the buffer is walked by hand: a field is known by its place in its table.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from flatbuffers import number_types as types
 from auricle.adopt.facts import Told
 
 _AUDIO = 4
-"""Of the union ContentProperties: AudioProperties."""
+"""The place of AudioProperties in the union ContentProperties."""
 _AXIS_LABELS, _CALIBRATION = 2, 4
-"""Of the enumeration AssociatedFileType."""
+"""Values of the enumeration AssociatedFileType."""
 
 
 class _Table:
-    """A table, its fields by their place."""
+    """Wraps a table of a flatbuffer, whose fields are known by their place."""
 
     def __init__(self, table: flatbuffers.table.Table) -> None:
         self._table = table
 
     def _at(self, field: int) -> int:
-        """Where a field lies, 0 if it is not told."""
+        """Return where a field lies, 0 if the table does not have it."""
         offset = int(self._table.Offset(4 + 2 * field))
         return offset and offset + int(self._table.Pos)
 

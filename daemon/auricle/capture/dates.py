@@ -24,9 +24,9 @@ def possible(us: float) -> bool:
 
 
 def moment_in(text: str) -> datetime | None:
-    """Read the first date and time in a text that can be; ``None`` where there is none.
+    """Return the first date and time in a text that can be one of a recording; ``None`` where there is none.
 
-    It is aware where a zone stands behind it (``Z``, ``UTC``, ``+1000``, ``-03:30``), else naive. A minus
+    The moment is aware where a zone stands behind the time (``Z``, ``UTC``, ``+1000``, ``-03:30``), else naive. A minus
     before what no zone is (``-0001``) parts a counter from the date.
     """
     return next(_moments(text), None)

@@ -1,4 +1,4 @@
-"""Sound that can hardly be what a microphone heard: it is heard all the same, and questioned once."""
+"""Sound that can hardly be what a microphone heard is questioned here, once; it is heard all the same."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ LOOK_S = 10.0
 """So much sound is judged at a time, and what is left at a recording's end if it is `LEAST_S`."""
 LEAST_S = 1.0
 LOUD = 16.0
-"""+24 dBFS: no float file of sound has it, files in the range of whole numbers have +90."""
+"""An amplitude of +24 dBFS, which no float file of sound has; files in the range of whole numbers have +90."""
 OFFSET = 0.01
-"""Of full scale: a mean over seconds that no sound has."""
+"""A mean over seconds that no sound has, as a share of full scale."""
 CANCELLED = 1e-3
-"""Share of the channels' power that is left of it in their mix: 30 dB down."""
+"""Channels cancel each other where less than this share of their power is left in their mix: 30 dB down."""
 HEARD = 1e-6
-"""Power from which a channel has something to lose: -60 dBFS."""
+"""From this power on, -60 dBFS, a channel has something to lose."""
 _DEAD = 2.0 / 32768
 """A dead channel moves by no more than the last bit of 16."""
 
@@ -75,7 +75,7 @@ class Doubts:
                 self._compare(sums)
 
     def take(self) -> list[str]:
-        """Return what has become doubtful since this was asked last: lines for a person."""
+        """Return what has become doubtful since the last call: lines for a person."""
         new, self._new = self._new, []
         return new
 

@@ -1,4 +1,4 @@
-"""Tells ffmpeg an address with a password where other users of the machine cannot read it: in a pipe.
+"""An address with a password is handed to ffmpeg in a pipe, where other users of the machine cannot read it.
 
 The words of a command are for everybody (`ps`, /proc/PID/cmdline); what a process reads from a pipe is for its user
 and root. ffmpeg reads lists of files (its concat demuxer) from a pipe, and opens what stands there with the options
@@ -19,11 +19,12 @@ _PROTOCOLS = ",".join((
     "pipe,file,crypto,data,tcp,udp,tls,http,httpproxy,https,hls,ftp,rtp,srtp,rtsp,srt,sctp",
     "rtmp,rtmpe,rtmps,rtmpt,rtmpts,icecast,mmsh,mmst,gopher",
 ))  # fmt: skip
-"""All that reach a network: a list opens nothing else unless told."""
+"""The protocols that a list may open: those of files, and all that reach a network. Without naming them ffmpeg opens
+none of the latter."""
 _BOTH = {"-analyzeduration", "-probesize"}
-"""Options of the list as well as of what stands in it."""
+"""These options belong to the list as well as to what stands in it."""
 _OF_FORMAT = {"-f", "-ar", "-ac", "-sample_fmt", "-channel_layout", "-ch_layout", "-protocol_whitelist"}
-"""Options that a list cannot pass on to what it names."""
+"""A list cannot pass these options on to what it names."""
 _OWN = {
     "-accurate_seek",
     "-hwaccel",
@@ -41,7 +42,7 @@ _OWN = {
     "-to",
     "-v",
 }
-"""Options of ffmpeg itself; and those that choose a decoder (`_DECODER`)."""
+"""These options are ffmpeg's own, like those that choose a decoder (`_DECODER`): they are said in words."""
 _DECODER = re.compile(r"-(c|codec|acodec|vcodec)(:.*)?")
 _HARMLESS = {
     "-analyzeduration",
@@ -61,7 +62,7 @@ _HARMLESS = {
     "-timeout",
     "-tls_verify",
 }
-"""Options whose values are no secrets; of any other it may be one."""
+"""The values of these options are no secrets; that of any other may be one."""
 
 
 def pairs(options: Sequence[str]) -> Iterator[tuple[str, str | None]]:
@@ -82,7 +83,7 @@ def wanted(address: str, shown: str, options: Sequence[str]) -> bool:
 
 
 def hindrance(program: str, options: Sequence[str]) -> str | None:
-    """Return why it cannot be hidden; ``None`` if it can.
+    """Return why the address cannot be hidden; ``None`` if it can.
 
     Raises:
         OSError: the program cannot be started.

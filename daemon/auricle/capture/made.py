@@ -1,4 +1,5 @@
-"""A recorder writes beside the sound and in the file's name when it was made: read here, in an order of trust."""
+"""When a recording was made is read here, from what its recorder wrote beside the sound and in the file's name, in an
+order of trust."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import BinaryIO
 from auricle.capture.dates import microseconds, moment_in
 
 _MOST_NOTES, _MOST_CHUNKS = 65_536, 1_000
-"""Bytes of a note that are read, and chunks of a file that are looked at."""
+"""Of a note at most so many bytes are read, and of a file at most so many chunks looked at."""
 _NOTES = (b"bext", b"guan", b"iXML", b"LIST")
 _GUANO = re.compile(r"^Timestamp:[ \t]*(.+)$", re.MULTILINE)
 _AUDIOMOTH = re.compile(
@@ -22,7 +23,7 @@ _IXML = re.compile(r"<BWF_ORIGINATION_(DATE|TIME)>\s*([^<]{1,40}?)\s*</")
 _BIRDNET = re.compile(r"-birdnet-(?:[^-]+-)?(?=\d\d:\d\d:\d\d)")
 _UNIX = re.compile(r"([0-9A-F]{8})T?")
 _FIRST_UNIX = 1_483_228_800
-"""2017: the first AudioMoths, which named files by the seconds since 1970, in hexadecimal digits."""
+"""The year 2017, of the first AudioMoths, which named files by the seconds since 1970, in hexadecimal digits."""
 
 
 def start_us(path: str, tags: Mapping[str, str], *, local: bool = False) -> int | None:

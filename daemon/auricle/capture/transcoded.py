@@ -23,7 +23,8 @@ FORMATS = (
     "3g2,3gp,aac,ac3,adts,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gxf,iff,loas,matroska,mj2,mov,"
     "mp3,mp4,m4a,mpc,mpc8,mpeg,mpegts,mxf,nut,ogg,oma,rm,tak,tta,voc,w64,wav,webm,wtv,wv,xwma"
 )
-"""ffmpeg's names of what is opened: sound and film in one file. Playlists, which name other files, are not."""
+"""Formats that are opened, by ffmpeg's names: sound and film in one file. Playlists, which name other files, are
+not."""
 _TOLD_BY = {"mov", "mp4", "m4a", "3gp", "matroska", "webm", "avi", "flv", "wav", "w64", "caf", "ape", "tta"}
 """Formats whose header states how long they are; of others ffmpeg estimates it."""
 _ASKED = "format=format_name,duration,nb_streams:stream=codec_type,sample_rate,channels,duration:stream_tags=DURATION"
@@ -31,16 +32,16 @@ _TAGS = ":format_tags=comment,date"
 ASK_S, STALL_S = 20.0, 10.0
 """ffmpeg may take so long to say what a file is, and so long to give the next samples."""
 MOST_BYTES = 512 * 2**20
-"""Memory that ffmpeg may take."""
+"""ffmpeg may take so much memory."""
 MOST_S = 7 * 86_400
-"""Sound of one file: behind it whatever ffmpeg makes of a few bytes is refused."""
+"""A file may hold so much sound: what ffmpeg gives beyond it is refused, since it makes days of a few bytes."""
 _CODEC_FRAME = 4096
-"""Samples that a codec may add or leave out at a file's ends."""
+"""A codec may add or leave out so many samples at a file's ends."""
 _SAID_CHARACTERS = 300
 
 
 class Undecodable(Exception):
-    """ffmpeg does not give a recording's sound, or not all of it: a few words that say why."""
+    """Says in a few words why ffmpeg does not give a recording's sound, or not all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,8 @@ class Transcoded:
         return code
 
     def _some(self, most: int) -> bytes:
-        """Return bytes of sound as soon as there are some, none at the end; read complaints too, lest they block it."""
+        """Return bytes of sound as soon as there are some, none at the end; read complaints too, lest ffmpeg wait for
+        their reader."""
         until_s = time.monotonic() + STALL_S
         heard = [self._out, self._err]
         while (left_s := until_s - time.monotonic()) > 0:

@@ -23,11 +23,11 @@ from auricle.terminal.help import PLAIN
 from auricle.terminal.options import ConfigFile, Json
 
 _TRIES = 5
-"""Of the network, to see what a decision costs; the best counts."""
+"""The network is run so often to see what a decision costs; the best counts."""
 
 
 class Models(TyperGroup):
-    """A word that is no command is the name of a model, to be shown."""
+    """Takes a word that is no command for the name of a model, to be shown."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that is called."""
@@ -131,10 +131,10 @@ def remove(name: Name, config: ConfigFile = None) -> int:
 
 
 def _models_dir(config: Path | None) -> Path:
-    """Where models of one's own are.
+    """Return the folder for models of one's own.
 
     Raises:
-        UsageError: nowhere.
+        UsageError: the configuration names none.
     """
     folder = options.load(config).models_dir
     if folder is None:
@@ -238,7 +238,7 @@ def _cost_ms(found: Bundle) -> float:
 
 
 def print_model(name: str, models_dir: Path | None, *, json: bool) -> int:
-    """Every label of a model, with the rule that the card proposes; the exit code.
+    """Print every label of a model with the rule that the card proposes, and return the exit code.
 
     Raises:
         ModelError: there is no such model, or the model does not hold.

@@ -167,7 +167,8 @@ def _use() -> str:
 
 
 def _sound(frames: Frames) -> Chain:
-    """Rows of ``hop_length`` samples: as they are, or put together again from the spectra that the gate let through."""
+    """Return the chain of rows of ``hop_length`` samples: as they are, or put together again from the spectra that the
+    gate let through."""
     hop = frames.hop_length
     if frames.remove_dc or frames.taper != "hann" or frames.align != "centre":
         raise ValueError("feature sound: remove_dc, taper and align are of frames, which sound has none of; leave them")

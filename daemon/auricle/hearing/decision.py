@@ -73,8 +73,8 @@ class Smoother(BatchStage[_Kept]):
 
 
 def sound(scores: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """Scores ``(n, n_labels)`` with 0 for every label of a decision that holds what is no finite number, and how many
-    decisions those are."""
+    """Put 0 for every label of a decision that holds what is no finite number; return the scores ``(n, n_labels)`` and
+    how many decisions that befell."""
     finite = np.asarray(np.isfinite(scores).all(axis=1))
     if finite.all():
         return scores, 0

@@ -14,7 +14,7 @@ from auricle.hearing.afresh import Afresh
 from auricle.model.bundle import Bundle
 
 NAMED = 10
-"""Labels of which a verdict says when they were strongest."""
+"""A verdict says of at most so many labels when they were strongest."""
 
 
 class Strongest(msgspec.Struct):

@@ -223,7 +223,8 @@ def _check_golden(bundle: Bundle, content: bytes) -> None:
 
 
 def _steps(given: NDArray[Any], wanted: NDArray[Any], card: Card) -> float:
-    """By how many steps two answers differ at most: those of a quantised output, or 256ths of a float's scores."""
+    """Return by how many steps two answers differ at most: those of a quantised output, or 256ths of a float's
+    scores."""
     if card.output.dtype == "float32":
         one, other = scores_of(given, card), scores_of(wanted.astype(np.float32), card)
         return round(float(np.abs(one - other).max()) * 256, 3)

@@ -59,7 +59,7 @@ class FrontEndSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Affine(msgspec.Struct, frozen=True):
-    """A quantised tensor's meaning: ``value = scale * (q - zero_point)``."""
+    """Says what a quantised tensor's values mean: ``value = scale * (q - zero_point)``."""
 
     scale: float
     zero_point: int

@@ -10,17 +10,18 @@ from auricle.stages.filters import TAPERS
 from auricle.stages.spectrum import ALIGNS
 
 LONGEST_S = 60.0
-"""Of a window: a decision that looks further back is no event of a moment any more, and takes memory for nothing."""
+"""A window is no longer than this: a decision that looks further back is no event of a moment any more, and takes
+memory for nothing."""
 _LARGEST = 1e6
-"""Of a feature's numbers: counts of bands, frequencies, and what else the kinds know."""
+"""A feature's numbers are no larger than this: counts of bands, frequencies, and what else the kinds know."""
 _BOUNDS = {"smoothing_ms": 10_000.0, "threshold": 1.0, "hysteresis": 1.0, "min_duration_ms": 60_000.0}
-"""The most that each may be; the least is 0."""
+"""Keys and the most that each may be; the least is 0."""
 _ZERO_POINTS = {"int8": (-128, 127), "uint8": (0, 255)}
 _SOUND = [{"kind": "sound"}]
 
 
 def faults(card: Card) -> Iterator[str]:
-    """Everything in a card that does not fit together, each as ``key: what is wrong``."""
+    """Yield everything in a card that does not fit together, each as ``key: what is wrong``."""
     sizes = list(_of_sizes(card))
     yield from sizes
     for problems in (_of_network, _of_grids, _of_front_end, _of_labels):

@@ -16,19 +16,19 @@ from auricle.model.streaming import State
 from auricle.stages.stage import BatchStage, Block, Memory, Pipeline, RowStage, Slices, Stage
 
 _LONG_CALL = 32
-"""Frames in a call when many wait: beyond this a frame costs no less."""
+"""A call takes so many frames when many wait: beyond this a frame costs no less."""
 _SOURCES = (16, 8, 4, 2, 1)
-"""Sources in a call: few numbers, since every one has a graph of its own in memory."""
+"""A call takes so many sources: these are few numbers, since every one has a graph of its own in memory."""
 
 
 class _Quantise(RowStage):
-    """Feature rows to the network's own type; before windows are cut, so that each row is quantised once."""
+    """Turns feature rows into the network's own type, before windows are cut, so that each row is quantised once."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._affine, self._dtype = bundle.card.quantisation.input, bundle.card.input.dtype
 
     def process(self, block: Block) -> Block:
-        """``(n, n_features)`` float32 to the input's type."""
+        """Turn ``(n, n_features)`` float32 into the input's type."""
         return quantise(block, self._affine, self._dtype)
 
 
@@ -40,7 +40,7 @@ class _Classify(RowStage):
         self._n_labels = len(bundle.labels)
 
     def process(self, block: Block) -> Block:
-        """``(n, frames, n_features)`` of the input's type to ``(n, n_labels)`` float32."""
+        """Score ``(n, frames, n_features)`` of the input's type as ``(n, n_labels)`` float32."""
         scores = np.empty((len(block), self._n_labels), np.float32)
         for row, window in zip(scores, block, strict=True):
             row[:] = scores_of(self._network(window), self._card)
@@ -48,7 +48,7 @@ class _Classify(RowStage):
 
 
 class _InARow:
-    """Windows to scores by a graph that remembers the windows before: every source has one of its own.
+    """Scores windows by a graph that remembers the windows before: every source has one of its own.
 
     Such a graph remembers in variables, which nothing but a new interpreter empties: LiteRT's `reset_all_variables`
     leaves those of TensorFlow as they are.
@@ -67,7 +67,7 @@ class _InARow:
         self._left = self.span
 
     def process(self, block: Block) -> Block:
-        """``(n, frames, n_features)`` of the input's type to ``(k, n_labels)`` float32."""
+        """Score ``(n, frames, n_features)`` of the input's type as ``(k, n_labels)`` float32."""
         rows = []
         for window in block:
             if self._network is None:

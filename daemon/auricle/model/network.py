@@ -1,4 +1,4 @@
-"""The whole-window network: what it takes and gives, whatever its types and the order of its axes."""
+"""The whole-window network is run here, whatever its types and the order of its axes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from auricle.model.card import WAVEFORM, Affine, Card
 
 _ENDS = {"int8": (-128.0, 127.0), "uint8": (0.0, 255.0)}
 _STEEPEST = np.float32(80.0)
-"""Of logits: what lies beyond is 0 or 1 in float32, and its exponential none that float32 holds."""
+"""Logits are cut at this: what lies beyond is 0 or 1 in float32, and its exponential none that float32 holds."""
 
 
 def quantise(rows: NDArray[np.float32], affine: Affine, dtype: str = "int8") -> NDArray[Any]:
-    """Values to int8 or uint8, saturating at the ends, never wrapping; as float32 they stay what they are."""
+    """Turn values into int8 or uint8, saturating at the ends, never wrapping; as float32 they stay what they are."""
     if dtype == "float32":
         return rows
     lowest, highest = _ENDS[dtype]
@@ -57,13 +57,14 @@ def scores_of(given: NDArray[Any], card: Card) -> NDArray[np.float32]:
 
 
 class Network:
-    """The whole-window network: windows of the input's type in, what the output's type says of scores out, one by one.
+    """Runs the whole-window network: it takes windows of the input's type, one by one, and gives what the output's type
+    says of their scores.
 
     A graph that keeps state in variables of its own remembers the windows that this object was called with.
 
     Args:
         card: what the model says of itself.
-        content: of ``model.tflite``.
+        content: the bytes of ``model.tflite``.
         where: how to name the file in errors.
 
     Raises:
@@ -114,7 +115,7 @@ class Network:
         return np.asarray(self._interpreter.get_tensor(self._out)).reshape(-1)
 
     def with_embedding(self, window: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-        """Scores ``(n_labels,)`` and embedding ``(size,)`` of one window, both from one run of the network.
+        """Return scores ``(n_labels,)`` and embedding ``(size,)`` of one window, both from one run of the network.
 
         Raises:
             ModelError: the model has no embedding.

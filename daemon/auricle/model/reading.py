@@ -1,4 +1,5 @@
-"""From ``card.yaml`` to a checked `Card`, or to everything that is wrong in it at once, each with its line."""
+"""``card.yaml`` becomes a checked `Card` here, or everything that is wrong in it is said at once, each with its
+line."""
 
 from __future__ import annotations
 
@@ -17,15 +18,15 @@ from auricle.model.checks import faults
 FORMAT = 1
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NEAR = 0.8
-"""How alike a key of the reader's own may be to one of ours before it is taken for a misspelling."""
+"""A key that people added to a card is taken for a misspelling if it is at least so alike to one of ours."""
 
 
 def read(text: bytes, where: str) -> tuple[Card, dict[str, Any]]:
     """Return a card, and all that stands in it.
 
     Args:
-        text: of ``card.yaml``.
-        where: how to name it in errors.
+        text: the content of ``card.yaml``.
+        where: how to name the card in errors.
 
     Raises:
         ModelError: every problem, each a line with its place.
@@ -93,7 +94,7 @@ def _misread(value: Any, of: Any, path: str) -> Iterator[str]:
 
 
 def _misspelt(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Keys that people may add to a card, but that look like ours misspelt."""
+    """Yield keys that people may add to a card, but that look like ours misspelt."""
     known = {field.name for field in msgspec.structs.fields(Card)}
     for name in raw:
         if name not in known and (near := difflib.get_close_matches(str(name), known, 1, _NEAR)):

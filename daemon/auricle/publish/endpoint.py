@@ -22,7 +22,7 @@ _REMEDIES = {
     errno.EACCES: "this user may not: set another {key}",
 }
 _MENDS = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
-"""What is wrong with the moment, and not with the configuration."""
+"""Errors that lie with the moment and not with the configuration, so that another attempt may succeed."""
 
 
 def bind(socket: zmq.Socket[bytes], endpoint: str, *, group: str | None = None, key: str = "publish.endpoint") -> str:
@@ -71,7 +71,7 @@ def ipc_path(endpoint: str) -> Path | None:
 
 
 def _error(endpoint: str, number: int, key: str) -> EndpointError:
-    """Say what cannot be, with whoever is in the way, and the remedy."""
+    """Return the error that says what cannot be, with whoever is in the way, and the remedy."""
     who = holder(endpoint) if number == errno.EADDRINUSE else None
     why = f"{zmq.strerror(number)}{'' if who is None else f' ({who})'}"
     remedy = _REMEDIES.get(number, "set another {key}").format(key=key)

@@ -1,4 +1,5 @@
-"""Binds a socket to its address; one that is not there yet, or in use, is tried again until it can be had."""
+"""A socket is bound to its address here; where that is not there yet, or in use, it is tried again until it can be
+had."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ LOOKED_UP_S = 1.0
 
 
 class Place:
-    """A `Place` binds a socket to its address, and tries again where that cannot be yet.
+    """Binds a socket to its address, and tries again where that cannot be yet.
 
     Args:
         socket: with all its options set.
@@ -116,7 +117,7 @@ class Place:
 
 
 class _Lookup(threading.Thread):
-    """A `_Lookup` asks for a name's address, beside what must not wait for the answer."""
+    """Asks for a name's address, in a thread beside what must not wait for the answer."""
 
     def __init__(self, host: str) -> None:
         super().__init__(name="lookup", daemon=True)

@@ -1,5 +1,5 @@
-"""A model from outside is first handled in a child: its graph is read by C++, which does not raise but ends the
-process."""
+"""A model from outside is first handled in a child process here, because its graph is read by C++, which does not raise
+but ends the process."""
 
 from __future__ import annotations
 

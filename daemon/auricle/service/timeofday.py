@@ -21,10 +21,10 @@ def since_boot() -> float:
 
 
 class TimeOfDay:
-    """`TimeOfDay` watches the system's clock for steps.
+    """Watches the system's clock for steps.
 
     Args:
-        told: of which the last change tells when the clock was synchronised last; the usual file unless told.
+        told: the file whose last change says when the clock was synchronised last; `SYNCHRONISED` unless given.
         wall: gives the time of day, in seconds since 1970 UTC.
         steady: gives the seconds of a clock that is never set.
     """
