@@ -72,13 +72,13 @@ class Smoother(BatchStage[_Kept]):
         return means
 
 
-def sound(scores: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+def finite(scores: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
     """Put 0 for every label of a decision that holds what is no finite number; return the scores ``(n, n_labels)`` and
     how many decisions that befell."""
-    finite = np.asarray(np.isfinite(scores).all(axis=1))
-    if finite.all():
+    whole = np.asarray(np.isfinite(scores).all(axis=1))
+    if whole.all():
         return scores, 0
-    return np.where(finite[:, None], scores, np.float32(0)), int(len(finite) - np.count_nonzero(finite))
+    return np.where(whole[:, None], scores, np.float32(0)), int(len(whole) - np.count_nonzero(whole))
 
 
 @dataclass(frozen=True, slots=True)

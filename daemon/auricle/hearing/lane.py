@@ -15,7 +15,7 @@ from auricle import config, messages
 from auricle.capture.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
 from auricle.gate import NoiseGate
 from auricle.hearing import pipeline
-from auricle.hearing.decision import Change, sound
+from auricle.hearing.decision import Change, finite
 from auricle.hearing.ear import Ear
 from auricle.hearing.reporter import Reporter
 from auricle.model.bundle import Bundle
@@ -299,7 +299,7 @@ class Lane:
 
     def _decide(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
         if self.ear.doubtful:
-            scores = self._sound(scores)
+            scores = self._finite(scores)
         changes = self.ear.detector.process(scores)
         first = self._rows
         self._rows += len(scores)
@@ -335,9 +335,9 @@ class Lane:
                 self._tell_change(changes[told])
                 told += 1
 
-    def _sound(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _finite(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores without what is no number; that is counted, and told when it begins and when it is over."""
-        scores, unsound = sound(scores)
+        scores, unsound = finite(scores)
         self.counters.unsound += unsound
         if (unsound > 0) != self._unsound:
             self._unsound = unsound > 0
