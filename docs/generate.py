@@ -11,6 +11,7 @@ from pathlib import Path
 
 from auricle.config import show
 from auricle.messages import topics
+from auricle.model import reference
 from auricle_build.grammar import table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,7 +23,12 @@ def generated() -> Iterator[tuple[Path, str]]:
     """Yield every file with a part that is made, and the whole text that it should have."""
     yield topics.SCHEMA, topics.schema_text()
     yield ROOT / "config" / "auricle.yaml", show.example()
-    parts = {"messages.md": topics.page, "configuration.md": show.table, "models.md": table.table}
+    parts = {
+        "messages.md": topics.page,
+        "configuration.md": show.table,
+        "models.md": table.table,
+        "bring-your-own.md": reference.table,
+    }
     for name, make in parts.items():
         page = ROOT / "docs" / name
         yield page, filled(page.read_text(encoding="utf-8"), make())

@@ -9,14 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from auricle.adopt import child, golden, known, proof
 from auricle.adopt.draft import Draft, draft
 from auricle.adopt.facts import Facts
 from auricle.adopt.labels import Labels, beside, named, read, slug
-from auricle.errors import ModelError
+from auricle.errors import ModelError, StoredError
 from auricle.model import bundle as bundles
+from auricle.model import reading
 from auricle.model.bundle import Bundle
+from auricle.stored import plain
 
 COMMANDS = ("add", "check", "remove", "show")
 """These words follow `auricle models` as commands, so that no model may have one for a name."""
@@ -37,6 +42,7 @@ class Wish:
         like: a front end of `known`.
         order: ``file``, or ``alphabet`` where the labels are not in the order of the scores.
         clip, of: a recording, and the label that is in it.
+        card: a file with keys of a card that go before what is found.
     """
 
     path: Path
@@ -46,6 +52,7 @@ class Wish:
     order: str = "file"
     clip: Path | None = None
     of: str | None = None
+    card: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ def _look(wish: Wish) -> tuple[Facts, Labels | None]:
 
 def _made(wish: Wish, facts: Facts, labels: Labels | None, folder: Path) -> Adopted:
     """Make the bundle in a folder of its own: try it, and prove it where a recording was given."""
-    made = draft(folder.name, facts, labels, wish.like)
+    made = draft(folder.name, facts, labels, wish.like, _given(wish))
     if made.problems:
         raise ModelError(*(f"{wish.path}: {problem}" for problem in made.problems))
     bundle = _bundle(made, wish, folder)
@@ -137,17 +144,41 @@ def _made(wish: Wish, facts: Facts, labels: Labels | None, folder: Path) -> Adop
     return Adopted(bundle, made, proven)
 
 
+def _given(wish: Wish) -> dict[str, Any]:
+    """Read the keys of a card that somebody writes himself.
+
+    Raises:
+        ModelError: they cannot be read.
+    """
+    if wish.card is None:
+        return {}
+    try:
+        given = yaml.load(plain.read(wish.card, 2**20), yaml.SafeLoader)
+    except StoredError as e:
+        raise ModelError(str(e)) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
+        raise ModelError(f"{wish.card}: not YAML ({str(e).splitlines()[0]})") from None
+    if not isinstance(given, dict):
+        raise ModelError(f"{wish.card}: holds no keys of a card; write some, as front_end: {{...}}")
+    return given
+
+
 def _bundle(made: Draft, wish: Wish, folder: Path) -> Bundle:
     """Write the bundle, and let children look at it before this process does."""
     folder.mkdir(parents=True)
     shutil.copyfile(wish.path, folder / "model.tflite")
     golden.write_card(folder, {**made.card, "golden_steps": GOLDEN_STEPS, "files": {}})
     try:
+        reading.read((folder / "card.yaml").read_bytes(), f"{folder}/card.yaml")
         child.hear(folder)
         return bundles.load(str(folder))
     except ModelError as e:
-        lines = (line.replace(f"{folder}/model.tflite", str(wish.path)) for line in e.lines())
-        raise ModelError(*(line.replace(str(folder), str(wish.path)) for line in lines)) from None
+        # Nobody knows the folder, nor the lines of a card that was written there.
+        card, lines = re.compile(rf"{re.escape(str(folder))}/card\.yaml(:\d+)?"), []
+        for line in e.lines():
+            line = card.sub(str(wish.card or wish.path).replace("\\", "\\\\"), line)
+            lines.append(line.replace(f"{folder}/model.tflite", str(wish.path)).replace(str(folder), str(wish.path)))
+        raise ModelError(*lines) from None
 
 
 def _proven(wish: Wish, claim: tuple[Path, str], facts: Facts, labels: Labels, bundle: Bundle) -> str:

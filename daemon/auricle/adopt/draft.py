@@ -4,14 +4,16 @@ wrong with it."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from auricle.adopt import known
 from auricle.adopt.facts import Facts, Tensor
+from auricle.adopt.known import Known
 from auricle.adopt.labels import Labels
-from auricle.model.card import DTYPES
+from auricle.model.card import DTYPES, FEATURES
 from auricle.model.checks import LONGEST_S
 
 FLEX, EDGE_TPU = "Flex", "edgetpu-custom-op"
@@ -42,14 +44,19 @@ class Draft:
     """Why the file cannot become a bundle; empty if it can."""
 
 
-def draft(name: str, facts: Facts, labels: Labels | None, like: str | None) -> Draft:
+def draft(
+    name: str, facts: Facts, labels: Labels | None, like: str | None, given: Mapping[str, Any] = MappingProxyType({})
+) -> Draft:
     """Write a card from what the file says.
 
     Args:
         labels: those that came with the file.
         like: a front end of `known`, where somebody knows better than the shape tells.
+        given: keys of a card that go before what is found.
     """
     made = Draft(name)
+    if "labels" in given and isinstance(given["labels"], list):
+        labels = Labels(tuple(map(str, given["labels"])), tuple(map(str, given["labels"])), "the card that was given")
     _ops(made, facts)
     output = _output(made, facts, labels)
     if len(facts.inputs) != 1:
@@ -60,7 +67,7 @@ def draft(name: str, facts: Facts, labels: Labels | None, like: str | None) -> D
     elif (problem := _dtype("input", facts.inputs[0])) is not None:
         made.problems.append(problem)
     else:
-        _input(made, facts, like)
+        _input(made, facts, like, given)
     _labels(made, output, labels)
     about = facts.told
     made.card = {
@@ -71,11 +78,24 @@ def draft(name: str, facts: Facts, labels: Labels | None, like: str | None) -> D
         **made.card,
         "streaming": False,
     }
+    given = {key: value for key, value in given.items() if key not in ("format", "name", "files")}
+    made.card = _over(made.card, given)
+    if "front_end" in given and made.card.get("input", {}).get("kind") == FEATURES:
+        made.card["front_end"] = given["front_end"]  # as a whole: it is another one
     if not about.licence:
         made.unknown.append("its licence, and what it was trained on: ask those who made it before you pass it on")
     if about.calibrated:
         made.unknown.append("scores as its makers calibrated them: the calibration in the file is not applied")
     return made
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay keys over others: sections key by key, all else as a whole."""
+    both = dict(below)
+    for key, value in above.items():
+        under = both.get(key)
+        both[key] = _over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return both
 
 
 def _ops(made: Draft, facts: Facts) -> None:
@@ -141,7 +161,7 @@ def _grid(made: Draft, what: str, tensor: Tensor) -> None:
         made.card.setdefault("quantisation", {})[what] = grid
 
 
-def _input(made: Draft, facts: Facts, like: str | None) -> None:
+def _input(made: Draft, facts: Facts, like: str | None, given: Mapping[str, Any]) -> None:
     """Find out what the network takes, and the front end for it."""
     (tensor,) = facts.inputs
     extents = [n for n in tensor.extents if n != -1]
@@ -151,17 +171,19 @@ def _input(made: Draft, facts: Facts, like: str | None) -> None:
     flat = len(extents) <= 1 and like not in {each.name for each in known.KNOWN}
     sound = flat and (dynamic or math.prod(extents) >= _SHORTEST)
     if sound or like == "birdnet" or any(op.startswith("RFFT") for op in facts.ops):
-        _waveform(made, facts, math.prod(extents), like, dynamic=dynamic)
+        own = given.get("front_end")
+        rate = own.get("sample_rate") if isinstance(own, dict) else None
+        told = rate if isinstance(rate, int) else facts.told.sample_rate
+        _waveform(made, facts, math.prod(extents), like, rate=told, dynamic=dynamic)
     elif dynamic:
         made.problems.append(
             f"its input's shape {tensor.shape} is open in more than the first axis; fix it when converting"
         )
     else:
-        _features(made, tensor, extents, like)
+        _features(made, tensor, extents, like, given)
 
 
-def _waveform(made: Draft, facts: Facts, samples: int, like: str | None, *, dynamic: bool) -> None:
-    rate = facts.told.sample_rate
+def _waveform(made: Draft, facts: Facts, samples: int, like: str | None, *, rate: int | None, dynamic: bool) -> None:
     if facts.told.channels not in (None, 1):
         made.problems.append(f"it takes {facts.told.channels} channels; Auricle hears one")
     if rate is not None:
@@ -192,7 +214,39 @@ def _waveform(made: Draft, facts: Facts, samples: int, like: str | None, *, dyna
     _decision(made, samples)
 
 
-def _features(made: Draft, tensor: Tensor, extents: Sequence[int], like: str | None) -> None:
+def _features(made: Draft, tensor: Tensor, extents: Sequence[int], like: str | None, given: Mapping[str, Any]) -> None:
+    front = given.get("front_end")
+    if isinstance(front, dict):
+        own = given.get("input")
+        shape = list(own.get("shape", extents)) if isinstance(own, dict) else list(extents)
+        layout = "frames_features"
+        sizes = [front.get(name) for name in ("sample_rate", "hop_length", "n_fft")]
+        if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in (*shape, *sizes)):
+            made.problems.append(
+                "the card that was given must name front_end.sample_rate, n_fft and hop_length, and input.shape: "
+                f"[frames, features] where {tensor.shape} does not tell them"
+            )
+            return
+    else:
+        match = _known(made, tensor, extents, like)
+        if match is None:
+            return
+        shape, layout, one = match
+        front = one.of(shape[1])
+        made.assumed.append(f"its features are {one.what}; prove it with --clip and --is")
+    samples = (shape[0] - 1) * front["hop_length"] + (front.get("win_length") or front["n_fft"])
+    made.card |= {
+        "input": {"kind": "features", "shape": shape, "dtype": tensor.dtype, "layout": layout},
+        "front_end": front,
+        "timing": _timing(shape[0], samples),
+    }
+    _decision(made, samples)
+
+
+def _known(
+    made: Draft, tensor: Tensor, extents: Sequence[int], like: str | None
+) -> tuple[list[int], str, Known] | None:
+    """Find the front end that made such features, with its shape and how they lie; `None` if there is none."""
     shape, layout = list(extents), "frames_features"
     flat = len(shape) == 1
     ones = [each for each in known.KNOWN if like in (None, each.name)]
@@ -203,11 +257,11 @@ def _features(made: Draft, tensor: Tensor, extents: Sequence[int], like: str | N
                 f"its input of {shape[0]} values does not say how many frames and features they are; "
                 f"name a front end with --like {' or '.join(each.name for each in known.KNOWN[:-1])}, or write the card"
             )
-            return
+            return None
         shape = list(match.shape)
     elif len(shape) != 2:
         made.problems.append(f"its input of shape {tensor.shape} is neither sound nor frames of features")
-        return
+        return None
     candidates = [each for each in known.alike(shape) if like in (None, each.name)]
     turned = [each for each in known.alike(shape[::-1]) if like in (None, each.name) and 0 not in each.shape]
     if turned and (not candidates or 0 in candidates[0].shape):
@@ -216,16 +270,8 @@ def _features(made: Draft, tensor: Tensor, extents: Sequence[int], like: str | N
         made.problems.append(
             f"its input of {shape[0]} x {shape[1]} is not {like}'s; leave --like out, or write the card"
         )
-        return
-    front = candidates[0].of(shape[1])
-    samples = (shape[0] - 1) * front["hop_length"] + front["win_length"]
-    made.assumed.append(f"its features are {candidates[0].what}; prove it with --clip and --is")
-    made.card |= {
-        "input": {"kind": "features", "shape": shape, "dtype": tensor.dtype, "layout": layout},
-        "front_end": front,
-        "timing": _timing(shape[0], samples),
-    }
-    _decision(made, samples)
+        return None
+    return shape, layout, candidates[0]
 
 
 def _timing(frames: int, samples: int) -> dict[str, int]:

@@ -54,6 +54,9 @@ Like = Annotated[
 Order = Annotated[str, typer.Option("--order", help="Of its labels: file, or alphabet where the list is not theirs.")]
 Clip = Annotated[Path | None, typer.Option("--clip", help="A recording that proves that the network hears.")]
 Is = Annotated[str | None, typer.Option("--is", help="The label that is in it.")]
+OwnCard = Annotated[
+    Path | None, typer.Option("--card", help="Keys of a card that go before what is found: docs/bring-your-own.md.")
+]
 Own = Annotated[str | None, typer.Option("--name", help="What to call it; as the file unless told.")]
 
 
@@ -80,12 +83,13 @@ def add(
     order: Order = "file",
     clip: Clip = None,
     of: Is = None,
+    card: OwnCard = None,
     config: ConfigFile = None,
 ) -> int:
     """Make a bundle of somebody's network, and say what was found, what assumed, and what nobody knows."""
     from auricle.adopt import add as adopting
 
-    wish = adopting.Wish(path, labels, name, like, order, clip, of)
+    wish = adopting.Wish(path, labels, name, like, order, clip, of, card)
     adopted = adopting.add(wish, _models_dir(config))
     _tell(adopted)
     print(f"added as {adopted.bundle.path}; hear with it: auricle run --model {adopted.bundle.card.name}")
@@ -101,6 +105,7 @@ def check(
     order: Order = "file",
     clip: Clip = None,
     of: Is = None,
+    card: OwnCard = None,
     config: ConfigFile = None,
 ) -> int:
     """Try a model, or a network before it is added, in a process of its own: everything that a start would."""
@@ -108,11 +113,11 @@ def check(
     from auricle.service.trial import Trials
 
     if path.suffix == ".tflite":
-        _tell(adopting.check(adopting.Wish(path, labels, name, like, order, clip, of)))
+        _tell(adopting.check(adopting.Wish(path, labels, name, like, order, clip, of, card)))
         print("ok: it can be added")
         return 0
-    if any(given is not None for given in (labels, name, like, clip, of)) or order != "file":
-        raise UsageError("models check: --labels, --name, --like, --order, --clip and --is are for a .tflite file")
+    if any(given is not None for given in (labels, name, like, clip, of, card)) or order != "file":
+        raise UsageError("models check: its other options are for a .tflite file")
     found = bundle.load(str(path), options.load(config).models_dir, first=Trials(None))
     text.say(f"ok: {found.path}, hash {found.hash}: its files are those of its card, and its golden vectors hold")
     return 0

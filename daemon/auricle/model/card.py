@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
+
+
+def told(what: str) -> Meta:
+    """Say of a key what it is for people; the reference of keys is made of it."""
+    return Meta(description=what)
+
 
 FEATURES, WAVEFORM = "features", "waveform"
 """The kinds of input."""
@@ -22,10 +29,16 @@ class Input(msgspec.Struct, frozen=True):
     Axes of 1 there, and whether it is flat, do not matter.
     """
 
-    kind: str
-    shape: tuple[int, ...]
-    dtype: str = "int8"
-    layout: str = "frames_features"
+    kind: Annotated[str, told("`features`, rows that the front end makes; `waveform`, the sound itself")]
+    shape: Annotated[
+        tuple[int, ...],
+        told("[frames, features] of a window, or [samples] of it, whatever axes of 1 the graph has besides"),
+    ]
+    dtype: Annotated[str, told("of the graph's input: int8, uint8 or float32")] = "int8"
+    layout: Annotated[
+        str,
+        told("how features lie there: frames_features, frame after frame; features_frames, feature after feature"),
+    ] = "frames_features"
 
 
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,24 +47,35 @@ class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``tensor`` says which output they are, by name or place, where the graph has several.
     """
 
-    dtype: str = "int8"
-    logits: bool = False
-    tensor: str | int | None = None
+    dtype: Annotated[str, told("of the graph's output: int8, uint8 or float32")] = "int8"
+    logits: Annotated[
+        bool, told("whether the output is logits, of which `head` makes scores; else it is scores from 0 to 1")
+    ] = False
+    tensor: Annotated[
+        str | int | None, told("which output they are, by name or by place from 0, where the graph has several")
+    ] = None
 
 
 class FrontEndSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Describes the front end that the network was trained on; units as in librosa."""
 
-    sample_rate: int
-    n_fft: int
-    hop_length: int
-    features: list[dict[str, Any]]
-    win_length: int | None = None
-    pre_emphasis: float | None = None
-    taper: str = "hann"
-    align: str = "centre"
-    remove_dc: bool = False
-    behind_gate: bool = False
+    sample_rate: Annotated[int, told("Hz; sound is resampled to it")]
+    n_fft: Annotated[int, told("points of the FFT; of a waveform, of the gate's: an even multiple of hop_length")]
+    hop_length: Annotated[int, told("samples from row to row: every decision hop is a multiple")]
+    features: Annotated[
+        list[dict[str, Any]],
+        told("the kinds, each with its parameters (docs/features.md); `[{kind: sound}]` for a waveform"),
+    ]
+    win_length: Annotated[int | None, told("samples under the taper; n_fft unless told")] = None
+    pre_emphasis: Annotated[float | None, told("as 0.97, before everything else")] = None
+    taper: Annotated[str, told("hann, hann_symmetric, hamming or hamming_symmetric")] = "hann"
+    align: Annotated[str, told("where a shorter taper stands: centre (librosa) or start (TensorFlow, Kaldi)")] = (
+        "centre"
+    )
+    remove_dc: Annotated[bool, told("take its mean from every frame, as Kaldi does")] = False
+    behind_gate: Annotated[
+        bool, told("whether it was trained behind the noise gate; `gate.enabled: auto` follows it")
+    ] = False
 
     def params(self) -> dict[str, Any]:
         """Return the arguments of `auricle.features.front_end`, but for the gate."""
@@ -61,8 +85,8 @@ class FrontEndSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Affine(msgspec.Struct, frozen=True):
     """Says what a quantised tensor's values mean: ``value = scale * (q - zero_point)``."""
 
-    scale: float
-    zero_point: int
+    scale: Annotated[float, told("of the grid: value = scale * (q - zero_point)")]
+    zero_point: Annotated[int, told("of the grid")]
 
 
 UNIT = Affine(1.0, 0)
@@ -72,8 +96,8 @@ UNIT = Affine(1.0, 0)
 class Quantisation(msgspec.Struct, frozen=True):
     """Says how the network's input and output are quantised; float32 is not."""
 
-    input: Affine = UNIT
-    output: Affine = UNIT
+    input: Annotated[Affine, told("the grid of the graph's input, where it is int8 or uint8")] = UNIT
+    output: Annotated[Affine, told("the same of its output")] = UNIT
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -83,13 +107,20 @@ class Timing(msgspec.Struct, frozen=True):
     is only ever given whole windows has no ``stride_frames``, ``receptive_frames`` and ``columns`` to tell.
     """
 
-    window_frames: int
-    onset_lag_samples: int
-    offset_lag_samples: int
-    stride_frames: int = 1
-    receptive_frames: int = 0
-    columns: int = 0
-    lags: dict[str, tuple[int, int]] = {}
+    window_frames: Annotated[
+        int, told("rows in a window: of features input.shape's frames; of a waveform the hops that hold its samples")
+    ]
+    onset_lag_samples: Annotated[
+        int, told("how late the scores say that something began, at sample_rate: onsets are dated back by so much")
+    ]
+    offset_lag_samples: Annotated[int, told("the same of its end")]
+    stride_frames: Annotated[int, told("of a stateful stream.tflite: frames in a step")] = 1
+    receptive_frames: Annotated[
+        int,
+        told("frames that a score rests on; of a graph that keeps state, what it must have heard before scores count"),
+    ] = 0
+    columns: Annotated[int, told("of a stateful stream.tflite: steps that its head looks at")] = 0
+    lags: Annotated[dict[str, tuple[int, int]], told("onset and offset lag of single labels")] = {}
 
 
 class StateTensor(msgspec.Struct, frozen=True):
@@ -117,19 +148,19 @@ class Embedding(Affine, frozen=True, kw_only=True, forbid_unknown_fields=True):
     outputs.
     """
 
-    output: str | int
-    size: int
+    output: Annotated[str | int, told("which output it is, by name or by place from 0")]
+    size: Annotated[int, told("how many numbers it is")]
 
 
 class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Proposes how to decide upon the scores where the configuration says nothing; keys and units are those of
     `decision`."""
 
-    hop_ms: float | None = None
-    smoothing_ms: float | None = None
-    threshold: float | None = None
-    hysteresis: float | None = None
-    min_duration_ms: float | None = None
+    hop_ms: Annotated[float | None, told("from one decision to the next")] = None
+    smoothing_ms: Annotated[float | None, told("scores are averaged over so long")] = None
+    threshold: Annotated[float | None, told("at which an event begins")] = None
+    hysteresis: Annotated[float | None, told("how far below it an event ends")] = None
+    min_duration_ms: Annotated[float | None, told("what is shorter is no event")] = None
 
 
 BY_LABEL = {
@@ -142,41 +173,45 @@ BY_LABEL = {
 
 
 class Card(msgspec.Struct, frozen=True):
-    """Holds what ``card.yaml`` must say; more may stand there for people to read.
+    """Holds what ``card.yaml`` must say; more may stand there for people to read."""
 
-    Of decisions ``decision`` speaks for all labels, and ``thresholds``, ``smoothings_ms``, ``hystereses`` and
-    ``min_durations_ms`` for single ones. ``includes`` names the labels that a label contains, as an alarm contains
-    sirens. ``measured`` says of single labels, in a line for people, what their figures rest on. ``golden_steps`` is by
-    how many int8 steps another class of machine may differ from the one that made the golden vectors.
-    """
-
-    format: int
-    name: str
-    labels: list[str]
-    background: str | None
-    head: str
-    input: Input
-    front_end: FrontEndSettings
-    timing: Timing
-    streaming: bool
-    files: dict[str, str]
-    licence: str
-    output: Output = Output()
-    quantisation: Quantisation = Quantisation()
-    keeps_state: bool = False
-    padding: str = "wrap"
-    description: str = ""
-    decision: Proposal = Proposal()
-    thresholds: dict[str, float] = {}
-    smoothings_ms: dict[str, float] = {}
-    hystereses: dict[str, float] = {}
-    min_durations_ms: dict[str, float] = {}
-    includes: dict[str, list[str]] = {}
-    measured: dict[str, str] = {}
-    display: dict[str, str] = {}
-    golden_steps: int = 2
-    embedding: Embedding | None = None
-    stream: StreamTensors | None = None
+    format: Annotated[int, told("1")]
+    name: Annotated[str, told("of the model, as messages name it")]
+    labels: Annotated[list[str], told("slugs (a-z, 0-9, _), in the order of the scores")]
+    background: Annotated[str | None, told("the label that means that there is nothing; null without one")]
+    head: Annotated[str, told("softmax, one label at a time, or sigmoid, each by itself")]
+    input: Annotated[Input, told("what the network takes")]
+    front_end: Annotated[FrontEndSettings, told("from samples to its rows")]
+    timing: Annotated[Timing, told("how far it looks, and how late it speaks")]
+    streaming: Annotated[bool, told("whether there is a stream.tflite, the same network with its state outside")]
+    files: Annotated[dict[str, str], told("SHA-256 of model.tflite, golden.npz and whatever else belongs to it")]
+    licence: Annotated[str, told("of the network")]
+    output: Annotated[Output, told("what the network gives")] = Output()
+    quantisation: Annotated[Quantisation, told("what its integers stand for")] = Quantisation()
+    keeps_state: Annotated[
+        bool,
+        told("whether the graph remembers what it heard in variables of its own; it is given every window once then"),
+    ] = False
+    padding: Annotated[str, told("wrap: how what is shorter than a window is filled")] = "wrap"
+    description: Annotated[str, told("a line for people")] = ""
+    decision: Annotated[Proposal, told("how to decide, for all labels, where the configuration says nothing")] = (
+        Proposal()
+    )
+    thresholds: Annotated[dict[str, float], told("the same for single labels")] = {}
+    smoothings_ms: Annotated[dict[str, float], told("the same for single labels")] = {}
+    hystereses: Annotated[dict[str, float], told("the same for single labels")] = {}
+    min_durations_ms: Annotated[dict[str, float], told("the same for single labels")] = {}
+    includes: Annotated[
+        dict[str, list[str]], told("labels that a label contains, as `{alarm: [siren, smoke_alarm]}`")
+    ] = {}
+    measured: Annotated[dict[str, str], told("what a label's figures rest on, a line for people")] = {}
+    display: Annotated[dict[str, str], told("what people call a label, in any script")] = {}
+    golden_steps: Annotated[
+        int,
+        told("by how many int8 steps (of float32 256ths of a score) other machines may differ, at most 64"),
+    ] = 2
+    embedding: Annotated[Embedding | None, told("the second output of model.tflite, int8, where it has one")] = None
+    stream: Annotated[StreamTensors | None, told("the tensors of stream.tflite; `auricle-build` writes them")] = None
 
     @property
     def step_samples(self) -> int:

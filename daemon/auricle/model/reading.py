@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 import yaml
@@ -67,6 +67,7 @@ def _converted(raw: dict[str, Any], problems: list[str]) -> Card | None:
 
 def _misread(value: Any, of: Any, path: str) -> Iterator[str]:
     """Yield what in a value is not of the type that is declared, each as ``key: what is wrong``."""
+    of = get_args(of)[0] if get_origin(of) is Annotated else of
     structs = [each for each in (of, *get_args(of)) if isinstance(each, type) and issubclass(each, msgspec.Struct)]
     if not structs or get_origin(of) in (list, dict, tuple) or (value is None and type(None) in get_args(of)):
         try:
@@ -108,7 +109,9 @@ def _said(complaint: str, value: Any) -> str:
         return complaint
     wanted, got, at = found.groups()
     shown = f"{_short(value)} " if at is None else f"{at.lstrip('.')} "
-    return f"{shown}is {got}; use {wanted}"
+    # YAML 1.1 takes yes, no, on and off for true and false.
+    quoted = "; put yes, no, on and off in quotes where they are words" if (wanted, got) == ("str", "bool") else ""
+    return f"{shown}is {got}; use {wanted}{quoted}"
 
 
 def _short(value: Any) -> str:

@@ -436,3 +436,30 @@ def test_yamnet_is_added_by_one_command(tmp_path: Path, models: Path, data: Path
             best = [found.labels[i] for i in np.argsort(-highest)[:5]]
             right.append(wanted in best)
     assert np.mean(right) >= 0.8
+
+
+def test_what_is_not_found_can_be_told(tmp_path: Path, models: Path) -> None:
+    """Keys of a card of one's own go before what was found; all that is wrong in them is told at once."""
+    path, own = tmp_path / "ear.tflite", tmp_path / "mine.yaml"
+    path.write_bytes(graphs.linear((1, 20, 12), np.zeros((2, 240)), [1.0, -1.0]))
+    own.write_text(
+        "labels: ['yes', 'no']\ndisplay: {'yes': 'Да'}\nlicence: mine\nthresholds: {'yes': 0.7}\n"
+        "front_end: {sample_rate: 8000, n_fft: 256, hop_length: 80, features: [{kind: log_mel, n_mels: 12}]}\n"
+    )
+    said = added("add", path, "--card", own)
+    assert "2 labels from the card that was given" in said
+    card = bundles.load("ear", models).card
+    assert (card.labels, card.display, card.licence) == (["yes", "no"], {"yes": "Да"}, "mine")
+    assert (card.front_end.sample_rate, card.front_end.align, card.front_end.win_length) == (8000, "centre", None)
+    assert card.input.shape == (20, 12)
+    assert "Да" in added("show", "ear")
+    own.write_text("labels: ['yes', 'no']\nhead: argmax\nthresholds: {maybe: 2}\nfront_end: {sample_rate: 8000}\n")
+    again = ("add", path, "--card", own, "--name", "other")
+    assert "must name front_end.sample_rate, n_fft and hop_length" in refused(*again)[0]
+    own.write_text("labels: ['yes', 'no']\nhead: argmax\nthresholds: {maybe: 2}\n")
+    lines = refused(*again)
+    assert [line.partition(": ")[2].split(":")[0] for line in lines] == ["head", "thresholds"]
+    own.write_text("labels: [yes, no]\n")
+    assert "labels: [0] is bool; use str; put yes, no, on and off in quotes" in refused(*again)[0]
+    own.write_text("- a list\n")
+    assert "holds no keys of a card" in refused(*again)[0]
