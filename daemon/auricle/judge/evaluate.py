@@ -64,8 +64,13 @@ def gather(
     if truth_path is not None and known:
         files = truth.find(truth_path, [hearing.path for hearing in known])
         for hearing in known:
-            events = truth.as_told(truth.read(files[hearing.path]), hearer.labels, hearer.contained)
-            found.append(Heard(hearing, events))
+            length_s = hearing.samples / hearer.rate
+            # What lies behind a cut was not heard, and is no miss; behind the end of a whole file there can be nothing.
+            events = truth.read(
+                files[hearing.path], hearing.path, length_s=math.inf if hearing.cut is not None else length_s
+            )
+            events = [event for event in events if event.onset_s < length_s]
+            found.append(Heard(hearing, truth.as_told(events, hearer.labels, hearer.contained)))
     quiet, more = hearer.hear_all(negatives, part(1.0 - share))
     found += [Heard(hearing, (), negative=True) for hearing in quiet]
     return found, faults + more

@@ -7,10 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from auricle.config import printable
 from auricle.judge.figures import Evaluation, Point
+from auricle.judge.portrait import Portrait
 
 NAMED = 12
 """The most labels that a legend names; the curves of others are grey."""
+NAMED_EVENTS = 60
+"""How many events of a recording a picture has room to name."""
 MISSING = "matplotlib is missing; pip install 'auricle[plot]'"
 
 
@@ -94,5 +98,47 @@ def tuning(
     left.set_ylim(bottom=0)
     left.legend(fontsize=7)
     right.set(xlabel="threshold (dot: chosen)", ylabel="recall", xlim=(0, 1), ylim=(0, 1.02))
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def portrait(found: Portrait, path: Path) -> None:
+    """Draw a recording: its spectrogram and level, the scores of the best labels, events and truth, over one time."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    heights = {"spectrogram": 3.0, "level": 0.9, "scores": 1.8, "events": 1.1}
+    figure, axes = plt.subplots(
+        len(heights), 1, figsize=(13, 8), layout="constrained", sharex=True, height_ratios=list(heights.values())
+    )
+    spectrum, level, scores, events = axes
+    top = float(found.spectrogram.max())
+    extent = (0.0, found.duration_s, 0.0, found.top_hz)
+    spectrum.imshow(
+        found.spectrogram, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=top - 80, vmax=top
+    )
+    spectrum.set(ylabel="Hz")
+    columns = len(found.level)
+    level.plot([(i + 0.5) * found.duration_s / columns for i in range(columns)], found.level, linewidth=0.7)
+    level.set(ylabel="dBFS")
+    for i, curve in enumerate(found.curves):
+        scores.plot(curve.times_s, curve.scores, color=f"C{i}", linewidth=1.0, label=curve.label)
+        scores.axhline(curve.threshold, color=f"C{i}", linewidth=0.6, linestyle=":")
+    scores.set(ylabel="score (dotted: threshold)", ylim=(0, 1.02))
+    if found.curves:
+        scores.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    rows = {"reported": found.events} | ({} if found.truth is None else {"truth": found.truth})
+    for y, told in enumerate(rows.values()):
+        for event in told:
+            # What is shorter than a line is wide would not be seen.
+            lasts_s = max(event.offset_s - event.onset_s, found.duration_s / 1000)
+            events.broken_barh([(event.onset_s, lasts_s)], (y - 0.4, 0.8), color=f"C{y}", alpha=0.5)
+            if len(told) <= NAMED_EVENTS:
+                events.text(event.onset_s, y, event.label, fontsize=7, va="center", clip_on=True)
+    events.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(-0.6, len(rows) - 0.4), xlabel="s")
+    events.set_xlim(0, max(found.duration_s, 1e-3))
+    figure.suptitle(f"{printable(found.name)}{'' if not found.note else ' (cut short)'}", fontsize=10)
     figure.savefig(path, dpi=110)
     plt.close(figure)

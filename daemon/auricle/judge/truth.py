@@ -4,6 +4,7 @@ belong to."""
 from __future__ import annotations
 
 import csv
+import logging
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pathlib import Path
 from auricle.config import shown
 from auricle.errors import ConfigError, StoredError
 from auricle.stored import plain
+
+log = logging.getLogger("auricle")
 
 _RAVEN_LABELS = ("Annotation", "Species", "Label", "Class")
 _MOST_BYTES = 64 * 2**20
@@ -27,16 +30,41 @@ class Event:
     label: str
 
 
-def read(path: Path) -> list[Event]:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Is an event with the place where it stands, and the recording that its row names, where it names one."""
+
+    where: str
+    event: Event
+    file: str | None = None
+
+
+def read(path: Path, recording: str | None = None, *, length_s: float = math.inf) -> list[Event]:
     """Read the events of a truth file, by onset.
 
     The forms are onset, offset and label parted by tabs, as DCASE has them and as Audacity exports them, with a header
-    or without; and Raven's selection tables. Audacity's lines of frequencies (a backslash first) are passed over. An
-    empty file says that nothing is there.
+    or without; Raven's selection tables; and the CSV tables of `auricle.tables`. Audacity's lines of frequencies (a
+    backslash first) are passed over. An empty file says that nothing is there.
+
+    Args:
+        recording: of a table of several recordings its rows alone are taken, by the file's name; all unless given.
+        length_s: how long it is.
 
     Raises:
-        ConfigError: a line is none of these.
+        ConfigError: a line is none of these, or begins behind the recording's end.
     """
+    rows = _rows(path)
+    named = {row.file for row in rows if row.file is not None}
+    if recording is not None and (len(named) > 1 or _called(recording) in named):
+        rows = [row for row in rows if row.file is None or row.file == _called(recording)]
+    for row in rows:
+        if row.event.onset_s >= length_s:
+            begins = f"an event at {row.event.onset_s:g} s, and {recording} has {length_s:.2f} s"
+            raise ConfigError([f"{row.where}: {begins}; is it another recording's?"])
+    return sorted(row.event for row in rows)
+
+
+def _rows(path: Path) -> list[_Row]:
     try:
         text = plain.read(path, _MOST_BYTES).decode("utf-8-sig")
     except StoredError as error:
@@ -44,8 +72,14 @@ def read(path: Path) -> list[Event]:
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: is not UTF-8 text; save it as UTF-8"]) from None
     first = text.splitlines()[0] if text.strip() else ""
-    events = _raven(path, text) if "Begin Time (s)" in first else _tabbed(path, text)
-    return sorted(events)
+    if "Begin Time (s)" in first:
+        return _raven(path, text)
+    return _ours(path, text) if first.startswith("file,begin_s,end_s,") else _tabbed(path, text)
+
+
+def _called(file: str) -> str:
+    """Return the last part of a path, as Unix or Windows writes it."""
+    return file.replace("\\", "/").rpartition("/")[2]
 
 
 def with_wholes(events: Sequence[Event], contained: Mapping[str, Collection[str]]) -> list[Event]:
@@ -88,8 +122,8 @@ def as_told(events: Sequence[Event], labels: Collection[str], contained: Mapping
     return sorted(found)
 
 
-def _tabbed(path: Path, text: str) -> list[Event]:
-    events = []
+def _tabbed(path: Path, text: str) -> list[_Row]:
+    rows = []
     for line, row in enumerate(text.splitlines(), start=1):
         if not row.strip() or row.startswith(("\\", "#")):
             continue
@@ -98,27 +132,51 @@ def _tabbed(path: Path, text: str) -> list[Event]:
             continue
         if len(fields) < 3 or not fields[2]:
             raise ConfigError([f"{path}:{line}: {shown(row)} is not 'onset TAB offset TAB label'"])
-        events.append(_event(f"{path}:{line}", *fields[:3]))
-    return events
+        rows.append(_Row(f"{path}:{line}", _event(f"{path}:{line}", *fields[:3])))
+    return rows
 
 
-def _raven(path: Path, text: str) -> list[Event]:
-    try:
-        rows = list(csv.DictReader(text.splitlines(), delimiter="\t"))
-    except csv.Error as error:
-        raise ConfigError([f"{path}: is no table that can be read ({error}); export it from Raven anew"]) from None
+def _ours(path: Path, text: str) -> list[_Row]:
+    rows = []
+    for line, row in enumerate(_columns(path, text, ","), start=2):
+        where = f"{path}:{line}"
+        if not row.get("label"):
+            raise ConfigError([f"{where}: label is empty; name what was heard"])
+        event = _event(where, row.get("begin_s") or "", row.get("end_s") or "", row["label"])
+        rows.append(_Row(where, event, _called(row.get("file") or "") or None))
+    return rows
+
+
+def _raven(path: Path, text: str) -> list[_Row]:
+    rows = _columns(path, text, "\t")
     column = next((name for name in _RAVEN_LABELS if rows and name in rows[0]), None)
     if rows and column is None:
         raise ConfigError([f"{path}:1: no column {', '.join(_RAVEN_LABELS[:-1])} or {_RAVEN_LABELS[-1]}"])
-    events: dict[str, Event] = {}
+    found: dict[str, _Row] = {}
     for line, row in enumerate(rows, start=2):
-        onset, offset = row.get("Begin Time (s)") or "", row.get("End Time (s)") or ""
+        where = f"{path}:{line}"
         label = (row[column] or "").strip() if column else ""
         if not label:
-            raise ConfigError([f"{path}:{line}: {column} is empty; name what is selected"])
+            raise ConfigError([f"{where}: {column} is empty; name what is selected"])
+        event = _event(where, row.get("Begin Time (s)") or "", row.get("End Time (s)") or "", label)
+        if offset := row.get("File Offset (s)"):
+            # Begin and end count over all recordings in a row; this column says where in its own the event lies.
+            onset_s = _seconds(where, offset)
+            lasts_s = event.offset_s - event.onset_s
+            event = _event(where, str(onset_s), str(round(onset_s + lasts_s, 6)), label)
+        file = _called(row.get("Begin Path") or row.get("Begin File") or "") or None
         # Raven writes a selection once per view (waveform, spectrogram): one is enough.
-        events[row.get("Selection") or str(line)] = _event(f"{path}:{line}", onset, offset, label)
-    return list(events.values())
+        found[row.get("Selection") or str(line)] = _Row(where, event, file)
+    if len({row.file for row in found.values()}) > 1 and rows and "File Offset (s)" not in rows[0]:
+        raise ConfigError([f"{path}:1: names several recordings and has no column File Offset (s); add it in Raven"])
+    return list(found.values())
+
+
+def _columns(path: Path, text: str, delimiter: str) -> list[dict[str, str]]:
+    try:
+        return list(csv.DictReader(text.splitlines(), delimiter=delimiter))
+    except csv.Error as error:
+        raise ConfigError([f"{path}: is no table that can be read ({error}); export it anew"]) from None
 
 
 def _event(where: str, onset: str, offset: str, label: str) -> Event:
@@ -140,7 +198,8 @@ def _seconds(where: str, text: str) -> float:
 
 
 def find(truth: Path, recordings: Sequence[str]) -> dict[str, Path]:
-    """Find the truth file of every recording: the file itself for a single one, else the one of its name in the folder.
+    """Find the truth file of every recording: the file itself for a single one, or where it names them; else the
+    one of its name in the folder.
 
     ``night.flac`` has ``night.txt``, ``night.tsv``, or as Raven names them ``night.Table.1.selections.txt``.
 
@@ -148,9 +207,7 @@ def find(truth: Path, recordings: Sequence[str]) -> dict[str, Path]:
         ConfigError: a recording has none, or several.
     """
     if truth.is_file():
-        if len(recordings) != 1:
-            raise ConfigError([f"--truth: {truth} is one file for {len(recordings)} recordings; give its folder"])
-        return {recordings[0]: truth}
+        return _of_all(truth, recordings)
     if not truth.is_dir():
         raise ConfigError([f"--truth: {truth} is not there; give a truth file, or the folder of several"])
     files = [file for file in sorted(truth.iterdir()) if file.suffix.lower() in SUFFIXES]
@@ -170,6 +227,23 @@ def find(truth: Path, recordings: Sequence[str]) -> dict[str, Path]:
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def _of_all(truth: Path, recordings: Sequence[str]) -> dict[str, Path]:
+    """Let one file serve all recordings if its rows name them, or the only one there is."""
+    named = {row.file for row in _rows(truth) if row.file is not None}
+    if len(recordings) == 1 and len(named) < 2:
+        return {recordings[0]: truth}
+    if not named:
+        raise ConfigError([f"--truth: {truth} is one file for {len(recordings)} recordings; give its folder"])
+    called = [_called(recording) for recording in recordings]
+    if doubled := sorted({name for name in called if called.count(name) > 1}):
+        raise ConfigError([f"--truth: {truth} cannot say which {doubled[0]} is meant, of several; give a folder"])
+    if others := sorted(named - set(called)):
+        log.warning("%s: rows of other recordings are left out: %s", truth, ", ".join(others))
+    if without := sorted(set(called) - named):
+        log.warning("%s: no row of %s: taken as without events", truth, ", ".join(without))
+    return dict.fromkeys(recordings, truth)
 
 
 def unknown_labels(events: Iterable[Event], labels: Sequence[str]) -> list[str]:

@@ -164,7 +164,8 @@ def read_annotated(path: Path) -> list[Clip]:
     recording = _recording(path)
     group = recording.stem
     return [
-        Clip(recording, event.label, group, fold_of(group), event.onset_s, event.offset_s) for event in truth.read(path)
+        Clip(recording, event.label, group, fold_of(group), event.onset_s, event.offset_s)
+        for event in truth.read(path, str(recording))
     ]
 
 

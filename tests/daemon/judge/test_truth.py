@@ -82,6 +82,53 @@ def test_every_recording_finds_its_own(tmp_path: Path) -> None:
     assert [line.split(" ", 2)[1] for line in caught.value.lines()] == ["twice.wav", str(tmp_path)]
 
 
+RAVEN = (
+    "Selection\tView\tBegin Path\tFile Offset (s)\tBegin Time (s)\tEnd Time (s)\tAnnotation\n"
+    "1\tSpectrogram 1\tC:\\night\\a.wav\t0.5\t0.5\t1.25\towl\n"
+    "2\tSpectrogram 1\tC:\\night\\b.wav\t2.0\t62.0\t62.5\tfox\n"
+)
+OURS = "file,begin_s,end_s,label\nnight/a.wav,0.5,1.25,owl\nnight/b.wav,2,2.5,fox\n"
+
+
+@pytest.mark.parametrize("text", [RAVEN, OURS], ids=["raven", "ours"])
+def test_a_table_of_several_is_split_by_recording(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Each recording has its own rows, at their places in it; rows of others, and recordings without one, are told."""
+    table = tmp_path / "night.txt"
+    table.write_text(text)
+    assert truth.find(table, ["x/a.wav", "y/b.wav"]) == {"x/a.wav": table, "y/b.wav": table}
+    assert caplog.messages == []
+    assert truth.read(table, "x/a.wav") == [OWL]
+    assert truth.read(table, "y/b.wav") == [FOX]
+    assert truth.find(table, ["a.wav"]) == {"a.wav": table}
+    assert truth.find(table, ["a.wav", "c.wav"]) == {"a.wav": table, "c.wav": table}
+    assert truth.read(table, "c.wav") == []
+    assert [message.partition(": ")[2] for message in caplog.messages] == [
+        "rows of other recordings are left out: b.wav",
+        "rows of other recordings are left out: b.wav",
+        "no row of c.wav: taken as without events",
+    ]
+    with pytest.raises(ConfigError, match=r"which a\.wav is meant"):
+        truth.find(table, ["x/a.wav", "y/a.wav"])
+
+
+def test_a_row_behind_the_end_is_refused(tmp_path: Path) -> None:
+    """An event that begins where its recording has ended is a mistake, told with its line; a late end is none."""
+    table = tmp_path / "night.txt"
+    table.write_text("0.5\t9\towl\n5.6\t6\tfox\n")
+    with pytest.raises(ConfigError) as caught:
+        truth.read(table, "a.wav", length_s=5.5)
+    assert caught.value.lines() == [f"{table}:2: an event at 5.6 s, and a.wav has 5.50 s; is it another recording's?"]
+    assert len(truth.read(table, "a.wav", length_s=5.7)) == 2
+
+
+def test_a_table_of_several_needs_the_place_in_each(tmp_path: Path) -> None:
+    """Raven's begin times count over all recordings: without their own offsets nobody knows where the rows lie."""
+    table = tmp_path / "night.txt"
+    table.write_text(RAVEN.replace("File Offset (s)", "Other"))
+    with pytest.raises(ConfigError, match=r"has no column File Offset \(s\)"):
+        truth.read(table, "a.wav")
+
+
 def test_labels_that_the_model_lacks() -> None:
     """They are named once, in order, and no others."""
     assert truth.unknown_labels([OWL, FOX, OWL], ["fox"]) == ["owl"]
