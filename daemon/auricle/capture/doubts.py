@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,7 +54,7 @@ class Doubts:
     def __init__(self, channel: int | None = None) -> None:
         self._channel = channel
         self._told: set[str] = set()
-        self._new: list[str] = []
+        self._new: deque[str] = deque()
         self._sums = _Sums(0, 0)
 
     def look(self, block: NDArray[np.float32], mixed: NDArray[np.float32], rate: int) -> None:
@@ -75,9 +77,8 @@ class Doubts:
                 self._compare(sums)
 
     def take(self) -> list[str]:
-        """Return what has become doubtful since the last call: lines for a person."""
-        new, self._new = self._new, []
-        return new
+        """Return what has become doubtful since the last call: lines for a person. Another thread may look on."""
+        return [self._new.popleft() for _ in range(len(self._new))]
 
     def _judge(self, sums: _Sums) -> None:
         offset = sums.total / sums.samples

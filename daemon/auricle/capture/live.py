@@ -120,6 +120,7 @@ class Live:
         ended = feed.ended  # asked first: after it nothing is written any more
         if feed.ring is not None:
             yield from self._hear(feed, feed.ring, now_s)
+        yield from (Status("questioned", doubt) for doubt in feed.doubts.take())
         if ended:
             if self._track is not None:
                 yield from self._track.settle()

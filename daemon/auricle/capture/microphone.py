@@ -58,6 +58,7 @@ class RecordFeed(Feed):
     def _pcm(self, payload: memoryview, flags: int, index: int, clock_ns: int) -> None:
         frames = np.frombuffer(payload, "<f4").reshape(-1, self._channels)
         block = frames[:, 0] if self._channels == 1 else mono(frames)
+        self.doubts.look(frames, block, self.rate)
         self.put(block, clock_ns, lost=index - self._expected, overflow=bool(flags & child.OVERFLOW))
         self._expected = index + len(block)
         if (ahead_s := self.ahead_ns(clock_ns) / 1e9) > FLOOD_S:

@@ -73,7 +73,10 @@ class PcmFeed(Feed):
         n = len(data) // self._frame_bytes
         used = n * self._frame_bytes
         if n:
-            self.put(mono(to_float(data[:used], self._form).reshape(n, self._channels)), now_ns)
+            frames = to_float(data[:used], self._form).reshape(n, self._channels)
+            block = mono(frames)
+            self.doubts.look(frames, block, self.rate)
+            self.put(block, now_ns)
         return used
 
     def go_on(self, before: PcmFeed) -> None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.capture.doubts import Doubts
 from auricle.capture.ring import Ring
 
 log = logging.getLogger("auricle")
@@ -69,6 +70,8 @@ class Feed:
         """Why it ended, if it said so."""
         self.complaint = ""
         """The last line of what the other side complained."""
+        self.doubts: Doubts = Doubts() if before is None else before.doubts
+        """What is strange in the sound, each thing told once, however often the other side is started anew."""
         self._ring_s = ring_s
         self._spare = before.ring if before is not None else None
         self._buffer = bytearray(READ_BYTES)

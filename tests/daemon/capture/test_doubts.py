@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from auricle.capture.doubts import Doubts
+from auricle.capture.pcm import StdinPcm
+from auricle.capture.poller import Poller
 from auricle.capture.reader import Reader
+from auricle.capture.source import Piece, Status, Terms
 from auricle.errors import AudioError
 from helpers.heard import heard
 from helpers.sounds import RATE, varied, write
@@ -83,3 +87,22 @@ def test_samples_that_are_not_finite_raise_no_doubt_and_no_warning() -> None:
     doubts.look(block, SOUND, RATE)
     doubts.end()
     assert doubts.take() == []
+
+
+def test_a_live_source_is_questioned_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raw samples with an offset on one of their channels: told once, while they are heard."""
+    monkeypatch.setattr("auricle.capture.doubts.LOOK_S", 1.0)
+    sound = np.stack([SOUND, np.float32(0.05) - SOUND], 1)
+    (tmp_path / "in.raw").write_bytes(np.tile(sound, (8, 1)).astype("<f4").tobytes())
+    pieces: list[Piece] = []
+    with Poller() as poller, (tmp_path / "in.raw").open("rb") as file:
+        terms = Terms(model_rate=RATE)
+        source = StdinPcm("in", terms, poller=poller, rate=RATE, form="f32le", channels=2, fd=file.fileno())
+        source.open()
+        until_s = time.monotonic() + 20
+        while not any(isinstance(piece, Status) and piece.state == "questioned" for piece in pieces):
+            assert time.monotonic() < until_s
+            pieces += source.poll(time.monotonic())
+        source.close()
+    (line,) = [piece.detail for piece in pieces if isinstance(piece, Status) and piece.state == "questioned"]
+    assert "offset of 2.5 %" in line
