@@ -113,6 +113,19 @@ def _selections(ended: list[Event]) -> None:
         table.add(row_of(event, min(live, default=0)), 0.0)
 
 
+def seconds(option: str, given: str) -> float:
+    """Read a span (``90s``, ``1h``) as seconds.
+
+    Raises:
+        UsageError: it is none, or no time at all.
+    """
+    span = _SPAN.fullmatch(given.strip())
+    lasts_s = timedelta(**{_UNITS[span[2]]: float(span[1])}).total_seconds() if span else 0.0
+    if not lasts_s > 0:
+        raise UsageError(f"{option}: {given!r} is no span of time; use one such as 90s, 10min or 1h")
+    return lasts_s
+
+
 def _begin(message: Event | Mark) -> str:
     return message.onset if isinstance(message, Event) else message.t
 
