@@ -16,7 +16,7 @@ from typing import NoReturn
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from auricle.errors import EXIT_INTERNAL, EXIT_OUTPUT, EXIT_USAGE, AuricleError
+from auricle.errors import EXIT_AGAIN, EXIT_INTERNAL, EXIT_OUTPUT, EXIT_USAGE, AuricleError
 from auricle.service import allocator
 
 OPTIONS = {"--config": "config", "-c": "config", "--model": "model"}
@@ -46,6 +46,8 @@ def main() -> None:
         _leave(e.exit_code, e.lines())
     except KeyboardInterrupt:
         sys.exit(130)
+    except MemoryError:
+        _leave(EXIT_AGAIN, ["no memory is left; free some, or use a smaller model"])
     except BrokenPipeError:
         # Whoever read our output has gone: that is how a pipe ends, not an error.
         _leave(0, [])

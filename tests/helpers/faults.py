@@ -7,6 +7,7 @@ import ctypes
 import errno
 import fcntl
 import io
+import linecache
 import os
 import sqlite3
 import sys
@@ -178,37 +179,44 @@ class _Memory(ctypes.Structure):
 
 
 class SqliteMemory:
-    """SQLite's allocator, of which one fails when it is told; for a process of its own, before its first database."""
+    """Is SQLite's allocator, which has none left once; for a process of its own, before its first database."""
 
     def __init__(self) -> None:
         library = _sqlite()
-        self.fault = Fault(0)
+        self._fault = Fault(0)
         library.sqlite3_shutdown()
-        self._real, self._ours = _Memory(), _Memory()
-        assert library.sqlite3_config(5, ctypes.byref(self._real)) == 0  # SQLITE_CONFIG_GETMALLOC
-        ctypes.memmove(ctypes.byref(self._ours), ctypes.byref(self._real), ctypes.sizeof(_Memory))
-        malloc, realloc = self._real.malloc, self._real.realloc
-        kinds = dict(_Memory._fields_)
-        self._ours.malloc = kinds["malloc"](lambda n: None if self.fault.due("sqlite malloc") else malloc(n))
-        self._ours.realloc = kinds["realloc"](
-            lambda at, n: None if self.fault.due("sqlite realloc") else realloc(at, n)
-        )
+        real, self._ours = _Memory(), _Memory()
+        assert library.sqlite3_config(5, ctypes.byref(real)) == 0  # SQLITE_CONFIG_GETMALLOC
+        ctypes.memmove(ctypes.byref(self._ours), ctypes.byref(real), ctypes.sizeof(_Memory))
+        malloc, realloc, kinds = real.malloc, real.realloc, dict(_Memory._fields_)
+        self._ours.malloc = kinds["malloc"](lambda n: None if self._fault.due("malloc") else malloc(n))
+        self._ours.realloc = kinds["realloc"](lambda at, n: None if self._fault.due("realloc") else realloc(at, n))
         assert library.sqlite3_config(4, ctypes.byref(self._ours)) == 0  # SQLITE_CONFIG_MALLOC
         assert library.sqlite3_initialize() == 0
+
+    def fail(self, k: int) -> str:
+        """Let the k-th allocation from now on fail, 0: none; return which one has failed since this was last said."""
+        before, self._fault = self._fault, Fault(k)
+        return before.hit
 
 
 @contextmanager
 def failing_line(k: int, within: str = "auricle/") -> Iterator[Fault]:
     """In this block there is no memory for the k-th line that is run of the files whose paths have that in them.
 
-    By Python's own tracing: where CPython's allocator itself fails, libraries written in C end the process.
+    Lines that call and make nothing are passed over; so are those with a `with`, which are run once more to close
+    something, and those that log, which raises nothing. This is done by Python's own tracing: where CPython's allocator
+    itself fails, libraries written in C end the process.
     """
     fault = Fault(k)
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         if within not in frame.f_code.co_filename:
             return None
-        if event == "line" and fault.due(f"{frame.f_code.co_filename.rpartition(within)[2]}:{frame.f_lineno}"):
+        where, line = Path(frame.f_code.co_filename), frame.f_lineno
+        text = linecache.getline(str(where), line).strip()
+        calls = not text.startswith(("with ", "log.")) and not set("([{").isdisjoint(text)
+        if event == "line" and calls and fault.due(f"{where.name}:{line}"):
             raise MemoryError
         return trace
 

@@ -6,11 +6,13 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from auricle import messages
 from auricle.hearing.engine import Trouble
 from auricle.messages import Event, Mark
+from auricle.messages.questions import Position
 from auricle.messages.topics import topic_of
 from auricle.publish.journal import Journal
 from auricle.publish.leftover import closed
@@ -64,6 +66,25 @@ class Life:
         found, after = self.store.page(0, None, label=None, source=None)
         assert after is None
         return {(m.id, getattr(m, "phase", None)) for m in found if isinstance(m, Event | Mark)}
+
+    def round(self, said: Sequence[messages.AnyMessage]) -> None:
+        """Let the same be said in the engine's rounds, each thing in one of its own, which survive what may be."""
+        self.survive(self.open)
+        for message in said:
+            self.survive(partial(self.publisher.send, topic_of(message), message))
+        self.survive(self.store.serve)
+        self.survive(self.store.report)
+
+    def agrees(self) -> None:
+        """Hold history and journal to what was published: all of that is kept, and can be asked for."""
+        self.heal()
+        newest = {m.id: getattr(m, "phase", None) for m in self.told if isinstance(m, Event | Mark)}
+        assert set(newest.items()) <= self.kept()
+        found, after, _ = self.journal.since(Position(instance="", last_seq={}), [""])
+        assert after is None
+        held = [(topic_of(m), m.seq) for m in found]
+        assert len(held) == len(set(held))
+        assert {(topic_of(m), m.seq) for m in self.told} <= set(held)
 
     def _hear(self, _: str, payload: bytes) -> None:
         self.told.append(messages.decode(payload))

@@ -47,7 +47,7 @@ class Database:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self._lock is None:
-            self._lock = self._take_lock()
+            self._keep_out()
         # What was heard at home is not for every user of the machine; SQLite's other files take over the mode.
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
         db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
@@ -109,19 +109,18 @@ class Database:
     def _lock_path(self) -> Path:
         return self.path.with_name(f"{self.path.name}-lock")
 
-    def _take_lock(self) -> int:
+    def _keep_out(self) -> None:
         """Lock the history for this process: two daemons would close each other's events. The kernel lets go of the
         lock with the process."""
-        lock = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+        self._lock = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(lock)
+            self._let_in()
             raise sqlite3.OperationalError("another auricle keeps its history there; set another store.path") from None
         except BaseException:
-            os.close(lock)
+            self._let_in()
             raise
-        return lock
 
     def _let_in(self) -> None:
         lock, self._lock = self._lock, None

@@ -69,14 +69,14 @@ class Journal:
         items = self._by_topic.setdefault(topic, deque())
         if seq - 1 > (items[-1][1] if items else self._dropped.get(topic, 0)):
             self._dropped[topic] = seq - 1  # one was never given to us
-        told = self._told + 1
-        items.append((told, seq, payload))
+        self._told = told = self._told + 1
         try:
+            items.append((told, seq, payload))
             order.append(topic)
         except MemoryError:
-            items.pop()
+            if items and items[-1][0] == told:
+                items.pop()
             raise
-        self._told = told
 
     def _drop(self, order: deque[str]) -> None:
         oldest = order[0]

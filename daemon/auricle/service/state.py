@@ -115,16 +115,14 @@ class Learned:
 
     def restore(self, name: str, gate: NoiseGate) -> None:
         """Give the gate what it had learned in this room, unless it knows the noise already (from a noise profile)."""
-        path = self._path(name)
-        if gate.learned:
-            return
         try:
-            if not path.exists():
+            path = self._path(name)
+            if gate.learned or not path.exists():
                 return
             gate.learned = arrays.read(path, plain.read(path, arrays.MOST_BYTES), LEARNED)
         except (StoredError, OSError, ValueError, OverflowError, MemoryError) as e:
-            why = str(e) or "no memory is left"
-            log.warning("%s: the noise learned before cannot be used, it is learned anew: %s", path, why)
+            why, learn = str(e) or "no memory is left", "the noise learned before cannot be used, it is learned anew"
+            log.warning("%s/%s.npz: %s: %s", self._folder, name, learn, why)
             return
         log.info("%s: the noise learned before is back", name.rpartition("-")[0])
 
@@ -148,14 +146,12 @@ class Learned:
 
     def save(self, name: str, gate: NoiseGate) -> None:
         """Write what the gate knows of this room, if anything, and return once that is on the disk."""
-        if self._writer is not None:
-            self._writer.join()
         try:
-            known = dict(gate.learned)
+            if self._writer is not None:
+                self._writer.join()
+            self._write(name, dict(gate.learned))
         except MemoryError as e:
             self._complain(e)
-            return
-        self._write(name, known)
 
     def _write(self, name: str, known: dict[str, Any]) -> None:
         if not known:

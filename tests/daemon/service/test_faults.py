@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,7 +27,7 @@ from auricle.service import trial
 from auricle.service.state import Learned
 from helpers import reloading, sounds
 from helpers.bundles import made_up
-from helpers.faults import Fault, failing_call, failing_sqlite_call
+from helpers.faults import Fault, failing_call, failing_line, failing_sqlite_call
 from helpers.histories import Life
 from helpers.wire import daemon
 
@@ -34,10 +37,11 @@ FAILING: dict[str, Failing] = {
     "sqlite": failing_sqlite_call,
     "sqlite, full": lambda k: failing_sqlite_call(k, errno.ENOSPC),
 }
+TESTS = Path(__file__).resolve().parents[2]
 FRAME = {"sample_rate": 16_000, "n_fft": 512, "hop_length": 160}
 
 
-def every(failing: Failing, run: Callable[[int], Fault]) -> int:
+def every(run: Callable[[int], Fault]) -> int:
     """Run with the first call that fails, the second and so on, until there are no more; how many there were."""
     k = 0
     while True:
@@ -92,7 +96,7 @@ def test_history(
         shutil.rmtree(tmp_path / str(k))
         return fault
 
-    assert every(FAILING[kind], run) >= 9
+    assert every(run) >= 9
 
 
 @pytest.mark.parametrize("kind", FAILING)
@@ -116,7 +120,55 @@ def test_history_at_its_end(tmp_path: Path, left: tuple[Path, list[messages.AnyM
         shutil.rmtree(tmp_path / str(k))
         return fault
 
-    every(FAILING[kind], run)
+    every(run)
+
+
+EVERY = [pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(0)]), 11]
+"""All of them by hand, one in so many at every other time."""
+
+
+@pytest.mark.parametrize("step", EVERY)
+def test_history_without_memory(
+    tmp_path: Path, left: tuple[Path, list[messages.AnyMessage]], step: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever line of what publishes, keeps and remembers has no memory: a line or two say so, and whatever was
+    published all the same is kept and can be asked for."""
+    folder, said = left
+    k = lines = 0
+    while True:
+        k += step
+        caplog.clear()
+        life = Life(folder, tmp_path / str(k))
+        with failing_line(k, "auricle/publish/") as fault:
+            life.round(said)
+        found = warned(caplog)
+        assert len(found) <= 2, (fault.hit, found)
+        assert found or len(life.told) == len(said) + 1, fault.hit
+        lines += bool(found)
+        life.agrees()
+        life.store.close()
+        shutil.rmtree(tmp_path / str(k))
+        if not fault.hit:
+            break
+    print(f"{k // step - 1} lines, {lines} of them told")
+    assert k > 300
+
+
+@pytest.mark.parametrize("step", EVERY)
+def test_history_without_memory_in_sqlite(
+    tmp_path: Path, left: tuple[Path, list[messages.AnyMessage]], step: int
+) -> None:
+    """The same for SQLite's own allocations, which there are hundreds of."""
+    folder, said = left
+    shutil.copytree(folder, tmp_path / "state")
+    (tmp_path / "said.jsonl").write_bytes(b"".join(messages.encode(m) + b"\n" for m in said))
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers.short_of_memory", tmp_path, str(step)],
+        cwd=TESTS, capture_output=True, text=True, timeout=None if step == 1 else 60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    assert json.loads(done.stdout)["failed"] * step > 500
 
 
 def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -155,7 +207,30 @@ def test_learned_noise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
         warned(caplog)
         return fault
 
-    assert every(failing_call, run) > 20
+    assert every(run) > 20
+
+
+def test_learned_noise_without_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whichever line has no memory: one line, or it did not matter; the next time the noise is there."""
+    known = gate()
+    known_before = known.learned
+
+    def run(k: int) -> Fault:
+        learned = Learned(tmp_path / str(k))
+        anew = NoiseGate(**FRAME)
+        with failing_line(k, "auricle/service/state") as fault:
+            learned.save("porch-0", known)
+            learned.restore("porch-0", anew)
+        lines = warned(caplog)
+        assert len(lines) <= 1, (fault.hit, lines)
+        assert lines or anew.learned, fault.hit
+        learned.save("porch-0", known)
+        learned.restore("porch-0", again := NoiseGate(**FRAME))
+        np.testing.assert_array_equal(again.learned["mean_db"], known_before["mean_db"])
+        warned(caplog)
+        return fault
+
+    assert every(run) > 10
 
 
 def test_noise_profile(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -175,7 +250,24 @@ def test_noise_profile(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
                 assert len(warned(caplog)) == (1 if fault.hit else 0)
         return fault
 
-    assert every(failing_call, run) > 3
+    assert every(run) > 3
+
+
+def test_noise_profile_without_memory(tmp_path: Path) -> None:
+    """Whichever line has no memory while a profile is read: our own error in one line."""
+    path = tmp_path / "room.npz"
+    save_profile(path, sounds.varied(2.0), 16_000)
+
+    def run(k: int) -> Fault:
+        with failing_line(k, "auricle/gate/noise") as fault:
+            try:
+                load_profile(path, 8_000)
+            except AuricleError as e:
+                assert len(e.lines()) == 1  # noqa: PT017
+                assert "memory" in str(e)  # noqa: PT017
+        return fault
+
+    assert every(run) >= 5
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +294,7 @@ def test_bundle(tmp_path: Path, model: Path, caplog: pytest.LogCaptureFixture, m
         bundle.load(str(model), first=trials)
         return fault
 
-    assert every(failing_call, run) > 15
+    assert every(run) > 15
 
 
 @pytest.fixture
@@ -239,7 +331,7 @@ def test_reload(tmp_path: Path, model: Path, here: reloading.Daemon, caplog: pyt
         warned(caplog)
         return fault
 
-    assert every(failing_call, run) > 20
+    assert every(run) > 20
     assert here.change(wanted(tmp_path, model, 2.0)) == []
 
 
@@ -254,4 +346,24 @@ def test_start(tmp_path: Path, model: Path, here: reloading.Daemon) -> None:
                 assert len(e.lines()) == 1  # noqa: PT017
         return fault
 
-    assert every(failing_call, run) > 15
+    assert every(run) > 15
+
+
+@pytest.mark.parametrize("where", ["auricle/stored/", "auricle/model/bundle"])
+def test_reload_without_memory(
+    tmp_path: Path, model: Path, here: reloading.Daemon, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever line of what reads and checks profiles and models has no memory: the reload is refused in a line, or
+    done, and hearing goes on."""
+
+    def run(k: int) -> Fault:
+        here.write(wanted(tmp_path, model, 1.0 + k % 7 / 10))
+        with failing_line(k, where) as fault:
+            problems = here.reload.now()
+        assert problems is not None
+        assert len(problems) <= 1
+        assert not [line for line in warned(caplog) if "fault of our own" in line], fault.hit
+        here.listen(1600)
+        return fault
+
+    assert every(run) > 10
