@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -37,8 +38,28 @@ def hear(folder: Path) -> None:
     _ask("hear", folder)
 
 
-def _ask(what: str, path: Path) -> bytes:
-    with closing(apart.Child([*_COMMAND, what, str(path.absolute())], path)) as asked:
+def cut(path: Path, into: Path) -> None:
+    """Write the graph of a file from where it quantises features of its own.
+
+    Raises:
+        ModelError: it does not.
+    """
+    _ask("cut", path, into)
+
+
+def agree(folder: Path, whole: Path) -> tuple[float, float]:
+    """Hear with a bundle whose graph was cut and with the whole graph, and return how well they agree.
+
+    Raises:
+        ModelError: they do not.
+    """
+    share, furthest = msgspec.json.decode(_ask("agree", folder, whole), type=tuple[float, float])
+    return share, furthest
+
+
+def _ask(what: str, path: Path, *more: Path) -> bytes:
+    paths = [str(each.absolute()) for each in (path, *more)]
+    with closing(apart.Child([*_COMMAND, what, *paths], path)) as asked:
         asked.wait()
         return asked.judge()
 
@@ -61,6 +82,18 @@ def _hear(folder: str) -> None:
     golden.complete(Path(folder))
 
 
+def _cut(path: str, into: str) -> None:
+    from auricle.adopt import cut
+
+    Path(into).write_bytes(cut.cut(read(Path(path)), path))
+
+
+def _agree(folder: str, whole: str) -> None:
+    from auricle.adopt import cut
+
+    print(msgspec.json.encode(cut.agreement(Path(folder), read(Path(whole)))).decode())
+
+
 def read(path: Path) -> bytes:
     """Return a `.tflite` file, whole.
 
@@ -76,9 +109,10 @@ def read(path: Path) -> bytes:
     return content
 
 
-def main(what: str, path: str) -> int:
+def main(what: str, *paths: str) -> int:
     """Do one thing in the child, and return its exit code."""
-    return apart.told(path, lambda: {"look": _look, "hear": _hear}[what](path))
+    actions: dict[str, Callable[..., None]] = {"look": _look, "hear": _hear, "cut": _cut, "agree": _agree}
+    return apart.told(paths[0], lambda: actions[what](*paths))
 
 
 if __name__ == "__main__":

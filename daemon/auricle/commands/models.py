@@ -57,6 +57,9 @@ Is = Annotated[str | None, typer.Option("--is", help="The label that is in it.")
 OwnCard = Annotated[
     Path | None, typer.Option("--card", help="Keys of a card that go before what is found: docs/bring-your-own.md.")
 ]
+Cut = Annotated[
+    bool, typer.Option("--cut", help="Where the graph quantises features of its own, make these as they come.")
+]
 Own = Annotated[str | None, typer.Option("--name", help="What to call it; as the file unless told.")]
 
 
@@ -84,12 +87,13 @@ def add(
     clip: Clip = None,
     of: Is = None,
     card: OwnCard = None,
+    cut: Cut = False,
     config: ConfigFile = None,
 ) -> int:
     """Make a bundle of somebody's network, and say what was found, what assumed, and what nobody knows."""
     from auricle.adopt import add as adopting
 
-    wish = adopting.Wish(path, labels, name, like, order, clip, of, card)
+    wish = adopting.Wish(path, labels, name, like, order, clip, of, card, cut)
     adopted = adopting.add(wish, _models_dir(config))
     _tell(adopted)
     print(f"added as {adopted.bundle.path}; hear with it: auricle run --model {adopted.bundle.card.name}")
@@ -106,6 +110,7 @@ def check(
     clip: Clip = None,
     of: Is = None,
     card: OwnCard = None,
+    cut: Cut = False,
     config: ConfigFile = None,
 ) -> int:
     """Try a model, or a network before it is added, in a process of its own: everything that a start would."""
@@ -113,10 +118,10 @@ def check(
     from auricle.service.trial import Trials
 
     if path.suffix == ".tflite":
-        _tell(adopting.check(adopting.Wish(path, labels, name, like, order, clip, of, card)))
+        _tell(adopting.check(adopting.Wish(path, labels, name, like, order, clip, of, card, cut)))
         print("ok: it can be added")
         return 0
-    if any(given is not None for given in (labels, name, like, clip, of, card)) or order != "file":
+    if any(given is not None for given in (labels, name, like, clip, of, card)) or cut or order != "file":
         raise UsageError("models check: its other options are for a .tflite file")
     found = bundle.load(str(path), options.load(config).models_dir, first=Trials(None))
     text.say(f"ok: {found.path}, hash {found.hash}: its files are those of its card, and its golden vectors hold")

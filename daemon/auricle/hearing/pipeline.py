@@ -72,7 +72,7 @@ def front_end_of(bundle: Bundle, gate: config.Gate) -> FrontEnd:
         front = front_end(**bundle.card.front_end.params(), gate=wanted if gated(bundle, gate) else None)
     except (ValueError, AudioError) as e:
         raise ConfigError([str(e)]) from None
-    if front.n_features != (wide := bundle.card.input.shape[1]):
+    if front.n_features != (wide := bundle.card.n_features):
         said = f"gives {front.n_features} features a frame, and input.shape has {wide}"
         raise ModelError(f"{bundle.path}/card.yaml: front_end: {said}; give the front end of the training")
     return front
