@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -23,10 +24,13 @@ from auricle.gate import NoiseGate
 from auricle.messages import Event
 from auricle.model import bundle, litert
 from auricle.model.bundle import Bundle
+from auricle.model.card import Affine
 from auricle.publish.store import Store
 from auricle.service.state import Learned
 from auricle.service.trial import Trials, Trying
 from helpers import reloading, sounds
+from helpers.bundles import made_up
+from helpers.graphs import Graph
 from helpers.wire import daemon
 
 FRAME = {"sample_rate": 16_000, "n_fft": 512, "hop_length": 160}
@@ -190,6 +194,36 @@ def test_nobody_waits_for_a_trial_while_sound_is_heard(tmp_path: Path, monkeypat
     monkeypatch.setattr("auricle.service.apart.LIMIT_S", 0.1)
     with pytest.raises(ModelError, match=r"copy: did not answer within 0\.1 s when it was tried"):
         until_tried(Trials(None, command=("/bin/sh", "-c", "exec sleep 600")), copy)
+
+
+def aborting() -> bytes:
+    """A graph that is well-formed, and upon which LiteRT aborts: its sum has steps so small that none fits."""
+    graph, coarse = Graph(), Affine(1.0, 0)
+    source = graph.tensor("features", (1, 4), "int8", coarse)
+    other = graph.tensor("other", (1, 4), "int8", coarse, np.ones((1, 4), np.int8))
+    scores = graph.tensor("scores", (1, 4), "int8", Affine(1e-12, 0))
+    graph.op("ADD", [source, other], [scores], "AddOptions", 2)
+    return graph.content([source], [scores])
+
+
+def test_a_graph_upon_which_the_runtime_aborts(tmp_path: Path) -> None:
+    """A real SIGABRT, out of a model that was tampered with, hash and all: a reload is refused in a line that says so,
+    and the daemon hears on."""
+    recording = tmp_path / "noise.wav"
+    sounds.write(recording, sounds.varied(seconds=20.0))
+    here = reloading.Daemon(tmp_path, reloading.configuration(recording))
+    tampered = made_up(tmp_path / "tampered", {"low": [400.0], "high": [3000.0]})
+    before = hashlib.sha256((tampered / "model.tflite").read_bytes()).hexdigest()
+    (tampered / "model.tflite").write_bytes(aborting())
+    after = hashlib.sha256((tampered / "model.tflite").read_bytes()).hexdigest()
+    card = (tampered / "card.yaml").read_text()
+    (tampered / "card.yaml").write_text(card.replace(before, after))
+    here.reload._first = Trials(None)
+    (problem,) = here.change(reloading.configuration(recording, model=str(tampered)))
+    assert f"{tampered}: ends the process that runs it, by signal {signal.SIGABRT:d}: its graph is damaged" in problem
+    here.listen(16_000)
+    assert "reload_refused" in {m["state"] for m in here.of("status.")}
+    here.close()
 
 
 def test_another_runtime_tries_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
