@@ -32,6 +32,7 @@ from auricle.publish.endpoint import bind, ipc_path
 from auricle.publish.publisher import Publisher
 from auricle.service.overruled import overruled
 from auricle.service.state import state_dir
+from auricle.service.trial import Trials
 from auricle.terminal import options
 from auricle.terminal.options import ConfigFile, Json
 from auricle.terminal.text import say
@@ -241,7 +242,7 @@ def models(cfg: config.Config) -> Iterator[Finding]:
     for name in sorted({source.model for source in cfg.sources}):
         used = [source for source in cfg.sources if source.model == name]
         try:
-            model = bundle.load(name, cfg.models_dir)
+            model = bundle.load(name, cfg.models_dir, first=Trials(state_dir() / "models"))
             cost += len(used) * _cost(model, used[0], cfg.publish)
         except AuricleError as e:
             remedy = "install the model again, or choose another"

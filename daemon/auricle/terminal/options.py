@@ -72,14 +72,16 @@ def load(path: Path | None, model: str | None = None, *, without: Path | None = 
 
 
 def model_of(cfg: Config) -> Bundle:
-    """Open the bundle of the configured model.
+    """Open the bundle of the configured model; one that has never run here is tried in a child first, as a start does.
 
     Raises:
         ModelError: there is no such model, or the model does not hold.
     """
     from auricle.model import bundle
+    from auricle.service.state import state_dir
+    from auricle.service.trial import Trials
 
-    return bundle.load(cfg.model, cfg.models_dir)
+    return bundle.load(cfg.model, cfg.models_dir, first=Trials(state_dir() / "models"))
 
 
 def endpoint(query: str | None, config_file: Path | None) -> str:

@@ -47,6 +47,17 @@ def test_help_names_every_command() -> None:
         assert f"\n  {command} " in text
 
 
+@pytest.mark.parametrize("command", [["classify"], ["replay", "--no-publish", "--speed", "max"]])
+def test_a_model_of_others_is_tried_first(folder: Path, command: list[str]) -> None:
+    """A graph that was never run here is first run in a child, which may die of it; what has held is remembered."""
+    model = shutil.copytree(bundle.find("esc10"), folder / "esc10")
+    state = {"STATE_DIRECTORY": str(folder / "state")}
+    done = auricle(*command, folder / "good.wav", "--model", model, **state)
+    assert done.returncode == 0, done.stderr
+    (held,) = (folder / "state" / "models").read_text().split()
+    assert held.startswith(bundle.load(str(model)).hash)
+
+
 def test_run_is_asked_for_in_any_way_that_the_command_line_knows(folder: Path) -> None:
     """The daemon's own short way in takes what it knows; all else goes to the command line, to the same end."""
     missing = folder / "none.yaml"
