@@ -29,7 +29,7 @@ from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
 from auricle.service import logs
 from auricle.service.query import Query
-from auricle.tables.output import Output, tables
+from auricle.tables.output import Tables, tables
 from auricle.tables.row import row_of
 from auricle.terminal import options, text
 from auricle.terminal.options import Beside, Channel, ConfigFile, Form, Json, Local, ModelName, Out, Paths
@@ -215,7 +215,7 @@ class _Tabled:
         heard: the recordings so far, by path, and how long they are.
     """
 
-    def __init__(self, table: Output, heard: Mapping[str, float]) -> None:
+    def __init__(self, table: Tables, heard: Mapping[str, float]) -> None:
         self._table, self._heard = table, heard
         self._whole = 0
 

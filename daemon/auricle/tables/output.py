@@ -33,7 +33,7 @@ def beside(recording: Path, form: str) -> Path:
     return recording.with_name(f"{recording.stem}.auricle{FORMATS[form][0]}")
 
 
-class Output:
+class Tables:
     """Takes the rows of recordings that are heard one after the other, and writes their tables.
 
     Args:
@@ -86,7 +86,7 @@ class Output:
             self._own = None
 
 
-def tables(out: Path | None, form: str | None, bundle: Bundle, *, beside: bool, recordings: int) -> Output | None:
+def tables(out: Path | None, form: str | None, bundle: Bundle, *, beside: bool, recordings: int) -> Tables | None:
     """Make what ``--out``, ``--format`` and ``--beside`` ask for; ``None`` where they ask for nothing.
 
     Raises:
@@ -99,4 +99,4 @@ def tables(out: Path | None, form: str | None, bundle: Bundle, *, beside: bool, 
         return None
     if out is not None and beside:
         raise UsageError("--out and --beside: one of them at a time")
-    return Output(form_of(out, form), bundle.card.front_end.sample_rate / 2, out, recordings)
+    return Tables(form_of(out, form), bundle.card.front_end.sample_rate / 2, out, recordings)

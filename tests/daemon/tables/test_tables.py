@@ -21,7 +21,7 @@ from auricle.commands.synth import scene
 from auricle.errors import OutputError, UsageError
 from auricle.judge import truth
 from auricle.tables.formats import FORMATS, RAVEN
-from auricle.tables.output import Output, form_of
+from auricle.tables.output import Tables, form_of
 from auricle.tables.row import COLUMNS, Row, row_of
 from helpers.sounds import RATE, write
 
@@ -123,7 +123,7 @@ def test_parquet_holds_times(tmp_path: Path, require: Callable[[bool, str], None
     from pyarrow import parquet
 
     out = tmp_path / "t.parquet"
-    table = Output("parquet", 8000.0, out, 1)
+    table = Tables("parquet", 8000.0, out, 1)
     known = "2024-01-31T12:00:01.500000Z"
     for begin in (None, known):
         table.add("a.wav", Row("a.wav", 1.5, 2.5, begin, begin, "rain", "Rain", 0.5, None, "", "x", "home", "abc"))
@@ -207,11 +207,11 @@ def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=words):
             form_of(out, form)
     with pytest.raises(UsageError, match="use --beside"):
-        Output("audacity", 8000.0, tmp_path / "a.txt", 2)
+        Tables("audacity", 8000.0, tmp_path / "a.txt", 2)
     with pytest.raises(OutputError, match="full: No space left on device; free some space"):
-        Output("csv", 8000.0, Path("/dev/full"), 1)
+        Tables("csv", 8000.0, Path("/dev/full"), 1)
     with pytest.raises(OutputError, match="No such file"):
-        Output("csv", 8000.0, tmp_path / "none" / "a.csv", 1)
+        Tables("csv", 8000.0, tmp_path / "none" / "a.csv", 1)
     for words, given in {
         "one of them at a time": {"out": tmp_path / "a.csv", "beside": True},
         "of which table": {"form": "csv"},
