@@ -1,4 +1,4 @@
-"""Faults on order: the k-th call to the system, or the k-th time that memory is wanted, fails once."""
+"""Faults come on order here: the k-th call to the system, or the k-th time that memory is wanted, fails once."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ CALLS = {
     io: ("open",),
     sqlite3: ("connect",),
 }
-"""What Auricle's own files go through, besides what is done with an open file."""
+"""Auricle's own files go through these calls, besides those of an open file."""
 OF_FILES = ("read", "write", "flush", "close")
 
 
 class Fault:
-    """Counts, and says when it is time.
+    """Counts calls, and says when one is to fail.
 
     Args:
-        k: which one fails, from 1; 0: none.
+        k: which call fails, from 1; 0: none.
     """
 
     def __init__(self, k: int) -> None:
         self.k = k
         self.seen = 0
         self.hit = ""
-        """What failed, if it has come to that."""
+        """The call that failed; empty before."""
 
     def due(self, what: str) -> bool:
-        """Count this one; whether it is to fail."""
+        """Count this call; return whether it is to fail."""
         self.seen += 1
         if self.seen != self.k:
             return False
@@ -54,7 +54,7 @@ class Fault:
 
 
 class _File:
-    """An open file whose own calls are counted too."""
+    """Wraps an open file, whose own calls are counted too."""
 
     def __init__(self, file: Any, fault: Fault) -> None:
         self._file, self._fault = file, fault
@@ -86,7 +86,7 @@ def _counted(what: str, call: Callable[..., Any], fault: Fault) -> Callable[...,
 
 @contextmanager
 def failing_call(k: int) -> Iterator[Fault]:
-    """In this block the k-th call that Python makes for a file fails with EIO."""
+    """Let the k-th call that Python makes for a file in this block fail with EIO."""
     fault = Fault(k)
     with pytest.MonkeyPatch.context() as patch:
         for module, names in CALLS.items():
@@ -116,7 +116,7 @@ SQLITE_CALLS: dict[str, tuple[Any, ...]] = {
     "unlink": (_int, _pointer),
     "mmap": (ctypes.c_ssize_t, _pointer, ctypes.c_size_t, _int, _int, _int, _LONG),
 }
-"""The result, and what is given, of each."""
+"""The types of each call's result and arguments."""
 
 
 class _Vfs(ctypes.Structure):
@@ -129,7 +129,7 @@ class _Vfs(ctypes.Structure):
 
 
 def _sqlite() -> Any:
-    """The library that Python's own module is bound to."""
+    """Return the library that Python's own module is bound to."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         if "libsqlite3.so" in line:
             return ctypes.CDLL(line.split(maxsplit=5)[5])
@@ -138,7 +138,7 @@ def _sqlite() -> Any:
 
 @contextmanager
 def failing_sqlite_call(k: int, number: int = errno.EIO) -> Iterator[Fault]:
-    """In this block the k-th call that SQLite makes to the system fails with this error."""
+    """Let the k-th call that SQLite makes to the system in this block fail with this error."""
     fault, library = Fault(k), _sqlite()
     library.sqlite3_vfs_find.restype = ctypes.POINTER(_Vfs)
     found = library.sqlite3_vfs_find(None)

@@ -1,4 +1,4 @@
-"""A history driven by hand, from its opening on, in a copy of a folder."""
+"""A history is driven here by hand, from its opening on, in a copy of a folder."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from auricle.publish.store import Store
 
 
 class Life:
-    """A history beside a journal, and what a daemon's round does with them.
+    """Holds a history beside a journal, and does with them what a daemon's round does.
 
     Args:
-        folder: what lies there at the start.
-        at: where it is copied to.
+        folder: the folder as it is at the start.
+        at: where the folder is copied to.
     """
 
     def __init__(self, folder: Path, at: Path) -> None:
@@ -38,11 +38,11 @@ class Life:
         self.store.report_to(self.publisher.tell)
 
     def open(self) -> None:
-        """Open, and close what was left."""
+        """Open the history, and close the events that were left open in it."""
         self.store.open(lambda name, event: self.publisher.send(name, closed(event, self.publisher.instance)))
 
     def live(self, said: Sequence[messages.AnyMessage]) -> None:
-        """Keep all that is said, answer, look at the file."""
+        """Keep all that is said, answer a question, and let the history look at its file."""
         for message in said:
             self.publisher.send(topic_of(message), message)
         with suppress(sqlite3.Error):  # the asker is told
@@ -52,17 +52,17 @@ class Life:
         self.store.serve()
 
     def survive(self, action: Callable[[], object]) -> None:
-        """Do it as a part of the engine's round."""
+        """Do an action as a part of the engine's round."""
         self._trouble.survive("history", action)
 
     def heal(self) -> None:
-        """As if ten seconds had passed."""
+        """Let the history try again at once, as if ten seconds had passed."""
         self.store._retry_s = 0.0
         self.store.serve()
         assert self.store.trouble is None
 
     def kept(self) -> set[tuple[str, str | None]]:
-        """Id and newest phase of all that is kept."""
+        """Return id and newest phase of all that is kept."""
         found, after = self.store.page(0, None, label=None, source=None)
         assert after is None
         return {(m.id, getattr(m, "phase", None)) for m in found if isinstance(m, Event | Mark)}

@@ -32,7 +32,7 @@ ATTEND_S = 0.1
 TROUBLE_S, TROUBLES = 60.0, 64
 """The same error is published once in so long; so many different ones are remembered."""
 SURVIVED = (OSError, MemoryError, msgspec.ValidationError)
-"""Such errors are not the fault of the round in which they come."""
+"""The daemon goes on after such errors: they are not the fault of the round in which they come."""
 MANY, TICK_S = 8, 0.01
 """From so many sources on, all are heard on a common beat, so that the sound of several is computed at once, and always
 of the same ones."""

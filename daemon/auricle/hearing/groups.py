@@ -1,4 +1,5 @@
-"""The user's groups of labels: a group's score is the highest of its members', and it has one rule."""
+"""The user's groups of labels are scored here: a group's score is the highest of its members', and one rule decides
+upon it."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def groups(card: Card, decision: config.Decision) -> dict[str, tuple[str, ...]]:
 def raising(card: Card, decision: config.Decision) -> tuple[str, ...]:
     """Return the labels, then the groups, that may raise events.
 
-    Members of a group do not, unless they have a rule of their own or `decision.only` names them.
+    Members of a group raise none, unless they have a rule of their own or `decision.only` names them.
     """
     made = groups(card, decision)
     every = [*(label for label in card.labels if label != card.background), *made]
@@ -51,7 +52,7 @@ class Highest(RowStage):
     """Adds a column for every group: the highest of its members' scores.
 
     Args:
-        columns: of each group's members.
+        columns: the columns of each group's members.
 
     Shape:
         in ``(n, n_labels)`` float32, out ``(n, n_labels + n_groups)`` float32.

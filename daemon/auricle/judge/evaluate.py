@@ -23,7 +23,7 @@ from auricle.judge.truth import Event
 CURVE = tuple(round(float(t), 4) for t in (*np.arange(0.05, 0.9, 0.05), *np.arange(0.9, 0.999, 0.01), 0.995))
 """Thresholds at which the curves are drawn."""
 MANY = 100
-"""With more labels, only those are told of, drawn and tuned of which there is something to tell."""
+"""Of more labels than this, only those are reported, drawn and tuned of which there is something to report."""
 
 
 @dataclasses.dataclass(frozen=True)

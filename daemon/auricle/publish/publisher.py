@@ -16,7 +16,8 @@ from auricle.messages.topics import topic
 log = logging.getLogger("auricle")
 
 Outlet = Callable[[str, bytes], None]
-"""Takes a topic and a message's JSON; one without memory for it may be given it again, and must have taken nothing."""
+"""An outlet takes a topic and a message's JSON. One that has no memory for it takes nothing, so that it may be given
+the same again."""
 
 
 class Publisher:

@@ -13,7 +13,7 @@ from auricle.errors import StoredError
 log = logging.getLogger("auricle")
 
 PASSING = {errno.EIO, errno.EINTR, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT}
-"""What may be over a moment later."""
+"""Errors that may be over a moment later."""
 
 
 def read(path: str | Path, most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A table has one of several forms, and is written row by row: what is there after a kill are whole rows."""
+"""A table of one of several forms is written here row by row: what is there after a kill are whole rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RAVEN = [
 
 
 class Table(Protocol):
-    """A table takes rows and is closed."""
+    """Takes rows until it is closed, as a table of whatever form does."""
 
     def add(self, row: Row, before_s: float) -> None:
         """Write a row; ``before_s`` is the length of the recordings before the row's own."""
@@ -134,4 +134,4 @@ FORMATS: dict[str, tuple[str, Callable[[Path | None, float], Table]]] = {
     "audacity": (".txt", Audacity),
     "parquet": (".parquet", _parquet),
 }
-"""Each form by its name: how its files' names end, and what writes it."""
+"""Every form stands here by its name, with the ending of its files' names and what writes it."""

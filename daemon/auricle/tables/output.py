@@ -40,7 +40,7 @@ class Tables:
         form: one of `FORMATS`.
         high_hz: the highest frequency that the model hears.
         out: the one table for all; ``None`` for one beside each.
-        recordings: how many there are, as far as is known.
+        recordings: how many of them there are, as far as is known.
 
     Raises:
         UsageError: so many recordings cannot be in one table of this form.

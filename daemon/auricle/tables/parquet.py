@@ -1,4 +1,5 @@
-"""Apache Parquet is a table for programs, written by pyarrow, which nothing else needs: the extra ``parquet``."""
+"""Tables for programs are written here as Apache Parquet, by pyarrow, which nothing else needs: the extra
+``parquet``."""
 
 from __future__ import annotations
 

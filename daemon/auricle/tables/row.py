@@ -1,4 +1,4 @@
-"""A row of a table is one event in one recording."""
+"""One event in one recording is a row of a table; what its columns hold is declared here."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def row_of(event: messages.Event, since_us: int = 0) -> Row:
     """Make the row of an event that has ended.
 
     Args:
-        event: its offset.
+        event: the message of its offset.
         since_us: of a live source, the time from which seconds are counted, in microseconds since 1970 UTC.
     """
     assert event.offset is not None

@@ -1,1 +1,2 @@
-"""Mutated input for all that Auricle reads: how it is mutated, what reads it, and a server that judges each case."""
+"""Auricle is given mutated input of all kinds here: how it is mutated, what reads it, and a server that judges each
+case."""

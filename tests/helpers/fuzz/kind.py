@@ -1,4 +1,4 @@
-"""What is mutated and read."""
+"""A kind of input says how good input is made and how a mutated one is read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Kind:
-    """Something that is read.
+    """Describes one kind of input.
 
     Args:
-        seeds: makes what is well, once, in a folder of its own.
-        read: mutates some of it and reads that, in a folder of the case's own; what the result is like. What cannot be
-            read is an `AuricleError`.
-        may_die: whether the program reads it in a child that may die of it.
+        seeds: makes good input, once, in a folder of its own.
+        read: mutates some of the good input and reads that, in a folder of the case's own; returns a word on the
+            result. What cannot be read is an `AuricleError`.
+        may_die: whether the program reads such input in a child that may die of it.
     """
 
     seeds: Callable[[Path], Any]

@@ -1,4 +1,4 @@
-"""All that there is to read, by name."""
+"""Every kind of input that Auricle reads is listed here by name."""
 
 from __future__ import annotations
 
@@ -23,4 +23,4 @@ ORDER = (
     "configuration", "bundle", "recording", "graph", "recording", "card", "truth",
     "history", "recording", "environment", "configuration", "state", "recording", "pipe",
 )  # fmt: skip
-"""The kinds of the cases in turn: more of what comes from further away."""
+"""The cases are of these kinds in turn: the further away input comes from, the more of it."""

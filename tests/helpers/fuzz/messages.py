@@ -1,4 +1,4 @@
-"""What comes back to the daemon: questions of anybody, and the history that it has written itself."""
+"""Mutated messages come back to the daemon here: questions of anybody, and the history that it has written itself."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _question(chance: random.Random, folder: Path, seeds: None) -> str:
 
 
 def _history_files(folder: Path) -> bytes:
-    """A history with events that ended and that go on, and a mark."""
+    """Write a history with events that ended and that go on, and a mark; return its database."""
     with daemon(folder) as one:
         _events(one)
         one.query.answer([b'{"ask": "mark", "text": "now"}'])

@@ -1,4 +1,4 @@
-"""Models and arrays: cards, bundles, graphs, learned noise and noise profiles."""
+"""Mutated models and arrays are read here: cards, bundles, graphs, learned noise and noise profiles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from helpers.sounds import RATE, varied
 
 
 def _model(folder: Path) -> tuple[Path, dict[str, Any], str]:
-    """A bundle, its card, and the card as it is written."""
+    """Copy a bundle; return where it is, its card, and the card as it is written."""
     path = folder / "esc10"
     shutil.copytree(bundle.find("esc10"), path)
     card = (path / "card.yaml").read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def _model(folder: Path) -> tuple[Path, dict[str, Any], str]:
 
 
 def _linked(path: Path, folder: Path) -> Path:
-    """The bundle's files in the case's own folder."""
+    """Link the bundle's files into the case's own folder."""
     copy = folder / path.name
     copy.mkdir()
     for file in path.iterdir():
@@ -50,7 +50,7 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def _load(path: Path) -> str:
-    """All that is done with a model up to its first decision."""
+    """Do all that is done with a model up to its first decision."""
     opened = bundle.load(str(path))
     Ear(opened, config.Decision(), config.Gate(), config.Publish()).warm()
     return opened.hash
@@ -75,7 +75,8 @@ def _with_hashes(copy: Path, card: dict[str, Any], changed: str) -> None:
 
 
 def _bundle(chance: random.Random, folder: Path, seeds: tuple[Path, dict[str, Any], str]) -> str:
-    """Golden vectors that are none, files that are none, links, pipes, folders, and names that lead elsewhere."""
+    """Load a bundle with golden vectors or files that are none, links, pipes, folders, and names that lead
+    elsewhere."""
     path, card, _ = seeds
     copy = _linked(path, folder)
     victim = chance.choice(list(card["files"]))
@@ -103,7 +104,7 @@ def _bundle(chance: random.Random, folder: Path, seeds: tuple[Path, dict[str, An
 
 
 def _graph(chance: random.Random, folder: Path, seeds: tuple[Path, dict[str, Any], str]) -> str:
-    """A graph that is read by C++, as the daemon does it: in a child, under its limits."""
+    """Let a mutated graph be read by C++, as the daemon does it: in a child, under its limits."""
     path, card, _ = seeds
     copy = _linked(path, folder)
     name = chance.choice(("model.tflite", "stream.tflite"))
@@ -113,7 +114,7 @@ def _graph(chance: random.Random, folder: Path, seeds: tuple[Path, dict[str, Any
 
 
 def _arrays(chance: random.Random, good: bytes) -> bytes:
-    """An ``.npz`` with bytes struck, or with other members, shapes and types."""
+    """Return an ``.npz`` with bytes struck, or with other members, shapes and types."""
     if chance.random() < 0.5:
         return mutate.content(chance, good, chance.choice((mutate.HEAD, len(good))))
     with np.load(io.BytesIO(good)) as stored:
@@ -155,7 +156,7 @@ def _learned_gate() -> NoiseGate:
 
 
 def _states(folder: Path) -> tuple[bytes, bytes]:
-    """A learned noise and a noise profile."""
+    """Write a learned noise and a noise profile; return the bytes of both."""
     gate = _learned_gate()
     gate.process(np.random.default_rng(0).exponential(1e-4, (2000, 257)).astype(np.float32))
     Learned(folder).save("x-0", gate)

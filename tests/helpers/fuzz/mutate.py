@@ -1,4 +1,5 @@
-"""What damage, haste and malice do to a file: bytes struck, numbers that cannot be, pieces cut, doubled and moved."""
+"""Damage, haste and malice are done to input here: bytes struck, numbers that cannot be, pieces cut, doubled and
+moved."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def content(chance: random.Random, good: bytes, head: int = HEAD) -> bytes:
-    """A file's bytes with one to six faults, more of them in its head."""
+    """Return a file's bytes with one to six faults, more of them in its head."""
     found = bytearray(good)
     for _ in range(chance.randint(1, 6)):
         if not found:
@@ -55,7 +56,8 @@ def content(chance: random.Random, good: bytes, head: int = HEAD) -> bytes:
 
 
 def text(chance: random.Random, good: str) -> str:
-    """Lines of text with one to four faults: words that cannot be, lines lost, doubled, moved or indented otherwise."""
+    """Return lines of text with one to four faults: words that cannot be, lines lost, doubled, moved or indented
+    otherwise."""
     lines = good.split("\n")
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(len(lines))
@@ -83,7 +85,7 @@ def text(chance: random.Random, good: str) -> str:
 
 
 def tree(chance: random.Random, good: Any) -> Any:
-    """Nested lists and mappings with one to three values, keys or entries that cannot be; a copy."""
+    """Return a copy of nested lists and mappings with one to three values, keys or entries that cannot be."""
     found = good
     for _ in range(chance.randint(1, 3)):
         found = _tree(chance, found)

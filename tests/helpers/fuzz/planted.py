@@ -1,4 +1,4 @@
-"""Faults planted for the fork server to find: `python -m helpers.fuzz.planted` judges two cases of each."""
+"""Faults are planted here for the fork server to find: `python -m helpers.fuzz.planted` judges two cases of each."""
 
 from __future__ import annotations
 

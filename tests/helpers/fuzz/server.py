@@ -1,4 +1,4 @@
-"""A fork server: each case of mutated input is read in a child of its own, which is watched and judged.
+"""A fork server reads each case of mutated input in a child of its own, which it watches and judges.
 
     python -m helpers.fuzz.server FIRST COUNT [KIND]    judge these cases, faults as JSON lines, then what there was
 
@@ -36,7 +36,8 @@ from helpers.fuzz.kinds import KINDS, ORDER
 
 CPU_S = 5
 WALL_S = 60.0
-"""On a machine that others use too; what waits for ever is found all the same."""
+"""A child may take so long by the clock, on a machine that others use too; what waits for ever is found all the
+same."""
 MOST_BYTES = 300 * 2**20
 LONGEST_LINE = 2000
 SEED = 19
@@ -44,7 +45,7 @@ SEED = 19
 
 @dataclass
 class Verdict:
-    """What became of a case; ``fault`` is empty where it is well."""
+    """Says what became of a case; ``fault`` is empty where it is well."""
 
     n: int
     kind: str
@@ -57,7 +58,7 @@ class Verdict:
 
 @dataclass
 class Summary:
-    """What there was."""
+    """Counts how the cases ended, and holds the slowest and the largest of them."""
 
     cases: int = 0
     ends: dict[str, int] = field(default_factory=dict)
@@ -68,7 +69,7 @@ class Summary:
 
 
 class Server:
-    """Judges cases. Use as a context.
+    """Judges cases, as a context.
 
     Args:
         kinds: what there is to read, by name.
@@ -95,7 +96,7 @@ class Server:
         self._place.cleanup()
 
     def judge(self, n: int) -> Verdict:
-        """Read one case in a child, and what became of it."""
+        """Read one case in a child, and return what became of it."""
         name = self._order[n % len(self._order)]
         kind = self._kinds[name]
         folder = Path(self._place.name) / "case"
@@ -136,7 +137,7 @@ class Server:
         return verdict
 
     def run(self, cases: Sequence[int]) -> Iterator[Verdict | Summary]:
-        """The verdicts of the cases that are not well, and at last what there was."""
+        """Yield the verdicts of the cases that are not well, and at last a summary of all."""
         summary, ends, cpu_s = Summary(), Counter[str](), Counter[str]()
         slowest = largest = Verdict(-1, "none")
         for n in cases:
@@ -217,7 +218,7 @@ def _bound() -> None:
 
 
 def _ended(child: int, limit_s: float) -> bool:
-    """Whether the child ends within so long; it is not buried yet."""
+    """Return whether the child ends within so long; it is not buried yet."""
     handle = os.pidfd_open(child)
     try:
         return bool(select.select([handle], [], [], limit_s)[0])
@@ -231,7 +232,7 @@ def _resident_kb() -> int:
 
 
 def main(first: int, count: int, *only: str) -> int:
-    """Judge cases, of one kind or of all; 1 if one was not well."""
+    """Judge cases, of one kind or of all; return 1 if one was not well."""
     began_s = time.monotonic()
     summary = Summary()
     with Server(order=only or ORDER) as server:

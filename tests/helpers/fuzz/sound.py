@@ -1,4 +1,4 @@
-"""Recordings of every container, and raw samples through a pipe, as a source reads them."""
+"""Mutated sound is read here as a source reads it: recordings of every container, and raw samples through a pipe."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ LENGTH_S = 0.4
 
 
 def _recordings(folder: Path) -> dict[str, bytes]:
-    """Every container that libsndfile writes here, in the codings that matter; and what is chained or has no length."""
+    """Return recordings of every container that libsndfile writes here, in the codings that matter; and what is chained
+    or has no length."""
     sound = varied(LENGTH_S)
     found: dict[str, bytes] = {}
     for form in soundfile.available_formats():
@@ -81,7 +82,8 @@ def _not_asked(path: str) -> transcoded.About:
 
 
 def _pieces(poll: Callable[[], Iterator[Piece]], done: Callable[[], bool]) -> str:
-    """What a source gives until it is done: in its order, bounded and finite; what it said was skipped."""
+    """Take what a source gives until it is done, and hold it to its order and bounds; return how much there was, and
+    what the source said was skipped."""
     said, inside, samples = [], False, 0
     while not done():
         for piece in poll():
@@ -111,7 +113,7 @@ def _pieces(poll: Callable[[], Iterator[Piece]], done: Callable[[], bool]) -> st
 
 
 def _pipe(chance: random.Random, folder: Path, seeds: None) -> str:
-    """Raw samples of any kind through a pipe, in any pieces, ended anywhere."""
+    """Read raw samples of any kind, in any pieces, ended anywhere, as from a pipe."""
     form = chance.choice(list(SAMPLE_BYTES))
     channels = chance.choice((1, 2, 3, 64))
     rate = chance.choice((4000, RATE, 384_000))

@@ -1,4 +1,4 @@
-"""What people write: truth files, configurations, the environment."""
+"""Mutated texts that people write are read here: truth files, configurations, the environment."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _truth(chance: random.Random, folder: Path, seeds: None) -> str:
 
 
 def _configurations(folder: Path) -> list[str]:
-    """The commented file, with what is commented out in it too, and the examples."""
+    """Return the commented file, also with what is commented out in it, and the examples."""
     files = [ROOT / "config" / "auricle.yaml", *sorted((ROOT / "config" / "examples").rglob("*.yaml"))]
     texts = [file.read_text(encoding="utf-8") for file in files]
     return [*texts, "\n".join(_uncommented(line) for line in texts[0].splitlines())]
