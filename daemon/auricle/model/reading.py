@@ -19,6 +19,8 @@ FORMAT = 1
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NEAR = 0.8
 """A key that people added to a card is taken for a misspelling if it is at least so alike to one of ours."""
+_MOST = 1000
+"""A problem has no more characters than this; of one that quotes thousands the middle is left out."""
 
 
 def read(text: bytes, where: str) -> tuple[Card, dict[str, Any]]:
@@ -43,7 +45,7 @@ def read(text: bytes, where: str) -> tuple[Card, dict[str, Any]]:
     if not isinstance(raw, dict):
         raise ModelError(f"{where}: holds no keys; a card begins with format: {FORMAT}")
     if raw.get("format") != FORMAT:
-        said = f"format {raw['format']!r} is not known" if "format" in raw else "format is missing"
+        said = f"format {_short(raw['format'])} is not known" if "format" in raw else "format is missing"
         raise ModelError(f"{where}: {said}; this version reads format {FORMAT}")
     problems = [*_misread(raw, Card, ""), *_misspelt(raw)]
     card = _converted(raw, problems)
@@ -120,7 +122,7 @@ def _short(value: Any) -> str:
 
 
 def _placed(problems: list[str], text: bytes, where: str) -> list[str]:
-    """Return the problems with the lines of their keys, in the order of the card."""
+    """Return the problems with the lines of their keys, in the order of the card; none is too long to be read."""
     lines = _lines(text)
 
     def at(problem: str) -> int:
@@ -129,7 +131,11 @@ def _placed(problems: list[str], text: bytes, where: str) -> list[str]:
             key = key.rpartition(".")[0]
         return lines.get(key, 0)
 
-    found = sorted((at(problem), i, problem) for i, problem in enumerate(dict.fromkeys(problems)))
+    def cut(problem: str) -> str:
+        half = (_MOST - 5) // 2
+        return problem if len(problem) <= _MOST else f"{problem[:half]} ... {problem[-half:]}"
+
+    found = sorted((at(problem), i, cut(problem)) for i, problem in enumerate(dict.fromkeys(problems)))
     return [f"{where}:{line}: {problem}" if line else f"{where}: {problem}" for line, _, problem in found]
 
 

@@ -114,3 +114,23 @@ def test_what_is_missing_is_named() -> None:
     assert problems("format: 1\ntiming: never\n")[2] == [
         "timing: 'never' cannot stand here; put the keys below it, indented"
     ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line", "end"),
+    [
+        ("argmax", 6, "is not known; use softmax or sigmoid"),
+        ("float16", 12, "is not known; use int8, uint8, float32"),
+        ("Big Cat", 4, "is no slug; use a-z, 0-9 and _, and the name for people in display"),
+        ("format: 1", 0, "is not known; this version reads format 1"),
+    ],
+)
+def test_a_value_of_thousands_of_characters_is_cut(wrong: str, line: int, end: str) -> None:
+    """What is said of it can still be read, and ends with the remedy."""
+    card = WRONG.replace("logit:", "logits:").replace("  hop_lenght: 160\n", "").replace("soon", "0")
+    told = problems(
+        card.replace("tresholds", "thresholds").replace(wrong, ("format: " if line == 0 else "") + "X" * 5000)
+    )[line]
+    assert max(map(len, told)) <= 1000
+    assert told[-1].endswith(end)
+    assert "XXX" in told[-1]
