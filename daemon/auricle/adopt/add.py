@@ -245,7 +245,11 @@ def _otherwise(wish: Wish, claim: tuple[Path, str], facts: Facts, labels: Labels
             other = draft(bundle.card.name, facts, labels, each.name)
             if other.problems:
                 continue
-            heard = _bundle(other, wish, Path(folder) / bundle.card.name, bundle.path / "model.tflite")
+            try:
+                heard = _bundle(other, wish, Path(folder) / bundle.card.name, bundle.path / "model.tflite")
+            except ModelError as e:
+                yield f"{clip}: with --like {each.name} it cannot be tried: {e.lines()[0]}"
+                continue
             found, _ = proof.order_of(proof.highest(heard, clip), labels, of)
             yield f"{clip}: with --like {each.name} ({each.what}) it hears {found}"
 

@@ -262,7 +262,10 @@ def _known(
     elif len(shape) != 2:
         made.problems.append(f"its input of shape {tensor.shape} is neither sound nor frames of features")
         return None
-    candidates = [each for each in known.alike(shape) if like in (None, each.name)]
+    # Forty bands are usual; that they are the micro front end's is likely only where the graph keeps state.
+    if like is None and not made.card.get("keeps_state"):
+        ones = [each for each in ones if each.name != "micro"]
+    candidates = [each for each in known.alike(shape) if each in ones]
     turned = [each for each in known.alike(shape[::-1]) if like in (None, each.name) and 0 not in each.shape]
     if turned and (not candidates or 0 in candidates[0].shape):
         shape, layout, candidates = shape[::-1], "features_frames", turned

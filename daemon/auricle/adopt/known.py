@@ -32,6 +32,8 @@ class Known:
     def of(self, n_features: int) -> dict[str, Any]:
         """Return the front end for so many features."""
         (feature,) = self.front_end["features"]
+        if feature["kind"] == "micro":
+            return self.front_end
         width = "n_mfcc" if feature["kind"] == "mfcc" else "n_mels"
         return {**self.front_end, "features": [{**feature, width: n_features}]}
 
@@ -67,6 +69,12 @@ KNOWN = (
         },
     ),
     Known(
+        "micro",
+        "the fixed-point front end of wake words for small chips (microWakeWord)",
+        (0, 40),
+        {"sample_rate": 16000, "n_fft": 512, "win_length": 480, "hop_length": 160, "features": [{"kind": "micro"}]},
+    ),
+    Known(
         "mel",
         "librosa's log-mel in dB, 25 ms every 10 ms at 16 kHz",
         (0, 0),
@@ -79,7 +87,7 @@ KNOWN = (
         },
     ),
 )  # fmt: skip
-LIKE = ("yamnet", "kws", "mel", "birdnet")
+LIKE = ("yamnet", "kws", "mel", "micro", "birdnet")
 """What ``--like`` may name; of these BirdNET takes sound itself."""
 BIRDNET = {"sample_rate": 48000, "samples": 144_000}
 RATES = {15_600: 16000, 15_360: 16000, 16_000: 16000, 44_032: 44100, 144_000: 48000, 160_000: 32000, 96_000: 32000}

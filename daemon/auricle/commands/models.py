@@ -49,7 +49,7 @@ LabelFile = Annotated[
     Path | None, typer.Option("--labels", help="Its labels, a line each, where they are not in the file or beside it.")
 ]
 Like = Annotated[
-    str | None, typer.Option("--like", help="The front end it was trained on: yamnet, kws, mel or birdnet.")
+    str | None, typer.Option("--like", help="The front end it was trained on: yamnet, kws, mel, micro or birdnet.")
 ]
 Order = Annotated[str, typer.Option("--order", help="Of its labels: file, or alphabet where the list is not theirs.")]
 Clip = Annotated[Path | None, typer.Option("--clip", help="A recording that proves that the network hears.")]

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from auricle.features import micro
 from auricle.features.cens import ChromaCens
 from auricle.features.chroma import ChromaStft
 from auricle.features.cqt import ChromaCqt
 from auricle.features.mel import LogMel, MelSpectrogram
 from auricle.features.mfcc import Delta, Mfcc
+from auricle.features.micro import Micro
 from auricle.features.pcen import Pcen
 from auricle.gate.overlap import OverlapAdd
 from auricle.stages.pre_emphasis import PreEmphasis
@@ -21,7 +23,7 @@ from auricle.stages.stage import Slices, Stage
 
 SOUND = "sound"
 """The kind that is no feature but the sound itself, behind the gate if there is one, a hop of samples a row."""
-KINDS = ("mel", "log_mel", "pcen", "mfcc", "delta", "chroma_stft", "chroma_cqt", "chroma_cens", SOUND)
+KINDS = ("mel", "log_mel", "pcen", "mfcc", "delta", "chroma_stft", "chroma_cqt", "chroma_cens", "micro", SOUND)
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ def chain(feature: Mapping[str, Any], frames: Frames) -> Chain:
             raise ValueError(f"feature delta: of is {of!r}; use the feature to take the slope of, as {{kind: mfcc}}")
         base = chain(of, frames)
         made = Chain(f"delta of {base.kind}", (*base.steps, params.step(Delta)), base.width)
+    elif kind == "micro":
+        made = _micro(frames)
     elif kind == SOUND:
         made = _sound(frames)
     elif kind in ("chroma_cqt", "chroma_cens"):
@@ -164,6 +168,16 @@ def chain(feature: Mapping[str, Any], frames: Frames) -> Chain:
 
 def _use() -> str:
     return f"use {', '.join(KINDS)}"
+
+
+def _micro(frames: Frames) -> Chain:
+    """Return the chain of the micro front end, which has its own frames, tapers and filters."""
+    if (frames.sample_rate, frames.hop_length) != (micro.RATE, micro.HOP):
+        raise ValueError(
+            f"feature micro: sample_rate {frames.sample_rate} and hop_length {frames.hop_length} cannot be; "
+            f"use {micro.RATE} and {micro.HOP}"
+        )
+    return Chain("micro", (*frames.before, Step(Micro)), micro.WIDTH)
 
 
 def _sound(frames: Frames) -> Chain:

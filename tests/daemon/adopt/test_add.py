@@ -387,6 +387,12 @@ def test_a_graph_with_a_state_is_given_every_window_once(tmp_path: Path, models:
     assert "it remembers what it heard in variables" in added("add", path)
     found = bundles.load("word", models).card
     assert (found.keeps_state, found.decision.hop_ms, found.input.shape) == (True, 60, (3, 20))
+    assert "its features are librosa's log-mel" in added("check", path)
+    pytest.importorskip("pymicro_features", reason="missing here: the extra micro")
+    path.write_bytes(graphs.counting(1, 2, 40))
+    (tmp_path / "labels.txt").write_text("\n".join(f"w{i}" for i in range(80)))
+    assert "its features are the fixed-point front end of wake words" in added("add", path, "--name", "micro")
+    assert bundles.load("micro", models).card.front_end.features == [{"kind": "micro"}]
     path.write_bytes(graphs.counting(1, 60))
     assert "does not say how many frames and features they are" in refused("add", path, "--name", "flat")[0]
 
