@@ -22,7 +22,7 @@ FLOORS = {
         commands
         terminal
         adopt
-        service judge
+        service judge scan
         hearing tables
         features connectors
         capture client config gate model publish

@@ -26,6 +26,7 @@ COMMANDS = {
     "topics": "List every topic: what is said there, when, and an example.",
     "demo": "Hear a synthesised scene through the daemon and a subscriber: does it all work here?",
     "bench": "Measure what this machine can carry with this configuration.",
+    "scan": "Hear recordings in bulk, with several processes; goes on where it was interrupted.",
     "record": "Record what the daemon would hear, with the same capture, into a file.",
     "show": "Draw a recording: spectrogram, level, scores, events, and the truth if it is told.",
     "evaluate": "Judge the daemon's decisions on recordings whose truth is known.",

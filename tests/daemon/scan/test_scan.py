@@ -1,0 +1,190 @@
+"""Recordings in bulk: the same output from any number of workers, after any interruption, every file accounted for."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auricle import config
+from auricle.commands import scan
+from auricle.commands.synth import scene
+from auricle.errors import OutputError, UsageError
+from auricle.scan import workers
+from auricle.scan.ledger import Ledger, Result, stamp_of
+from auricle.scan.workers import Settings, Workers
+from helpers import dying
+from helpers.sounds import RATE, varied, write
+
+TABLES = ("events.csv", "events.selections.txt", "files.csv")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight recordings with events, one of them cut short, and one that is none."""
+    folder = tmp_path_factory.mktemp("night")
+    for number in range(8):
+        sound, _ = scene(["rain", "clock_tick"], RATE, sound_s=2.0 + number / 4, pause_s=1.0)
+        write(folder / f"{number}.wav", sound)
+    cut = folder / "5.wav"
+    cut.write_bytes(cut.read_bytes()[:150_000])
+    (folder / "none.wav").write_text("no sound at all")
+    (folder / "auricle.yaml").write_text(
+        "model: esc10\ndecision: {threshold: 0.12, hysteresis: 0.05, min_duration_ms: 100}\n"
+    )
+    return folder
+
+
+def command(folder: Path, out: Path, jobs: int) -> list[str]:
+    """The command line of a scan."""
+    words = ["scan", folder, "--out", out, "--jobs", jobs, "--format", "csv,raven", "--config", folder / "auricle.yaml"]
+    return [sys.executable, "-m", "auricle", *map(str, words)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one worker writes without any interruption."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    done = subprocess.run(command(folder, out, 1), capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1, "a file was refused"
+    assert "1 cut short, 1 refused" in done.stdout
+    assert "5.wav: cut short" in done.stderr
+    return {name: (out / name).read_bytes() for name in TABLES}
+
+
+def test_it_is_what_replay_hears(folder: Path, undisturbed: dict[str, bytes]) -> None:
+    """Every event of every recording, with the figures that `replay` gives of that recording alone."""
+    rows = list(csv.DictReader(undisturbed["events.csv"].decode().splitlines()))
+    assert len(rows) > 8
+    for name in ("0.wav", "5.wav"):
+        words = ["replay", "--speed", "max", "--json", "--no-publish", "-c", folder / "auricle.yaml", folder / name]
+        done = subprocess.run([sys.executable, "-m", "auricle", *words], capture_output=True, text=True, timeout=60)
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        ended = [e for e in events if e["type"] == "event" and e["phase"] == "offset"]
+        own = [row for row in rows if row["file"] == str(folder / name)]
+        assert [(row["label"], float(row["begin_s"]), float(row["peak"]), float(row["mean"])) for row in own] == [
+            (event["label"], event["onset_s"], event["peak"], event["mean"]) for event in ended
+        ]
+
+
+def test_every_file_is_accounted_for(folder: Path, undisturbed: dict[str, bytes]) -> None:
+    """Heard, cut or refused, with the reason and the hash of its bytes, in order."""
+    files = list(csv.DictReader(undisturbed["files.csv"].decode().splitlines()))
+    assert [Path(row["file"]).name for row in files] == [*(f"{number}.wav" for number in range(8)), "none.wav"]
+    assert [row["state"] for row in files] == ["heard"] * 5 + ["cut"] + ["heard"] * 2 + ["refused"]
+    assert all(len(row["sha256"]) == 64 for row in files)
+    assert [bool(row["reason"]) for row in files] == [row["state"] != "heard" for row in files]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_killed_again_and_again_the_output_is_the_same(
+    folder: Path, undisturbed: dict[str, bytes], tmp_path: Path, jobs: int
+) -> None:
+    """Killed after some files, and started again with another number of workers: every table equal, bit for bit."""
+    out = tmp_path / "out"
+    ledger = out / "ledger.jsonl"
+    for lines in (2, 4, 7):
+        process = subprocess.Popen(command(folder, out, jobs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until_s = time.monotonic() + 60
+        while not (ledger.exists() and ledger.read_bytes().count(b"\n") >= lines):
+            assert time.monotonic() < until_s
+            if process.poll() is not None:
+                break
+        process.kill()
+        process.wait()
+        with ledger.open("ab") as file:
+            file.write(b'{"path": "half a li')
+    done = subprocess.run(command(folder, out, 4 - jobs), capture_output=True, text=True, timeout=100)
+    assert "Traceback" not in done.stderr
+    assert {name: (out / name).read_bytes() for name in TABLES} == undisturbed
+    paths = [json.loads(line)["path"] for line in ledger.read_text().splitlines()[1:]]
+    assert len(paths) == len(set(paths)) == 9, "no file was heard twice"
+
+
+def settings() -> Settings:
+    """A model, and its own rules."""
+    return Settings(config.load(None, environ={}, overrides={"model": "esc10"}), "mix", False)
+
+
+def test_a_worker_that_dies_gives_its_file_back(tmp_path: Path) -> None:
+    """Whichever is killed, every file has its result, and the others hear on."""
+    paths = [str(write(tmp_path / f"{number}.wav", varied(3.0, seed=number))) for number in range(6)]
+    pool = Workers(settings(), 2)
+    results: dict[bytes, Result] = {}
+    for result in pool.hear(paths):
+        results[result.path] = result
+        if len(results) in (1, 3):
+            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+    pool.close()
+    assert {os.fsdecode(path) for path in results} == set(paths)
+    assert {result.state for result in results.values()} == {"heard"}
+    assert multiprocessing.active_children() == []
+
+
+def test_a_file_that_kills_every_worker_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After three of them, with the signal; nobody hangs."""
+    monkeypatch.setattr(workers, "_work", dying.work)
+    pool = Workers(settings(), 1)
+    path = str(write(tmp_path / "a.wav", varied(1.0)))
+    (result,) = pool.hear([path])
+    pool.close()
+    assert (result.state, result.reason) == ("refused", f"{path}: 3 processes ended that heard it (signal 9)")
+
+
+def test_a_changed_file_is_heard_again(tmp_path: Path) -> None:
+    """One that was written to since has no result any more; one that was not keeps its own."""
+    path = str(write(tmp_path / "a.wav", varied(1.0)))
+    ledger = Ledger(tmp_path / "ledger.jsonl", "x")
+    assert ledger.result(path) is None
+    first = Result(os.fsencode(path), stamp_of(path), "heard", seconds=1.0)
+    ledger.add(first)
+    assert ledger.result(path) == first
+    ledger.close()
+    ledger = Ledger(tmp_path / "ledger.jsonl", "x")
+    assert ledger.result(path) == first
+    write(tmp_path / "a.wav", varied(2.0))
+    assert ledger.result(path) is None
+    second = Result(os.fsencode(path), stamp_of(path), "heard", seconds=2.0)
+    ledger.add(second)
+    assert ledger.results([path, path, "other"]) == [second]
+    ledger.close()
+
+
+def test_a_folder_of_another_scan_is_refused(tmp_path: Path) -> None:
+    """Other settings, a scan that goes on there now, what is no ledger, a full disk: one line each."""
+    path = tmp_path / "out" / "ledger.jsonl"
+    first = Ledger(path, "x")
+    with pytest.raises(UsageError, match="another scan writes into"):
+        Ledger(path, "x")
+    first.close()
+    with pytest.raises(UsageError, match="another model, configuration or version"):
+        Ledger(path, "y")
+    path.write_bytes(path.read_bytes() + b"{}\n")
+    with pytest.raises(UsageError, match=r"ledger\.jsonl:2: is no line of a ledger"):
+        Ledger(path, "x")
+    full = Ledger(tmp_path / "other.jsonl", "x")
+    full._file.close()
+    with open("/dev/full", "ab", buffering=0) as full._file:
+        with pytest.raises(OutputError, match="No space left on device; free some space"):
+            full.add(Result(b"a.wav", stamp_of("a.wav"), "heard"))
+        assert full.results(["a.wav"]) == []
+
+
+def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
+    """Forms and numbers of processes that there are not."""
+    for given, words in (
+        ({"form": "csv,audacity"}, "'audacity' is no form for several recordings"),
+        ({"jobs": 0}, "--jobs: 0; use 1 to"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            scan.command([str(tmp_path)], tmp_path / "out", **given)  # type: ignore[arg-type]
+    assert not np.any([path.name == "out" for path in tmp_path.iterdir()])
