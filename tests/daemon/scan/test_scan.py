@@ -30,9 +30,9 @@ TABLES = ("events.csv", "events.selections.txt", "files.csv")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight recordings with events, one of them cut short, and one that is none."""
+    """Six recordings with events, one of them cut short, and one that is none."""
     folder = tmp_path_factory.mktemp("night")
-    for number in range(8):
+    for number in range(6):
         sound, _ = scene(["rain", "clock_tick"], RATE, sound_s=2.0 + number / 4, pause_s=1.0)
         write(folder / f"{number}.wav", sound)
     cut = folder / "5.wav"
@@ -64,7 +64,7 @@ def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 def test_it_is_what_replay_hears(folder: Path, undisturbed: dict[str, bytes]) -> None:
     """Every event of every recording, with the figures that `replay` gives of that recording alone."""
     rows = list(csv.DictReader(undisturbed["events.csv"].decode().splitlines()))
-    assert len(rows) > 8
+    assert len(rows) > 6
     for name in ("0.wav", "5.wav"):
         words = ["replay", "--speed", "max", "--json", "--no-publish", "-c", folder / "auricle.yaml", folder / name]
         done = subprocess.run([sys.executable, "-m", "auricle", *words], capture_output=True, text=True, timeout=60)
@@ -79,20 +79,19 @@ def test_it_is_what_replay_hears(folder: Path, undisturbed: dict[str, bytes]) ->
 def test_every_file_is_accounted_for(folder: Path, undisturbed: dict[str, bytes]) -> None:
     """Heard, cut or refused, with the reason and the hash of its bytes, in order."""
     files = list(csv.DictReader(undisturbed["files.csv"].decode().splitlines()))
-    assert [Path(row["file"]).name for row in files] == [*(f"{number}.wav" for number in range(8)), "none.wav"]
-    assert [row["state"] for row in files] == ["heard"] * 5 + ["cut"] + ["heard"] * 2 + ["refused"]
+    assert [Path(row["file"]).name for row in files] == [*(f"{number}.wav" for number in range(6)), "none.wav"]
+    assert [row["state"] for row in files] == ["heard"] * 5 + ["cut", "refused"]
     assert all(len(row["sha256"]) == 64 for row in files)
     assert [bool(row["reason"]) for row in files] == [row["state"] != "heard" for row in files]
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
 def test_killed_again_and_again_the_output_is_the_same(
-    folder: Path, undisturbed: dict[str, bytes], tmp_path: Path, jobs: int
+    folder: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     """Killed after some files, and started again with another number of workers: every table equal, bit for bit."""
     out = tmp_path / "out"
     ledger = out / "ledger.jsonl"
-    for lines in (2, 4, 7):
+    for lines, jobs in ((3, 1), (6, 3)):
         process = subprocess.Popen(command(folder, out, jobs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until_s = time.monotonic() + 60
         while not (ledger.exists() and ledger.read_bytes().count(b"\n") >= lines):
@@ -103,11 +102,11 @@ def test_killed_again_and_again_the_output_is_the_same(
         process.wait()
         with ledger.open("ab") as file:
             file.write(b'{"path": "half a li')
-    done = subprocess.run(command(folder, out, 4 - jobs), capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command(folder, out, 2), capture_output=True, text=True, timeout=100)
     assert "Traceback" not in done.stderr
     assert {name: (out / name).read_bytes() for name in TABLES} == undisturbed
     paths = [json.loads(line)["path"] for line in ledger.read_text().splitlines()[1:]]
-    assert len(paths) == len(set(paths)) == 9, "no file was heard twice"
+    assert len(paths) == len(set(paths)) == 7, "no file was heard twice"
 
 
 def settings() -> Settings:
