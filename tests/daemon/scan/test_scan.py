@@ -85,6 +85,7 @@ def test_every_file_is_accounted_for(folder: Path, undisturbed: dict[str, bytes]
     assert [bool(row["reason"]) for row in files] == [row["state"] != "heard" for row in files]
 
 
+@pytest.mark.timeout(300)
 def test_killed_again_and_again_the_output_is_the_same(
     folder: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
