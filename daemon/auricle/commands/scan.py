@@ -20,7 +20,7 @@ from auricle.model.bundle import Bundle
 from auricle.scan.ledger import Ledger, Result
 from auricle.scan.workers import Settings, Workers
 from auricle.tables.formats import FORMATS
-from auricle.tables.output import Output
+from auricle.tables.output import Tables
 from auricle.terminal import options
 from auricle.terminal.options import Channel, ConfigFile, Local, ModelName, Paths
 from auricle.terminal.progress import bars
@@ -110,7 +110,7 @@ def _hear(files: Sequence[str], ledger: Ledger, settings: Settings, jobs: int) -
 
 
 def _tables(found: Sequence[Result], path: Path, form: str, bundle: Bundle) -> None:
-    table = Output(form, bundle.card.front_end.sample_rate / 2, path, len(found))
+    table = Tables(form, bundle.card.front_end.sample_rate / 2, path, len(found))
     for result in found:
         for row in result.rows:
             table.add("", row)
