@@ -48,7 +48,7 @@ def command(
         stop = Stop()
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())
-        recording = Recording(out, model.card.front_end.sample_rate)
+        recording = Recorder(out, model.card.front_end.sample_rate)
         stack.callback(recording.close)
         heard.open()
         stack.callback(heard.close)
@@ -66,7 +66,7 @@ def _wanted(cfg: config.Config, name: str | None) -> config.Source:
     return next(source for source in cfg.sources if name in (None, source.name))
 
 
-def _record(source: Source, recording: Recording, stop: Stop, most_s: float | None) -> None:
+def _record(source: Source, recording: Recorder, stop: Stop, most_s: float | None) -> None:
     while not stop.asked and not source.done and (most_s is None or recording.seconds < most_s):
         now_s = time.monotonic()
         if (due_s := source.due_s(now_s)) > now_s:
@@ -76,7 +76,7 @@ def _record(source: Source, recording: Recording, stop: Stop, most_s: float | No
             recording.take(piece, most_s)
 
 
-class Recording:
+class Recorder:
     """Puts the pieces of a source into a file, each at its time: what was lost is silence there, and told.
 
     Args:

@@ -15,7 +15,7 @@ import soundfile
 from auricle.capture.reader import Reader
 from auricle.capture.source import End, Gap, NominalClock, Segment, Sound, Status
 from auricle.commands import record
-from auricle.commands.record import Recording
+from auricle.commands.record import Recorder
 from auricle.errors import UsageError
 from helpers.sounds import RATE, varied
 
@@ -81,7 +81,7 @@ def test_gaps_are_silence_in_their_place_and_told(tmp_path: Path, capsys: pytest
     """What was lost is as long in the file as it was, at another rate too; a line and a label say so; before the first
     sound there is nothing to lose."""
     out = tmp_path / "a.wav"
-    recording = Recording(out, RATE)
+    recording = Recorder(out, RATE)
     clock = NominalClock(48_000, 1_770_000_000_000_000, True)
     for piece in (
         Gap(0, 480, 48_000, "lost", True, clock),
