@@ -1,4 +1,4 @@
-"""A history for which SQLite has no memory: `python -m helpers.short_of_memory FOLDER STEP` prints what came of it.
+"""SQLite has no memory for a history here: `python -m helpers.short_of_memory FOLDER STEP` prints what came of it.
 
 Every STEP-th of SQLite's allocations fails. This takes a process of its own: SQLite takes another allocator only
 before its first database. FOLDER holds a history, `state`, and what is said, `said.jsonl`.

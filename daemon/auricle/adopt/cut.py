@@ -1,6 +1,6 @@
 """A graph that makes features of sound itself, and quantises them, is cut there: its rows then stream, each made once.
 
-For the child alone, as `auricle.adopt.graph` is.
+Like `auricle.adopt.graph`, this module is for the child alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from auricle.model import bundle, litert
 from auricle.model.network import quantise, scores_of
 
 AGREE = 0.99
-"""In so many windows the highest label must be that of the whole graph."""
+"""In so large a share of the windows the highest label must be that of the whole graph."""
 STEP = 1 / 256
 """Labels of the whole graph's that are nearer than this are told apart by chance."""
 _SECONDS, _EVERY_S = 40, 0.25

@@ -104,15 +104,15 @@ class Writer:
         start_us: microseconds since 1970 UTC of the first sample; it is kept in the file.
 
     Raises:
-        OutputError: it cannot be written, or is there already.
+        OutputError: the file cannot be written, or is there already.
     """
 
     def __init__(self, path: Path, rate: int, start_us: int) -> None:
         self._path, self._rate = path, rate
         self.samples = 0
-        """How many were written."""
+        """How many samples were written."""
         self.clipped = 0
-        """How many were louder than a file of whole numbers can hold."""
+        """How many samples were louder than a file of whole numbers can hold."""
         self._synced_s = time.monotonic()
         made = datetime.fromtimestamp(start_us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         try:
@@ -125,7 +125,7 @@ class Writer:
 
     @property
     def seconds(self) -> float:
-        """Return how long it is."""
+        """Return how long the recording is."""
         return self.samples / self._rate
 
     def write(self, samples: NDArray[np.float32]) -> None:

@@ -99,7 +99,7 @@ class Recorder:
 
     @property
     def remarks(self) -> str:
-        """Return what a person should know about it, after a semicolon each."""
+        """Return what a person should know about the recording, after a semicolon each."""
         clipped = 0 if self._writer is None else self._writer.clipped
         lost = f"; {self.lost:.3f} s not heard, {self._gaps.name} says where" if self.lost else ""
         return lost + (f"; {clipped} samples were too loud" if clipped else "")

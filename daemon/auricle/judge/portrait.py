@@ -1,4 +1,4 @@
-"""A portrait is what a recording looks like, no wider than a picture however long the recording is."""
+"""A recording's portrait is made here, no wider than a picture however long the recording is."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Portrait:
     """Holds everything that is drawn of one recording.
 
     Args:
-        name: of the recording.
-        duration_s: how long it is.
+        name: what the recording is called.
+        duration_s: how long the recording is.
         top_hz: half its sample rate.
         spectrogram: ``(BANDS, columns)`` power in dB, the lowest band first.
         level: ``(columns,)`` dBFS, the power of a full-scale square wave is 0.
@@ -102,7 +102,7 @@ class _Columns:
             self._each *= 2
 
     def all(self) -> NDArray[np.float64]:
-        """Return ``(BANDS + 1, columns)``."""
+        """Return all columns, ``(BANDS + 1, columns)``."""
         if self._rows:
             self._put()
         return np.stack(self._found, 1)

@@ -14,7 +14,7 @@ _WORDS: dict[Any, str] = {int: "whole number", float: "number", str: "text", boo
 
 
 def bare(of: Any) -> Any:
-    """Return a type without what is told of it beside."""
+    """Return a type without its annotations."""
     return get_args(of)[0] if get_origin(of) is Annotated else of
 
 
