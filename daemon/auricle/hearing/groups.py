@@ -32,7 +32,8 @@ def raising(card: Card, decision: config.Decision) -> tuple[str, ...]:
     made = groups(card, decision)
     every = [*(label for label in card.labels if label != card.background), *made]
     if decision.only is not None:
-        chosen = [label for label in every if label in set(decision.only)]
+        only = frozenset(decision.only)
+        chosen = [label for label in every if label in only]
     else:
         named = {label: rule.includes for label, rule in decision.labels.items() if rule.includes}
         members = frozenset().union(*contained(named).values())
