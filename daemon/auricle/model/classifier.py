@@ -78,6 +78,8 @@ class _InARow:
             if not self._left:
                 self._left = self.hop
                 rows.append(scores_of(given, self._bundle.card))
+                if not np.isfinite(rows[-1]).all():
+                    self._network = None  # what it remembers may be spoilt for ever
         return np.stack(rows) if rows else np.empty((0, len(self._bundle.labels)), np.float32)
 
     def reset(self) -> None:

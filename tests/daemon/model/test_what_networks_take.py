@@ -246,6 +246,15 @@ def test_a_graph_with_a_state_hears_every_window_once(tmp_path: Path, receptive:
         laws.hold(lambda every=every: classifier(bundle, 2 * every), rows, [1, 2, 3, 1, 7, 11])
 
 
+def test_a_state_that_is_spoilt_is_given_up(tmp_path: Path) -> None:
+    """What is no number stays none in a graph that adds up; after such a decision it begins anew, and so is heard."""
+    stages = classifier(of_state(tmp_path / "m"), 2)
+    rows = np.asarray([[1.0], [2.0], [np.inf], [0.0], [-np.inf], [0.0], [0.5], [0.0], [0.5], [1.0]], np.float32)
+    given = stages.process(rows)
+    assert np.isfinite(given).all(axis=1).tolist() == [True, True, False, True, True]
+    np.testing.assert_allclose(given[3:], told(np.asarray([[0.5, 0.0], [1.0, 1.0]]), "sigmoid"), atol=1e-6)
+
+
 def test_a_hop_that_would_hear_a_window_twice_is_refused(tmp_path: Path) -> None:
     """The decision hop of a graph with a state is a multiple of what it takes at a time."""
     with pytest.raises(ConfigError, match=r"10 is no multiple of 20"):
