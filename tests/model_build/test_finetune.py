@@ -23,6 +23,7 @@ pytest.importorskip("tensorflow", reason="missing here: the build extra")
 from auricle_build import finetune, ship
 from auricle_build.grammar import read
 from auricle_build.grammar.recipes import PretrainedRecipe
+from auricle_build.int8 import convert
 from auricle_build.judge import calibration
 from auricle_build.learn import mobilenet
 from helpers import pretrained
@@ -210,8 +211,8 @@ def test_what_ships_is_heard_by(root: Path, runs: tuple[Path, dict[str, finetune
     assert np.abs(embedded - embedding).mean() < 0.1 * embedding.std()
 
 
-def test_int8_that_loses_what_float_is_sure_of_is_refused() -> None:
-    """Compared window by window: where float is sure and int8 is not, nothing ships; where both agree, it is told."""
+def test_the_int8_graph_that_is_closest_to_float_ships_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several conversions the closest is taken; where it, too, loses what float is sure of, nothing ships."""
 
     def graph_of(values: Any) -> Any:
         class Graph:
@@ -230,10 +231,13 @@ def test_int8_that_loses_what_float_is_sure_of_is_refused() -> None:
 
     windows = np.zeros((32, 4, 4), np.float32)
     same = [[102, -102]] * 32
-    found = ship.compare(graph_of(same), outputs, windows)["int8_against_float"]
-    assert (found["windows"], found["sure_labels_lost"], found["same_highest"]) == (32, 0.0, 1.0)
+    graphs = {b"near": same, b"far": [*same[:30], [-128, -102], [-100, -102]]}
+    monkeypatch.setattr(convert, "Converted", lambda content: graph_of(graphs[content]))
+    content, _, found = ship.closest([b"far", b"near"], outputs, windows)
+    said = found["int8_against_float"]
+    assert (content, said["windows"], said["sure_labels_lost"], said["same_highest"]) == (b"near", 32, 0.0, 1.0)
     with pytest.raises(ModelError, match=r"int8 loses 6\.2% of the labels that float is sure of; at most 3% may be"):
-        ship.compare(graph_of([*same[:30], [-128, -102], [-100, -102]]), outputs, windows)
+        ship.closest([b"far"], outputs, windows)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,8 @@ class Stretches:
 
 
 def outcomes(hearer: Hearer, heard: Sequence[Heard], rules: Mapping[str, Rule]) -> dict[str, Outcome]:
-    """Find what every label's rule gives; the rules do not see each other, so that all are tried in one replay.
+    """Find what each rule gives; the rules do not see each other, so that all are tried in one replay. Labels without
+    a rule are left out.
 
     A label that contains others is judged by what it would report without them, and theirs are its true events too.
     """
@@ -117,6 +118,7 @@ def outcomes(hearer: Hearer, heard: Sequence[Heard], rules: Mapping[str, Rule]) 
     return {
         label: Outcome(rules[label], tuple(alarms[label]), counts.true, noticed[label], counts.f1)
         for label, counts in tally.per_label.items()
+        if label in rules
     }
 
 

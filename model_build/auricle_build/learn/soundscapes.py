@@ -104,10 +104,11 @@ class Soundscapes:
         x, y, weight = (np.stack(part) for part in zip(*made, strict=True))
         return Windows(x, y, weight)
 
-    def as_recorded(self, number: int) -> Rows:
-        """Return windows ``(number, frames, bands)`` of clips as they are, spread over all of them."""
-        clips = np.linspace(0, len(self.sounds.rows) - 1, number).astype(int).tolist()
-        rng = np.random.default_rng(self.seed)
+    def as_recorded(self, number: int, draw: int = 0) -> Rows:
+        """Return windows ``(number, frames, bands)`` of clips as they are, spread over all of them; another ``draw``
+        takes other clips and other places in them."""
+        rng = np.random.default_rng((self.seed, draw))
+        clips = ((np.arange(number) + rng.random()) * len(self.sounds.rows) / number).astype(int).tolist()
         return np.stack([np.log(self._stretch(rng, clip) + self.offset) for clip in clips]).astype(np.float32)
 
     def _window(self, rng: np.random.Generator) -> tuple[Rows, NDArray[np.float32], NDArray[np.float32]]:
