@@ -90,6 +90,12 @@ class OutputError(AuricleError):
     exit_code = EXIT_OUTPUT
 
 
+class KeysError(AuricleError):
+    """A file of keys that cannot be read or written, or holds something else."""
+
+    exit_code = EXIT_CONFIG
+
+
 class NoDaemonError(AuricleError):
     """Nobody answers at the endpoint."""
 

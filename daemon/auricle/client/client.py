@@ -15,6 +15,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -23,8 +24,9 @@ import zmq
 
 from auricle.client.backlog import Backlog
 from auricle.client.follow import Follower, Item, Missed
-from auricle.errors import EndpointError, NoDaemonError, UsageError
+from auricle.errors import EndpointError, KeysError, NoDaemonError, UsageError
 from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Status
+from auricle.messages.keys import Pair, read_pair
 from auricle.messages.questions import (
     AnyAnswer,
     AnyQuestion,
@@ -80,18 +82,26 @@ class Client:
         topics: prefixes; everything unless given.
         query: where a daemon is to be asked, if not where the daemon says itself (behind a forwarded port); one
             endpoint only.
+        key: the pair of keys to connect with, or its file, where the daemon wants keys; it has the daemon's public key.
         queue: messages that wait here for a slow reader, in the socket and once more behind it. Of more the oldest
             scores and `health` are dropped and reported; all else is asked for again.
 
     Raises:
         EndpointError: what was named is no endpoint.
+        KeysError: the keys cannot be read.
     """
 
     def __init__(
-        self, *endpoints: str, topics: Sequence[str] = ("",), query: str | None = None, queue: int = QUEUE
+        self,
+        *endpoints: str,
+        topics: Sequence[str] = ("",),
+        query: str | None = None,
+        key: Pair | Path | str | None = None,
+        queue: int = QUEUE,
     ) -> None:
         if query is not None and len(endpoints) > 1:
             raise UsageError("query: belongs to one endpoint, and there are several; leave it out")
+        pair = _pair(key)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._links: list[_Link] = []
@@ -99,7 +109,7 @@ class Client:
         self._pump_s = 0.0
         try:
             for endpoint in endpoints or (ENDPOINT,):
-                self._links.append(_Link(self._context, self._poller, endpoint, topics, query, queue))
+                self._links.append(_Link(self._context, self._poller, endpoint, topics, query, pair, queue))
         except EndpointError:
             self.close()
             raise
@@ -190,20 +200,21 @@ class _Link:
         endpoint: str,
         topics: Sequence[str],
         query: str | None,
+        pair: Pair | None,
         queue: int,
     ) -> None:
         self.endpoint = endpoint
         self.heard_s = time.monotonic()
         self.follower = Follower(endpoint, topics, secrets.token_hex(8))
         self._context, self._poller = context, poller
-        self._query, self._queue = query, queue
+        self._query, self._pair, self._queue = query, pair, queue
         self._asked: str | None = None
         self._subscriber = context.socket(zmq.SUB)
         self._subscriber.rcvhwm = queue
         self._asker: zmq.Socket[bytes] | None = None
         for topic in self.follower.subscriptions:
             self._subscriber.subscribe(topic)
-        connect(self._subscriber, endpoint)
+        connect(self._subscriber, endpoint, pair)
         poller.register(self._subscriber, zmq.POLLIN)
 
     @property
@@ -253,7 +264,7 @@ class _Link:
                 self._asker.close(0)
             self._asker = self._context.socket(zmq.DEALER)
             self._asker.linger = 0
-            connect(self._asker, told if self._query else from_here(told, self.endpoint))
+            connect(self._asker, told if self._query else from_here(told, self.endpoint), self._pair)
             self._poller.register(self._asker, zmq.POLLIN)
         while self.follower.questions:
             question = self.follower.questions.popleft()
@@ -264,13 +275,31 @@ class _Link:
                     return  # it will be given up in time
 
 
-def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
+def _pair(key: Pair | Path | str | None) -> Pair | None:
+    """Read the pair of keys to connect with.
+
+    Raises:
+        KeysError: it cannot be read, or does not say whom to talk to.
+    """
+    pair = key if key is None or isinstance(key, Pair) else read_pair(Path(key))
+    if pair is not None and pair.daemon is None:
+        raise KeysError(
+            f"{'the pair' if isinstance(key, Pair) else key}: has no key of a daemon; add a line: daemon KEY"
+        )
+    return pair
+
+
+def connect(socket: zmq.Socket[bytes], endpoint: str, pair: Pair | None = None) -> None:
     """Connect a socket; ZeroMQ goes on trying by itself.
 
     Raises:
         EndpointError: the endpoint cannot be one. The socket is closed.
     """
     try:
+        if pair is not None and pair.daemon is not None:
+            socket.setsockopt(zmq.CURVE_SERVERKEY, pair.daemon.encode())
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, pair.public.encode())
+            socket.setsockopt(zmq.CURVE_SECRETKEY, pair.secret.encode())
         socket.setsockopt(zmq.IPV6, int(endpoint.startswith("tcp://[")))
         socket.connect(endpoint)
     except zmq.ZMQError as e:
@@ -286,22 +315,27 @@ def from_here(told: str, endpoint: str) -> str:
     return told
 
 
-def ask(query: str, question: AnyQuestion, kind: type[_A], *, timeout_s: float = 3.0) -> _A:
+def ask(
+    query: str, question: AnyQuestion, kind: type[_A], *, key: Pair | Path | str | None = None, timeout_s: float = 3.0
+) -> _A:
     """Ask a daemon's query socket one question and return the answer; where the daemon says later, ask again.
 
     Raises:
         NoDaemonError: nobody answers there.
         UsageError: the daemon refuses the question.
         EndpointError: what was named is no endpoint.
+        KeysError: the keys cannot be read.
     """
+    pair = _pair(key)
+    asked = f"is a daemon running there, and {'is this key allowed' if pair else 'does it ask for no key'}?"
     with zmq.Context[zmq.Socket[bytes]]() as context, context.socket(zmq.DEALER) as socket:
         socket.linger = 0
-        connect(socket, query)
+        connect(socket, query, pair)
         until_s = time.monotonic() + timeout_s
         while True:
             socket.send(msgspec.json.encode(question))
             if not socket.poll(max(0, int(1000 * (until_s - time.monotonic())))):
-                raise NoDaemonError(f"{query}: nobody answers within {timeout_s:g} s; is a daemon running there?")
+                raise NoDaemonError(f"{query}: nobody answers within {timeout_s:g} s; {asked}")
             try:
                 answer = msgspec.json.decode(socket.recv_multipart()[-1], type=AnyAnswer)
             except (msgspec.DecodeError, UnicodeDecodeError):

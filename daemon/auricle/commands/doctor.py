@@ -22,10 +22,11 @@ from auricle.capture.folders import find
 from auricle.capture.reader import MAX_CHANNELS, MAX_RATE, MIN_RATE, Reader
 from auricle.capture.recording import Recordings
 from auricle.capture.source import NominalClock, Segment, Sound
-from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, ConfigError, EndpointError, NoDaemonError
+from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, ConfigError, EndpointError, KeysError, NoDaemonError
 from auricle.hearing import pipeline
 from auricle.hearing.lane import Lane
 from auricle.hearing.together import Together
+from auricle.messages.keys import read_allowed, read_pair
 from auricle.model import bundle
 from auricle.model.card import Card
 from auricle.publish.endpoint import bind, ipc_path
@@ -90,6 +91,8 @@ def examine(load: Callable[[], config.Config]) -> Iterator[Finding]:
     yield state()
     for key, endpoint in (("publish.endpoint", cfg.publish.endpoint), ("publish.query", cfg.publish.query)):
         yield socket(key, endpoint, cfg)
+    if cfg.publish.secret_key is not None:
+        yield keys(cfg.publish)
     yield clock(_synchronised())
     yield from models(cfg)
 
@@ -201,7 +204,7 @@ def socket(key: str, endpoint: str, cfg: config.Config) -> Finding:
             bind(probe, endpoint, group=cfg.publish.ipc_group, key=key)
         except EndpointError as e:
             probe.close()
-            if _daemon_answers(cfg.publish.query):
+            if _daemon_answers(cfg.publish):
                 return Finding(key, True, f"{endpoint}, where a daemon runs already")
             text, _, remedy = str(e).partition("; ")
             return Finding(key, False, text, remedy or f"set another {key}")
@@ -211,12 +214,25 @@ def socket(key: str, endpoint: str, cfg: config.Config) -> Finding:
     return Finding(key, True, f"{endpoint} is free")
 
 
-def _daemon_answers(query: str) -> bool:
+def keys(publish: config.Publish) -> Finding:
+    """Look at the daemon's keys, and at the list of those who may connect."""
+    try:
+        if isinstance(publish.secret_key, Path):
+            read_pair(publish.secret_key)
+        allowed = len(read_allowed(publish.allowed_keys))
+    except KeysError as e:
+        text, _, remedy = str(e).partition("; ")
+        return Finding("keys", False, text, remedy)
+    found = f"{allowed} of {publish.allowed_keys} may connect"
+    return Finding("keys", allowed > 0, found, "auricle keys allow NAME KEY, then reload")
+
+
+def _daemon_answers(publish: config.Publish) -> bool:
     from auricle.client import AskStatus, Report, ask
 
     try:
-        ask(query, AskStatus(), Report, timeout_s=1.0)
-    except NoDaemonError:
+        ask(publish.query, AskStatus(), Report, key=publish.client_key, timeout_s=1.0)
+    except (NoDaemonError, KeysError):
         return False
     return True
 

@@ -6,6 +6,7 @@ import csv
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ from auricle.errors import UsageError
 from auricle.tables.formats import Raven
 from auricle.tables.row import row_of
 from auricle.terminal import options, text
-from auricle.terminal.options import ConfigFile, Json, QueryEndpoint
+from auricle.terminal.options import ConfigFile, Json, KeyFile, QueryEndpoint
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)")
 _HIGH_HZ = 8000.0
@@ -45,6 +46,7 @@ def command(
     label: Annotated[str | None, typer.Option(help="Only events of this label.")] = None,
     source: Annotated[str | None, typer.Option(help="Only events of this source.")] = None,
     query: QueryEndpoint = None,
+    key: KeyFile = None,
     json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values, with a header.")] = False,
     raven: Annotated[bool, typer.Option("--raven", help="A selection table of Raven, of events that ended.")] = False,
@@ -58,8 +60,8 @@ def command(
     """
     if json + as_csv + raven > 1:
         raise UsageError("--json, --csv and --raven: one of them at a time")
-    endpoint = options.endpoint(query, config)
-    found = history(endpoint, None if since is None else moment(since), label=label, source=source)
+    endpoint, pair = options.reach(query, key, config)
+    found = history(endpoint, None if since is None else moment(since), label=label, source=source, key=pair)
     if json:
         for message in found:
             print(messages.encode(message).decode())
@@ -76,13 +78,18 @@ def command(
 
 
 def history(
-    query: str, since: str | None = None, *, label: str | None = None, source: str | None = None
+    query: str,
+    since: str | None = None,
+    *,
+    label: str | None = None,
+    source: str | None = None,
+    key: Path | None = None,
 ) -> list[Event | Mark]:
     """Ask for the newest message of every event and every mark since a time (RFC 3339), by onset."""
     newest: dict[str, Event | Mark] = {}
     after: str | None = None
     while True:
-        page = ask(query, AskEvents(since=since, after=after, label=label, source=source), History)
+        page = ask(query, AskEvents(since=since, after=after, label=label, source=source), History, key=key)
         newest.update((m.id, m) for m in page.messages if isinstance(m, Event | Mark))
         if not isinstance(page.next, str):
             return sorted(newest.values(), key=_begin)

@@ -16,7 +16,7 @@ from auricle.client import Client, Health, Item, Missed, Scores, Snapshot
 from auricle.config import printable
 from auricle.messages.topics import topic_of
 from auricle.terminal import options, text
-from auricle.terminal.options import ConfigFile, Json
+from auricle.terminal.options import ConfigFile, Json, KeyFile
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,6 +46,7 @@ def command(
     named: Annotated[
         str | None, typer.Option("--endpoint", help="Where the daemon publishes; publish.endpoint unless told.")
     ] = None,
+    key: KeyFile = None,
     json: Json = False,
     config: ConfigFile = None,
 ) -> int:
@@ -54,7 +55,7 @@ def command(
     Raises:
         EndpointError: what was named is no endpoint.
     """
-    endpoint = named or options.load(config).publish.endpoint
+    endpoint, pair = options.reach(named, key, config, publisher=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is put in order as after ctrl-C
     view: View
     live: _LiveView | None = None
@@ -65,7 +66,7 @@ def command(
     else:
         view = _TextView()
     try:
-        with Client(endpoint, topics=topics or [""]) as client:
+        with Client(endpoint, topics=topics or [""], key=pair) as client:
             watch(client, endpoint, view)
     except KeyboardInterrupt:
         return 0

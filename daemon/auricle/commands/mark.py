@@ -8,7 +8,7 @@ import typer
 
 from auricle.client import AskMark, Marked, ask
 from auricle.terminal import options
-from auricle.terminal.options import ConfigFile, QueryEndpoint
+from auricle.terminal.options import ConfigFile, KeyFile, QueryEndpoint
 
 
 def command(
@@ -16,6 +16,7 @@ def command(
     label: Annotated[str | None, typer.Option(help="What it really was.")] = None,
     source: Annotated[str | None, typer.Option(help="Which source is meant.")] = None,
     query: QueryEndpoint = None,
+    key: KeyFile = None,
     config: ConfigFile = None,
 ) -> int:
     """Mark the moment, and print the mark's identifier; return the exit code.
@@ -24,5 +25,6 @@ def command(
         NoDaemonError: nobody answers.
         UsageError: there is no such source.
     """
-    print(ask(options.endpoint(query, config), AskMark(text=text, label=label, source=source), Marked).id)
+    endpoint, pair = options.reach(query, key, config)
+    print(ask(endpoint, AskMark(text=text, label=label, source=source), Marked, key=pair).id)
     return 0

@@ -19,7 +19,7 @@ from auricle import messages
 from auricle.capture import dates
 from auricle.capture.folders import find, shown
 from auricle.capture.recording import Recordings
-from auricle.errors import EXIT_SKIPPED, EndpointError, UsageError
+from auricle.errors import EXIT_SKIPPED, EndpointError, KeysError, UsageError
 from auricle.hearing import engine, pipeline
 from auricle.hearing.lane import Lane
 from auricle.model.bundle import Bundle
@@ -27,7 +27,7 @@ from auricle.publish.journal import Journal
 from auricle.publish.publisher import Lines, Outlet, Publisher
 from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
-from auricle.service import logs
+from auricle.service import keys, logs
 from auricle.service.query import Query
 from auricle.tables.output import Tables, tables
 from auricle.tables.row import row_of
@@ -132,7 +132,11 @@ def command(
         if not no_publish:
             context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
             with _or_alone():
-                socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group)
+                allowed = keys.guard(context, cfg.publish)
+                socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group, allowed=allowed)
+            if allowed is not None:
+                stack.callback(allowed.close)
+                attendants.append(allowed)
             stack.callback(socket.close)
             folder = stack.enter_context(TemporaryDirectory(prefix="auricle-replay-"))
             store = Store(Path(folder) / "events.db", max_mb=cfg.store.max_mb, max_days=cfg.store.max_days)
@@ -161,6 +165,7 @@ def command(
                     config_hash=cfg.hash(),
                     store=store,
                     group=cfg.publish.ipc_group,
+                    allowed=allowed,
                 )
             stack.callback(query.close)
             socket.greet(publisher, query.endpoint)
@@ -195,8 +200,8 @@ def _or_alone() -> Iterator[None]:
     """Add to an endpoint's error what a replay can do without it: it never waits for an address."""
     try:
         yield
-    except EndpointError as e:
-        raise EndpointError(f"{e}; or give --no-publish") from None
+    except (EndpointError, KeysError) as e:
+        raise type(e)(f"{e}; or give --no-publish") from None
 
 
 def _summary(lane: Lane, seen: Counter[str], bundle: Bundle, took_s: float) -> str:

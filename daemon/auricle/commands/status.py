@@ -8,16 +8,17 @@ from auricle.client import AskStatus, Report, ask
 from auricle.errors import EXIT_SKIPPED
 from auricle.messages.questions import SourceReport
 from auricle.terminal import options, text
-from auricle.terminal.options import ConfigFile, Json, QueryEndpoint
+from auricle.terminal.options import ConfigFile, Json, KeyFile, QueryEndpoint
 
 
-def command(query: QueryEndpoint = None, json: Json = False, config: ConfigFile = None) -> int:
+def command(query: QueryEndpoint = None, key: KeyFile = None, json: Json = False, config: ConfigFile = None) -> int:
     """Print whether the daemon hears; return the exit code, 1 where not all is well.
 
     Raises:
         NoDaemonError: nobody answers.
     """
-    report = ask(options.endpoint(query, config), AskStatus(), Report)
+    endpoint, pair = options.reach(query, key, config)
+    report = ask(endpoint, AskStatus(), Report, key=pair)
     if json:
         print(msgspec.json.encode(report).decode())
     else:

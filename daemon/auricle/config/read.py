@@ -177,12 +177,13 @@ class Reader(Walk):
         for name, usual in (("endpoint", 5557), ("query", 5558)):
             at = f"{path}.{name}"
             endpoint = getattr(publish, name)
-            if not loopback(endpoint) and not publish.allow_plaintext and f"{path}.allow_plaintext" not in self.failed:
+            open_to_others = not loopback(endpoint) and not publish.allow_plaintext and publish.secret_key is None
+            if open_to_others and not {f"{path}.allow_plaintext", f"{path}.secret_key"} & self.failed:
                 self.complain(
                     self.places[at],
                     at,
-                    f"{shown(endpoint)} can be reached from other machines, unencrypted; "
-                    f"use tcp://127.0.0.1:{usual}, or set publish.allow_plaintext: true",
+                    f"{shown(endpoint)} can be reached from other machines, unencrypted; use tcp://127.0.0.1:{usual}, "
+                    "make keys (publish.secret_key), or set publish.allow_plaintext: true",
                 )
         if publish.ipc_group is not None:
             for at in (f"{path}.{name}" for name in ("endpoint", "query")):

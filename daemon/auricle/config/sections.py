@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from auricle.config.compounds import Many
+from auricle.config.compounds import Many, OneOf
 from auricle.config.keys import key, section
 from auricle.config.kinds import Choice, Endpoint, File, Flag, Name, Number
 
@@ -286,7 +286,29 @@ class Publish:
         False,
         Flag(),
         "restart",
-        "Allow an endpoint that other machines reach. Anyone on that network can then hear what is heard.",
+        "Allow an endpoint that other machines reach without keys. Anyone on that network can then hear what is heard.",
+    )
+    secret_key: Path | str | None = key(
+        None,
+        OneOf(
+            (Choice(("credential",)), File("the path of a pair of keys")), "the path of a pair of keys, or credential"
+        ),
+        "restart",
+        "The daemon's own keys, made by auricle keys new. With them both sockets are encrypted, any address may be "
+        "reached, and only who is in allowed_keys can connect. credential: systemd's, auricle.key. null: no keys.",
+    )
+    allowed_keys: Path = key(
+        Path("/etc/auricle/allowed.keys"),
+        File("the path of a list of keys"),
+        "live",
+        "Who may connect where there is a secret_key: names and public keys, written by auricle keys allow and revoke, "
+        "read at every reload.",
+    )
+    client_key: Path | None = key(
+        None,
+        File("the path of a pair of keys"),
+        "live",
+        "The keys with which auricle listen, status, events and mark connect here; --key goes before it.",
     )
     ipc_group: str | None = key(
         None,

@@ -7,6 +7,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import zmq
 
@@ -36,6 +37,8 @@ class Door:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], most: int) -> None:
         self.most = most
+        self.keys: dict[int, str] = {}
+        """The public key of the connection with each descriptor, as far as it has sent anything."""
         self.inside: set[int] = set()
         """The descriptors of the connections that are there."""
         self.cut = 0
@@ -69,6 +72,7 @@ class Door:
                 break
             kind, number = struct.unpack("=HI", event)
             self.gone(number)
+            self.keys.pop(number, None)
             if kind != zmq.EVENT_ACCEPTED:
                 self.inside.discard(number)
                 continue
@@ -91,6 +95,20 @@ class Door:
         if (each := connection(number, self._address)) is not None:
             hang_up(each)
             each.close()
+
+    def note_key(self, frame: zmq.Frame) -> None:
+        """Take note of whose connection a frame came by, where keys are wanted."""
+        with suppress(zmq.ZMQError):  # it came by none, or that has gone
+            number, key = int(frame.get(zmq.SRCFD)), str(frame.get("User-Id"))
+            if self.knows(number):
+                self.keys[number] = key
+
+    def expel(self, allowed: Callable[[str | None], bool]) -> None:
+        """Hang up on every connection whose key is not allowed, or not known yet: it may come again."""
+        self.look()
+        for number in list(self.inside):
+            if not allowed(self.keys.get(number)):
+                self.hang_up(number, "a key that is allowed no more, or was not seen yet")
 
     def close(self) -> None:
         """Look at connections no more."""

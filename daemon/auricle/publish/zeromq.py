@@ -11,6 +11,7 @@ import zmq
 
 from auricle.errors import EndpointError
 from auricle.messages.questions import Welcome
+from auricle.publish.curve import Allowed
 from auricle.publish.door import CONNECTIONS, Door
 from auricle.publish.place import Place
 from auricle.publish.publisher import Publisher
@@ -45,6 +46,7 @@ class Socket:
         group: of an ipc socket.
         most: connections at a time; how much each may subscribe to, `Subscriptions` says. Whoever exceeds that is
             cut off.
+        allowed: lets in those with allowed keys alone; everybody unless given.
         patient: whether an address that is in use, or not there yet, is tried again (`Place`).
 
     Raises:
@@ -59,6 +61,7 @@ class Socket:
         queue: int = QUEUE,
         group: str | None = None,
         most: int = CONNECTIONS,
+        allowed: Allowed | None = None,
         patient: bool = False,
     ) -> None:
         self._socket = context.socket(zmq.XPUB)
@@ -81,6 +84,9 @@ class Socket:
         self.door = Door(context, self._socket, most)
         self.door.gone = self._subscriptions.forget
         self._slow: Slow | None = None
+        self._allowed = allowed
+        if allowed is not None:
+            allowed.guard(self._socket)
         try:
             self.place = Place(
                 self._socket, endpoint, group=group, key="publish.endpoint", patient=patient, opened=self._opened
@@ -122,6 +128,8 @@ class Socket:
                 message = self._socket.recv(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
+            if self._allowed is not None:
+                self.door.note_key(message)
             frame = message.bytes
             if (number := _number(message)) is not None and self.door.knows(number):
                 over = self._subscriptions.note(number, frame, now_s)

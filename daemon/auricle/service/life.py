@@ -21,7 +21,7 @@ from auricle.publish.leftover import closed
 from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
-from auricle.service import logs
+from auricle.service import keys, logs
 from auricle.service.descriptors import connections_each
 from auricle.service.notify import Notifier
 from auricle.service.overload import Ladder
@@ -64,8 +64,8 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         load: reads the configuration anew, when SIGHUP asks for that.
 
     Raises:
-        ConfigError, ModelError, EndpointError: something cannot be as configured, or another daemon has the state
-            folder; nothing was heard.
+        ConfigError, ModelError, EndpointError, KeysError: something cannot be as configured, or another daemon has
+            the state folder; nothing was heard.
     """
     with ExitStack() as stack:
         # Until there is something to reload, a wish to do so waits with the kernel.
@@ -97,7 +97,12 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             stack.callback(store.close)
         journal = Journal()
         most = connections_each()
-        socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group, most=most, patient=True)
+        allowed = keys.guard(context, cfg.publish)
+        if allowed is not None:
+            stack.callback(allowed.close)
+        socket = Socket(
+            context, cfg.publish.endpoint, group=cfg.publish.ipc_group, most=most, allowed=allowed, patient=True
+        )
         stack.callback(socket.close)
         # In this order: what is published is kept already.
         publisher = Publisher(cfg.node, [*([] if store is None else [store]), journal, socket])
@@ -113,6 +118,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             store=store,
             group=cfg.publish.ipc_group,
             most=most,
+            allowed=allowed,
             patient=True,
         )
         stack.callback(query.close)
@@ -138,8 +144,16 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             if store is not None:
                 store.bounds.max_mb, store.bounds.max_days = new.store.max_mb, new.store.max_days
 
+        renewed = keys.Renewed(allowed, [socket.door, query.door])
         reload = Reload(
-            cfg, load, roster, publisher, wake=stop.wake, overruled=overruled, first=trials.apart, also=[take_over]
+            cfg,
+            renewed.with_list(load),
+            roster,
+            publisher,
+            wake=stop.wake,
+            overruled=overruled,
+            first=trials.apart,
+            also=[take_over, renewed.take_over],
         )
         signal.signal(signal.SIGHUP, reload.ask)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
@@ -163,7 +177,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             roster.tick(now_s)
             watchdog.tick(now_s)
 
-        attendants: list[engine.Attendant] = [socket, query] if store is None else [socket, query, store]
+        attendants: list[engine.Attendant] = [each for each in (allowed, socket, query, store) if each is not None]
         trouble = engine.Trouble(publisher)
         engine.run(
             roster.lanes,

@@ -36,6 +36,7 @@ from auricle.messages.questions import (
     Tag,
 )
 from auricle.messages.topics import topic
+from auricle.publish.curve import Allowed
 from auricle.publish.door import CONNECTIONS, Door
 from auricle.publish.journal import Journal
 from auricle.publish.place import Place
@@ -100,6 +101,7 @@ class Query:
         most: connections at a time.
         config_hash: may be set anew.
         store: the history, if there is one.
+        allowed: lets in those with allowed keys alone; everybody unless given.
         patient: whether an address that is in use, or not there yet, is tried again (`Place`).
 
     Raises:
@@ -118,6 +120,7 @@ class Query:
         store: Store | None,
         group: str | None = None,
         most: int = CONNECTIONS,
+        allowed: Allowed | None = None,
         patient: bool = False,
     ) -> None:
         self.config_hash = config_hash
@@ -136,6 +139,9 @@ class Query:
         self._socket.sndhwm = ANSWERS_WAITING
         self.door = Door(context, self._socket, most)
         self.door.tell = partial(publisher.tell, "crowded")
+        self._allowed = allowed
+        if allowed is not None:
+            allowed.guard(self._socket)
         self.moved: Callable[[], None] = lambda: None
         """Called when it was bound at last, and `endpoint` may be another."""
         self.reasons: Callable[[], Iterable[str]] = tuple
@@ -168,9 +174,12 @@ class Query:
         until_s = time.monotonic() + ROUND_S
         while (began_s := time.monotonic()) < until_s and self._allowances.all.later_s(began_s) <= 0:
             try:
-                asker, *frames = self._socket.recv_multipart(zmq.DONTWAIT)
+                parts = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
+            if self._allowed is not None:
+                self.door.note_key(parts[-1])
+            asker, *frames = (part.bytes for part in parts)
             envelope = [asker]
             if len(frames) == 2 and not frames[0]:  # a REQ socket's delimiter
                 envelope.append(frames.pop(0))

@@ -26,6 +26,10 @@ Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard outpu
 QueryEndpoint = Annotated[
     str | None, typer.Option("--endpoint", help="Where the daemon answers; publish.query unless told.")
 ]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--key", help="Your pair of keys, where the daemon wants one; publish.client_key unless told."),
+]
 Channel = Annotated[str, typer.Option(help="The channel to listen to, 1 is the first; mix: the mean of all.")]
 Out = Annotated[
     Path | None,
@@ -84,13 +88,24 @@ def model_of(cfg: Config) -> Bundle:
     return bundle.load(cfg.model, cfg.models_dir, first=Trials(state_dir() / "models"))
 
 
-def endpoint(query: str | None, config_file: Path | None) -> str:
-    """Give the endpoint where the daemon answers: what ``--endpoint`` named, else what is configured.
+def reach(
+    named: str | None, key: Path | None, config_file: Path | None, *, publisher: bool = False
+) -> tuple[str, Path | None]:
+    """Give the endpoint where the daemon answers, and the file of the keys to connect with, if any.
+
+    Args:
+        named: what ``--endpoint`` named; what is configured unless told.
+        key: what ``--key`` named; what is configured unless told, where the configuration is read.
+        config_file: what ``--config`` named.
+        publisher: whether the endpoint is meant where the daemon publishes.
 
     Raises:
         ConfigError: the configuration does not hold.
     """
-    return query or load(config_file).publish.query
+    if named is not None and (key is not None or config_file is None):
+        return named, key
+    publish = load(config_file).publish
+    return named or (publish.endpoint if publisher else publish.query), key or publish.client_key
 
 
 def channel(text: str) -> int | str:

@@ -86,7 +86,7 @@ publish: {endpoint: "tcp://*:5557", query: "http://localhost"}
         "auricle.yaml:12: sources[3]: has nothing to listen to; give one of microphone, recording, ffmpeg or stdin",
         "auricle.yaml:13: unknown key 'sensitivity'; did you mean 'gate.sensitivity'?",
         "auricle.yaml:14: publish.endpoint: 'tcp://*:5557' can be reached from other machines, unencrypted; "
-        "use tcp://127.0.0.1:5557, or set publish.allow_plaintext: true",
+        "use tcp://127.0.0.1:5557, make keys (publish.secret_key), or set publish.allow_plaintext: true",
         "auricle.yaml:14: publish.query: 'http://localhost' is not an endpoint; use tcp://ADDRESS:PORT or ipc:///PATH "
         "(default tcp://127.0.0.1:5558)",
         "AURICLE__GATE__REDUCTON: gate: unknown key 'reducton'; did you mean 'reduction'?",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zmq
 from typer.testing import CliRunner
 
 from auricle import config
@@ -19,6 +20,7 @@ from auricle.capture.poller import Poller
 from auricle.commands.cli import app
 from auricle.config.keys import attribute, keys_of
 from auricle.errors import AuricleError
+from auricle.messages.keys import Pair, write_pair
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
 from auricle.service import life
@@ -38,6 +40,8 @@ NOT_THERE_YET = {"clips.enabled"}
 
 WHERE_IT_IS_READ = {"publish.allow_plaintext", "model"}
 """Keys whose effect is on others, where the configuration is read: endpoints that are let through, sources' models."""
+BY_COMMANDS = {"publish.client_key"}
+"""Keys for those who connect to a daemon, not for the daemon."""
 
 
 def declared(of: type = config.Config, path: str = "") -> Iterator[tuple[type, str, str]]:
@@ -68,6 +72,7 @@ def test_every_key_changes_something(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for section in {of for of, _, _ in declared()}:
         watch(section)
     write(tmp_path / "a.wav", varied(4.0))
+    write_pair(tmp_path / "daemon.key", Pair(*(key.decode() for key in zmq.curve_keypair())))
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     (tmp_path / "auricle.yaml").write_text(
         json.dumps({
@@ -75,7 +80,12 @@ def test_every_key_changes_something(tmp_path: Path, monkeypatch: pytest.MonkeyP
             "sources": [{"name": "porch", "recording": {"path": "a.wav", "speed": "max"}}],
             "gate": {"enabled": "on"},
             "decision": {"labels": {"rain": {"threshold": 0.6}}},
-            "publish": {"endpoint": f"ipc://{tmp_path}/events", "query": f"ipc://{tmp_path}/query"},
+            "publish": {
+                "endpoint": f"ipc://{tmp_path}/events",
+                "query": f"ipc://{tmp_path}/query",
+                "secret_key": "daemon.key",
+                "allowed_keys": "allowed.keys",
+            },
         })
     )  # fmt: skip
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
@@ -86,7 +96,7 @@ def test_every_key_changes_something(tmp_path: Path, monkeypatch: pytest.MonkeyP
             cfg = config.load(None, environ={}, overrides={"sources": [{"name": "it", kind: given}], "model": "esc10"})
             source_of(cfg.sources[0], cfg.capture, bundle.load("esc10"), poller)
     silent = {path for of, name, path in declared() if (of, name) not in read}
-    assert silent == NOT_THERE_YET | WHERE_IT_IS_READ
+    assert silent == NOT_THERE_YET | WHERE_IT_IS_READ | BY_COMMANDS
 
 
 def test_what_is_not_there_yet_is_refused() -> None:

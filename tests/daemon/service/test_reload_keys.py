@@ -44,6 +44,9 @@ OTHER: dict[str, Any] = {
     "publish.scores": {"top": 5},
     "publish.update_interval_s": 5,
     "publish.allow_plaintext": True,
+    "publish.secret_key": "daemon.key",
+    "publish.allowed_keys": "other.keys",
+    "publish.client_key": "my.key",
     "publish.ipc_group": "root",
     "capture.ring_s": 20,
     "capture.silence_alarm_s": 60,
@@ -72,6 +75,8 @@ LIVE: dict[str, Callable[[Daemon], Any]] = {
     "publish.score_interval_ms": lambda d: d.lane().ear.score_interval / RATE * 1000,
     "publish.scores": lambda d: {"top": d.lane().ear.top},
     "publish.update_interval_s": lambda d: d.lane().ear.detector.update_samples / RATE,
+    "publish.allowed_keys": lambda d: d.reload.cfg.publish.allowed_keys.name,
+    "publish.client_key": lambda d: d.reload.cfg.publish.client_key.name,  # type: ignore[union-attr]
     "capture.silence_alarm_s": lambda d: d.lane("mic").live.terms.silence_alarm_s,  # type: ignore[union-attr]
     "capture.stall_s": lambda d: d.lane("mic").live.terms.stall_s,  # type: ignore[union-attr]
     "store.max_mb": lambda d: d.reload.cfg.store.max_mb,

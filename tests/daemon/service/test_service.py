@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.alone]
 
 ROOT = Path(__file__).resolve().parents[3]
 HOP = RATE * 80 // 1000
+PROGRAM = "/opt/auricle/bin/auricle"
 
 
 @pytest.fixture(scope="module")
@@ -360,3 +361,42 @@ def test_an_instance_has_its_own_configuration(service: Service) -> None:
     assert shown["StatusText"].startswith("1 source")
     service.machine.run("test", "-d", "/var/lib/private/auricle-night")
     service.machine.run("systemctl", "stop", "auricle@night.service")
+
+
+def test_a_credential_that_is_not_there(service: Service) -> None:
+    """Without /etc/credstore/auricle.key the unit starts as ever; `secret_key: credential` then is a line, and 78."""
+    service.configure({"publish": {"secret_key": "credential"}})
+    assert service.start(check=False).returncode != 0
+    assert "systemd has given no credential auricle.key; put the pair into /etc/credstore" in service.journal()
+    assert service.show("ExecMainStatus") == "78"
+
+
+def test_keys_by_a_credential(service: Service) -> None:
+    """With a pair in /etc/credstore, for root alone, the installed service wants keys, and reads the list anew."""
+    run = service.machine.run
+    try:
+        run("mkdir", "-p", "-m", "700", "/etc/credstore")
+        daemon = run(PROGRAM, "keys", "new", "/etc/credstore/auricle.key").stdout.strip()
+        probe = (
+            "-p",
+            "DynamicUser=yes",
+            "-p",
+            "LoadCredential=auricle.key",
+            "sh",
+            "-c",
+            "cat $CREDENTIALS_DIRECTORY/*",
+        )
+        if run("systemd-run", "--wait", "--pipe", *probe, check=False).returncode:
+            pytest.skip("systemd cannot give a credential to a dynamic user here: files in memory have no access lists")
+        client = run(PROGRAM, "keys", "new", "/root/client.key", "--daemon", daemon).stdout.strip()
+        run(PROGRAM, "keys", "allow", "root", client)
+        service.configure({"publish": {"secret_key": "credential"}})
+        service.start()
+        assert run(PROGRAM, "status", "--key", "/root/client.key").returncode == 0
+        assert run(PROGRAM, "status", check=False).returncode == 69
+        run(PROGRAM, "keys", "revoke", "root")
+        run("systemctl", "reload", UNIT)
+        wait_for(lambda: "allowed no more: root" in service.journal(), 5, "the list was read")
+        assert run(PROGRAM, "status", "--key", "/root/client.key", check=False).returncode == 69
+    finally:
+        run("rm", "-rf", "/etc/credstore", "/root/client.key", "/etc/auricle/allowed.keys")
