@@ -111,8 +111,9 @@ def test_events_and_gaps_at_any_extreme() -> None:
     label = MODEL.labels[0]
     actions: list[Callable[[], None]] = []
     for extreme in FLOATS:
-        change = Change("onset", label, at=2560, onset=0, offset=None, lasted=2560, score=0.5, peak=0.5)
-        wrong = (replace(change, score=extreme), replace(change, peak=extreme))
+        change = Change("onset", label, at=2560, onset=0, offset=None, lasted=2560, score=0.5, peak=0.5, mean=0.5)
+        end = replace(change, phase="offset", offset=2560, mean=extreme, cause="score")
+        wrong = (replace(change, score=extreme), replace(change, peak=extreme), change, end)
         actions += [partial(reporter.change, each, None) for each in wrong]
         actions.append(partial(reporter.gap, Gap(0, 480, 48_000, "overrun", False, clock), extreme))
     refused = 0
