@@ -20,7 +20,7 @@ from helpers.sounds import RATE, varied
 pytestmark = [pytest.mark.timeout(300), pytest.mark.alone]
 
 TOPICS = 25_500
-"""In one position: as many as a question may hold."""
+"""In one position: as many as a question of the greatest length holds, with names so short."""
 SECONDS = 8.0
 PERIOD_S, SHARE = 0.05, 0.2
 
@@ -66,12 +66,11 @@ while True:
 @contextmanager
 def beside(*command: object, **how: object) -> Iterator[subprocess.Popen[str]]:
     """A Python of its own for as long as the block takes."""
-    process = subprocess.Popen([sys.executable, "-c", *map(str, command)], text=True, **how)  # type: ignore[call-overload]
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen([sys.executable, "-c", *map(str, command)], text=True, **how) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_six_askers_on_a_fifth_of_a_core(tmp_path: Path) -> None:
@@ -85,7 +84,7 @@ def test_six_askers_on_a_fifth_of_a_core(tmp_path: Path) -> None:
         Client(one.events, topics=["score."]) as client,
     ):
         instance = ask(one.query, AskSnapshot(), Snapshot).instance
-        last_seq = {f"e.{n}.": 1 for n in range(TOPICS)}
+        last_seq = {f"{n:x}": 1 for n in range(TOPICS)}
         question = json.dumps({"ask": "events", "since": {"instance": instance, "last_seq": last_seq}})
         (tmp_path / "question").write_text(question.replace(" ", ""))
         try:
