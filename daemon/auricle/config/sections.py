@@ -98,7 +98,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRule:
-    """What one label needs, where it differs."""
+    """Sets what one label needs, where it differs."""
 
     smoothing_ms: float | None = key(
         None,
@@ -239,7 +239,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreMessages:
-    """What score messages say."""
+    """Sets what score messages say."""
 
     top: int | None = key(
         None,
@@ -387,7 +387,7 @@ class Clips:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """What the daemon says about itself, on standard error or in the journal."""
+    """Sets what the daemon says about itself, on standard error or in the journal."""
 
     level: str = key(
         "info",

@@ -50,7 +50,7 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, kw_only=True):
-    """What every message says."""
+    """Holds what every message says."""
 
     v: Annotated[int, Meta(description="version of this contract; 1")] = VERSION
     node: Annotated[str, Meta(description="the machine, `node` in its configuration")]

@@ -17,7 +17,7 @@ TOPICS = 256
 
 
 class Question(msgspec.Struct, kw_only=True, tag_field="ask", forbid_unknown_fields=True):
-    """What every question may say."""
+    """Holds what every question may say."""
 
     v: int = VERSION
     tag: Tag = None
@@ -65,7 +65,7 @@ AnyQuestion = AskSnapshot | AskStatus | AskEvents | AskMark
 
 
 class Answer(msgspec.Struct, kw_only=True, tag_field="type"):
-    """What every answer says."""
+    """Holds what every answer says."""
 
     v: int = VERSION
     node: str
