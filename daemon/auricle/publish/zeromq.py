@@ -22,8 +22,13 @@ log = logging.getLogger("auricle")
 
 WELCOME = b"welcome."
 QUEUE = 10_000
-HEARTBEAT_S, GIVEN_UP_S = 5, 15
-"""A subscriber that does not answer for so long (gone, or stuck) is disconnected."""
+ASKED_S, GIVEN_UP_S = 5, 15
+"""A subscriber's machine is asked so often over TCP whether it is there, and after so long without an answer it has
+gone.
+
+ZeroMQ's own heartbeats are not used: where a client has filled its input and left, the next one to it ends the whole
+process on an assertion (libzmq 4.3.5), so that anybody could end the daemon.
+"""
 SERVE_S = 0.005
 """The time for subscriptions in one round of the engine: sound comes first."""
 WAITING_SUBSCRIPTIONS = 16
@@ -41,8 +46,8 @@ class Socket:
         context: of ZeroMQ.
         endpoint: where to bind.
         queue: messages that wait for each subscriber. Whoever has let it run full and does not catch up is cut off
-            (`Slow`): the old messages go, it reconnects by itself and hears what is new. So it is with one that does
-            not answer for `GIVEN_UP_S`.
+            (`Slow`): the old messages go, it reconnects by itself and hears what is new. So it is with one whose
+            machine has gone, or takes nothing over TCP, for `GIVEN_UP_S`.
         group: of an ipc socket.
         most: connections at a time; how much each may subscribe to, `Subscriptions` says. Whoever exceeds that is
             cut off.
@@ -71,8 +76,11 @@ class Socket:
         # XPUB_MANUAL ZeroMQ would hold every prefix twice, and would hold what we refuse as well.
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, LONGEST_PREFIX)
-        self._socket.setsockopt(zmq.HEARTBEAT_IVL, int(HEARTBEAT_S * 1000))
-        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(GIVEN_UP_S * 1000))
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, ASKED_S)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, ASKED_S)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, GIVEN_UP_S // ASKED_S - 1)
+        self._socket.setsockopt(zmq.TCP_MAXRT, 1000 * GIVEN_UP_S)
         self._socket.setsockopt(zmq.XPUB_NODROP, 1)  # a full queue is an error, so that it is known of
         self._welcome: bytes | None = None
         self._publisher: Publisher | None = None
