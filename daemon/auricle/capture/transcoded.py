@@ -151,14 +151,24 @@ class Transcoded:
                 pipe.close()
 
     def _ended(self) -> int:
-        """Return the exit code, once all has been given."""
+        """Return the exit code, once all has been given and the last complaint, which tells why, is read."""
+        until_s = time.monotonic() + STALL_S
+        while self._complained(until_s - time.monotonic()):
+            pass
         try:
-            code = self._process.wait(STALL_S)
+            return self._process.wait(max(0.0, until_s - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
-            code = self._process.wait()
-        self._complaints = (self._complaints + os.read(self._err, 4096))[-4096:]
-        return code
+            return self._process.wait()
+
+    def _complained(self, within_s: float) -> bool:
+        """Read what ffmpeg says beside the sound, and return whether it may say more; a program that it started may
+        hold the pipe open, so that its end is not waited for."""
+        if within_s <= 0 or not select.select([self._err], (), (), within_s)[0]:
+            return False
+        said = os.read(self._err, 65_536)
+        self._complaints = (self._complaints + said)[-4096:]
+        return bool(said)
 
     def _some(self, most: int) -> bytes:
         """Return bytes of sound as soon as there are some, none at the end; read complaints too, lest ffmpeg wait for
@@ -167,11 +177,8 @@ class Transcoded:
         heard = [self._out, self._err]
         while (left_s := until_s - time.monotonic()) > 0:
             ready, _, _ = select.select(heard, (), (), left_s)
-            if self._err in ready:
-                said = os.read(self._err, 4096)
-                self._complaints = (self._complaints + said)[-4096:]
-                if not said:
-                    heard.remove(self._err)
+            if self._err in ready and not self._complained(left_s):
+                heard.remove(self._err)
             if self._out in ready:
                 return os.read(self._out, min(most, 2**20))
         self._process.kill()
