@@ -13,6 +13,13 @@ SERVICE_PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,$(PYTHON))
 # Only on this machine itself, not in a DESTDIR.
 systemctl = $(if $(DESTDIR),:,if [ -d /run/systemd/system ]; then systemctl $(1); fi)
 
+# Many tests run real daemons beside each other. What fails there runs once more, alone: a machine that was too busy is
+# told from a fault, which fails again. $(1): options; $(2): marks.
+define pytest
+$(BIN)/python -m pytest $(1) -m "$(2)" || { \
+	[ $$? = 1 ] && echo "What failed runs once more, alone:" && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m "$(2)"; }
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format docs bench ear soak test-tflite clean
 .PHONY: install install-program install-units install-config uninstall
@@ -34,8 +41,8 @@ demo: $(VENV)/.stamp-runtime
 	$(BIN)/auricle demo
 
 test: $(VENV)/.stamp-dev $(VENV)/.stamp-build
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not soak and not bench and not alone"
-	$(BIN)/python -m pytest -m "alone and not soak"
+	$(call pytest,-n $(JOBS) --dist loadfile,not soak and not bench and not alone)
+	$(call pytest,,alone and not soak)
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from auricle.client import ask
+
+ASK_S = 30.0
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 
@@ -38,6 +41,15 @@ def _state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A state folder that is not this user's own: a daemon keeps it for itself, and tests run beside each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """Questions to a daemon wait longer than a user would: a machine that tests keep busy is no daemon that is gone."""
+    assert ask.__kwdefaults__ is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ask.__kwdefaults__, "timeout_s", ASK_S)
         yield
 
 
