@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import string
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 _RAW_BYTES = {
@@ -28,6 +28,8 @@ _OPEN_32 = ((0, 0), (0x7F00_0000 - 64, 0x7F00_0000 + 64), (0x7FFF_0000, 0x8000_0
 """The lengths of 32 bits that writers leave when they mean to fill them in later, the header's own size taken off or
 not."""
 _OPEN_64 = 2**60
+_MARK = 16
+"""So many first bytes of a W64 or CAF are the same in all of them, and in no sound."""
 _PRINTABLE = frozenset(string.printable.encode()) - frozenset(b"\t\n\r\x0b\x0c")
 
 
@@ -43,6 +45,8 @@ class Layout:
         aligned: what the next chunk's place is a multiple of, counted from the first byte of sound; 0 of a container
             that keeps nothing behind its sound.
         frame_bytes: of one sample of all channels, where the header says so; else 0.
+        behind: bytes at the file's end that are a header once more.
+        length: where the length is written, as `struct` has it, and what it counts beside the sound.
     """
 
     at: int
@@ -51,6 +55,8 @@ class Layout:
     wide: bool = False
     aligned: int = 2
     frame_bytes: int = 0
+    behind: int = 0
+    length: tuple[int, str, int] = (0, "", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,23 @@ class Extent:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """Is a file with the length in its header that it has.
+
+    Args:
+        pieces: bytes, or offset and length in the file.
+        there: bytes of sound.
+        stated: bytes of sound that there should be: more than ``there`` where the file is cut short.
+        note: what a person should know though nothing is lost; else empty.
+    """
+
+    pieces: list[bytes | tuple[int, int]]
+    there: int
+    stated: int
+    note: str = ""
+
+
 def layout(file: BinaryIO) -> Layout | None:
     """Find where a WAV (RIFF, RIFX, RF64, BW64), W64, AIFF, AU or CAF keeps its samples; ``None`` of others."""
     file.seek(0)
@@ -81,15 +104,15 @@ def layout(file: BinaryIO) -> Layout | None:
     if kind in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return _riff(file, ">" if kind == b"RIFX" else "<")
     if kind == b"riff" and len(head) == 40:
-        return _w64(file)
+        return _piped(file, _w64(file))
     if kind == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _aiff(file)
     if kind in (b".snd", b"dns.") and len(head) >= 24:
         order = ">" if kind == b".snd" else "<"
         at, stated = struct.unpack(order + "II", head[4:12])
-        return Layout(at, stated, order == ">", aligned=0)
+        return Layout(at, stated, order == ">", aligned=0, length=(8, order + "I", 0))
     if kind == b"caff":
-        return _caf(file)
+        return _piped(file, _caf(file))
     return None
 
 
@@ -107,32 +130,43 @@ def extent(file: BinaryIO, subtype: str, channels: int) -> Extent | None:
     frame = _RAW_BYTES.get(subtype, 0) * channels
     if found is None or not frame or found.frame_bytes not in (0, frame) or found.at > size:
         return None
-    there, stated = size - found.at, found.stated
-    if stated is not None and not found.wide and there >= 2**32 and not _is_open(stated, wide=False):
+    there, stated = (length // frame for length in _lengths(file, found, size))
+    note = ""
+    if stated < there:
+        note = f"its header states {stated} samples, and it holds {there}: all of them are heard"
+    return Extent(found.at, there, max(there, stated), found.big_endian, frame, note)
+
+
+def mended(file: BinaryIO) -> Mended | None:
+    """Return the pieces of a file whose header states another length than it has; ``None`` where that is right."""
+    found = layout(file)
+    size = os.fstat(file.fileno()).st_size
+    if found is None or found.at > size:
+        return None
+    there, stated = _lengths(file, found, size)
+    at, form, more = found.length
+    length = struct.pack(form, min(there + more, 2 ** (8 * struct.calcsize(form)) - 1))
+    file.seek(at)
+    if file.read(len(length)) == length:
+        return None
+    behind = at + len(length)
+    pieces: list[bytes | tuple[int, int]] = [(0, at), length, (behind, size - found.behind - behind)]
+    note = f"its header states {stated} bytes of sound, and it holds {there}: all of them are heard"
+    return Mended(pieces, there, max(there, stated), note if stated < there else "")
+
+
+def _lengths(file: BinaryIO, found: Layout, size: int) -> tuple[int, int]:
+    """Return how many bytes of sound there are, and how many the header states: as many where it leaves that open."""
+    there, stated = size - found.behind - found.at, found.stated
+    if stated is None:
+        return there, there
+    if not found.wide and there >= 2**32 and not _is_open(stated, wide=False):
         wrapped = stated + ((there - stated) >> 32 << 32)
         if _chunks_follow(file, found, wrapped, size):
             stated = wrapped
-    if stated is not None and stated <= there and _chunks_follow(file, found, stated, size):
-        return Extent(found.at, stated // frame, stated // frame, found.big_endian, frame)
-    frames = there // frame
-    if stated is None or _is_open(stated, wide=found.wide):
-        return Extent(found.at, frames, frames, found.big_endian, frame)
-    if stated > there:
-        return Extent(found.at, frames, stated // frame, found.big_endian, frame)
-    note = f"its header states {stated // frame} samples, and it holds {frames}: all of them are heard"
-    return Extent(found.at, frames, frames, found.big_endian, frame, note if frames > stated // frame else "")
-
-
-def with_its_length(file: BinaryIO) -> list[bytes | tuple[int, int]] | None:
-    """Return the pieces of a CAF with the length in its header that its file has; ``None`` of what is no CAF."""
-    file.seek(0)
-    if file.read(4) != b"caff" or (found := _caf(file)) is None:
-        return None
-    size = os.fstat(file.fileno()).st_size
-    if found.at > size:
-        return None
-    behind = found.at - 4  # the length is followed by the count of edits
-    return [(0, behind - 8), struct.pack(">q", size - behind), (behind, size - behind)]
+    if stated <= there and _chunks_follow(file, found, stated, size):
+        return stated, stated
+    return there, there if _is_open(stated, wide=found.wide) else stated
 
 
 def _is_open(stated: int, *, wide: bool) -> bool:
@@ -172,8 +206,28 @@ def _chunks_follow(file: BinaryIO, found: Layout, length: int, size: int) -> boo
     return False
 
 
+def _piped(file: BinaryIO, found: Layout | None) -> Layout | None:
+    """Pass over headers in the sound: into a pipe, where it cannot go back, libsndfile (as sox has it) writes its
+    header once more before the first sample, and behind the last."""
+    if found is None:
+        return None
+    file.seek(0)
+    begins = file.read(_MARK)
+    file.seek(found.at)
+    if file.read(_MARK) != begins:
+        return found
+    size = os.fstat(file.fileno()).st_size
+    at = min(2 * found.at, size)
+    file.seek(max(at, size - found.at))
+    end = file.read()
+    place = end.find(begins)
+    field, form, more = found.length
+    length = (found.at + field, form, more)
+    return replace(found, at=at, stated=None, behind=0 if place < 0 else len(end) - place, length=length)
+
+
 def _riff(file: BinaryIO, order: str) -> Layout | None:
-    at, wide, frame_bytes, long = 12, False, 0, 0
+    at, wide, frame_bytes, long, long_at = 12, False, 0, 0, 0
     for _ in range(_MOST_CHUNKS):
         file.seek(at)
         head = file.read(24)
@@ -182,12 +236,14 @@ def _riff(file: BinaryIO, order: str) -> Layout | None:
         (length,) = struct.unpack(order + "I", head[4:8])
         if head[:4] == b"ds64" and len(head) == 24:
             (long,) = struct.unpack("<Q", head[16:24])
-            wide = True
+            wide, long_at = True, at + 16
         elif head[:4] == b"fmt " and len(head) >= 22:
             (frame_bytes,) = struct.unpack(order + "H", head[20:22])
         elif head[:4] == b"data":
             wide = wide and length == 0xFFFF_FFFF
-            return Layout(at + 8, long if wide else length, order == ">", wide, frame_bytes=frame_bytes)
+            field = (long_at, "<Q", 0) if wide else (at + 4, order + "I", 0)
+            stated = long if wide else length
+            return Layout(at + 8, stated, order == ">", wide, frame_bytes=frame_bytes, length=field)
         at += 8 + length + length % 2
     return None
 
@@ -201,7 +257,8 @@ def _w64(file: BinaryIO) -> Layout | None:
             return None
         (length,) = struct.unpack("<Q", head[16:24])
         if head[:4] == b"data":
-            return Layout(at + 24, max(0, length - 24), big_endian=False, wide=True, aligned=8)
+            stated, field = max(0, length - 24), (at + 16, "<Q", 24)
+            return Layout(at + 24, stated, big_endian=False, wide=True, aligned=8, length=field)
         if length < 24:
             return None
         at += length + -length % 8
@@ -223,7 +280,7 @@ def _aiff(file: BinaryIO) -> Layout | None:
         elif head[:4] == b"SSND" and len(head) >= 16:
             (skip,) = struct.unpack(">I", head[8:12])
             stated = length if _is_open(length, wide=False) else max(0, length - 8 - skip)
-            return Layout(at + 16 + skip, stated, not little)
+            return Layout(at + 16 + skip, stated, not little, length=(at + 4, ">I", 8 + skip))
         at += 8 + length + length % 2
     return None
 
@@ -240,7 +297,8 @@ def _caf(file: BinaryIO) -> Layout | None:
             little = bool(head[27] & 2)
         elif head[:4] == b"data":
             # Its first four bytes count edits; -1 is the format's own way to say: to the end of the file.
-            return Layout(at + 16, None if length < 4 else length - 4, not little, wide=True, aligned=1)
+            stated, field = None if length < 4 else length - 4, (at + 4, ">q", 4)
+            return Layout(at + 16, stated, not little, wide=True, aligned=1, length=field)
         if length < 0 or length >= _OPEN_64:
             return None
         at += 12 + length

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,17 +143,15 @@ def open_parts(path: str) -> list[Part]:
 
 def _by_libsndfile(path: str) -> list[Part]:
     try:
-        file = _opened(path)
+        file: soundfile.SoundFile | Transcoded = _opened(path)
     except soundfile.LibsndfileError:
         # Behind junk or a long picture libsndfile does not find an MP3.
         if Path(path).suffix.lower() == ".mp3" and (parts := _mp3(path)):
             return parts
-        # And a CAF whose length is not its file's it calls malformed.
-        with open(path, "rb") as raw:
-            mended = container.with_its_length(raw)
-        if mended is None:
+        # And a file whose length is not what its header says it may call malformed.
+        if (mended := _mended(path)) is None:
             raise
-        file = _opened(streams.Stitched(path, mended))
+        file = mended.file
     if file.format == "MP3" and (parts := _mp3(path)):
         file.close()
         return parts
@@ -165,9 +163,14 @@ def _by_libsndfile(path: str) -> list[Part]:
                 return [_stitched(path, stream) for stream in found]
             return [Part(file, file.frames, None, whole=found[0].whole)]
         held = container.extent(raw, file.subtype, file.channels)
-    if held is None or (held.frames == held.stated == file.frames and not held.note):
-        known = file.frames if file.frames < _OPEN_LENGTH else None
-        return [Part(file, known, known)]
+    if held is None:
+        with suppress(soundfile.LibsndfileError):
+            if (mended := _mended(path)) is not None:
+                file.close()
+                return [mended]
+        return [Part(file, _known(file), _known(file))]
+    if held.frames == held.stated == file.frames and not held.note:
+        return [Part(file, _known(file), _known(file))]
     if held.frames == 0 == held.stated:
         return [Part(file, 0, 0)]
     rate, channels, subtype = file.samplerate, file.channels, file.subtype
@@ -176,6 +179,29 @@ def _by_libsndfile(path: str) -> list[Part]:
     endian = "BIG" if held.big_endian else "LITTLE"
     file = _Forward(sound, samplerate=rate, channels=channels, format="RAW", subtype=subtype, endian=endian)
     return [Part(file, held.frames, held.stated, held.note, raw=sound)]
+
+
+def _known(file: soundfile.SoundFile | Transcoded) -> int | None:
+    return int(file.frames) if file.frames < _OPEN_LENGTH else None
+
+
+def _mended(path: str) -> Part | None:
+    """Open a file whose header states another length than it has as if that were right; ``None`` where it is.
+
+    Its samples cannot be counted by bytes: of a cut one as many are missing as its sound's share tells.
+
+    Raises:
+        soundfile.LibsndfileError: it cannot be opened so either.
+    """
+    with open(path, "rb") as raw:
+        mended = container.mended(raw)
+    if mended is None:
+        return None
+    stitched = streams.Stitched(path, mended.pieces)
+    file = _opened(stitched)
+    known = _known(file)
+    stated = None if known is None or not mended.there else round(known * mended.stated / mended.there)
+    return Part(file, known, stated, mended.note, raw=stitched)
 
 
 def _opened(file: str | streams.Stitched) -> _Forward:
@@ -200,8 +226,10 @@ def _transcoded(path: str, why_not: str) -> Part:
     except Undecodable as e:
         remedy = _HEADERLESS if Path(path).suffix.lower() == ".raw" else ""
         raise AudioError(f"{shown(path)}: not a recording that can be read ({why_not}; {e}){remedy}") from None
+    with open(path, "rb") as raw:
+        whole = raw.read(4) != b"OggS" or streams.ogg(raw)[-1].whole
     file = Transcoded(path, about)
-    return Part(file, about.stated, about.stated, loose=file.loose)
+    return Part(file, about.stated, about.stated, whole=whole, loose=file.loose)
 
 
 def _mp3(path: str) -> list[Part]:

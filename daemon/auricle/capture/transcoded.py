@@ -19,15 +19,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.capture import asf
+
 FORMATS = (
     "3g2,3gp,aac,ac3,adts,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gxf,iff,loas,matroska,mj2,mov,"
     "mp3,mp4,m4a,mpc,mpc8,mpeg,mpegts,mxf,nut,ogg,oma,rm,tak,tta,voc,w64,wav,webm,wtv,wv,xwma"
 )
 """Formats that are opened, by ffmpeg's names: sound and film in one file. Playlists, which name other files, are
 not."""
-_TOLD_BY = {"mov", "mp4", "m4a", "3gp", "matroska", "webm", "avi", "flv", "wav", "w64", "caf", "ape", "tta"}
+_TOLD_BY = {
+    *("mov", "mp4", "m4a", "3gp", "matroska", "webm", "avi", "flv", "wav", "w64", "caf", "ape", "tta", "wv", "rm"),
+    *("mpc", "mpc8", "tak", "dsf"),
+}
 """Formats whose header states how long they are; of others ffmpeg estimates it."""
-_ASKED = "format=format_name,duration,nb_streams:stream=codec_type,sample_rate,channels,duration:stream_tags=DURATION"
+_ASKED = (
+    "format=format_name,duration,nb_streams:stream=codec_type,sample_rate,channels,duration,duration_ts,nb_frames"
+    ":stream_tags=DURATION"
+)
 _TAGS = ":format_tags=comment,date"
 ASK_S, STALL_S = 20.0, 10.0
 """ffmpeg may take so long to say what a file is, and so long to give the next samples."""
@@ -35,6 +43,8 @@ MOST_BYTES = 512 * 2**20
 """ffmpeg may take so much memory."""
 MOST_S = 7 * 86_400
 """A file may hold so much sound: what ffmpeg gives beyond it is refused, since it makes days of a few bytes."""
+_OPEN_FRAMES = 2**30
+"""An AVI that was written into a pipe says that it has so many."""
 _CODEC_FRAME = 4096
 """A codec may add or leave out so many samples at a file's ends."""
 _SAID_CHARACTERS = 300
@@ -85,7 +95,8 @@ def ask(path: str) -> About:
     if not rate or not channels:
         raise Undecodable("ffmpeg does not say what its sound is")
     container = told.get("format", {})
-    seconds = _seconds(container, streams[0])
+    with open(path, "rb") as file:
+        seconds = asf.stated_s(file) or _seconds(container, streams[0])
     return About(rate, channels, None if seconds is None else round(seconds * rate), container.get("tags", {}))
 
 
@@ -209,13 +220,17 @@ def _seconds(container: dict[str, Any], stream: dict[str, Any]) -> float | None:
         return None
     clock = str(stream.get("tags", {}).get("DURATION", ""))
     try:
+        if container["format_name"] == "avi":
+            # What its header states are frames; ffmpeg's seconds are those of a cut file.
+            frames = int(stream["nb_frames"])
+            return None if frames >= _OPEN_FRAMES else float(stream["duration"]) * frames / int(stream["duration_ts"])
         if "duration" in stream:
-            return float(stream["duration"])
+            return float(stream["duration"]) or None
         if clock:
             hours, minutes, seconds = clock.split(":")
             return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         return float(container["duration"]) if container.get("nb_streams") == 1 else None
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, ZeroDivisionError):
         return None
 
 

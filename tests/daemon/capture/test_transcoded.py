@@ -52,6 +52,9 @@ def alike(given: np.ndarray, sound: np.ndarray) -> float:
         ("raw.aac", ["-c:a", "aac"]),
         ("wrapped.opus", ["-c:a", "libopus", "-f", "webm"]),
         ("old.wma", ["-c:a", "wmav2"]),
+        ("old.avi", ["-c:a", "mp3"]),
+        ("lossless.wv", ["-c:a", "wavpack"]),
+        ("lossless.oga", ["-c:a", "flac"]),
         ("film.mp4", ["-f", "lavfi", "-i", "testsrc=d=4:s=64x64:r=5", "-map", "0:a", "-map", "1:v", "-c:a", "aac"]),
     ],
 )
@@ -79,6 +82,9 @@ def test_two_channels_come_apart(tmp_path: Path) -> None:
     [
         ("a.m4a", ["-c:a", "aac", "-movflags", "+faststart"]),
         ("a.mka", ["-c:a", "libopus"]),
+        ("a.wma", ["-c:a", "wmav2"]),
+        ("a.avi", ["-c:a", "mp3"]),
+        ("a.tta", []),
     ],
 )
 def test_a_cut_file_is_heard_up_to_there(tmp_path: Path, name: str, options: list[str]) -> None:
@@ -91,6 +97,27 @@ def test_a_cut_file_is_heard_up_to_there(tmp_path: Path, name: str, options: lis
     assert line.startswith(f"{path}: ")
     assert 0.4 < len(result.sound) / (SECONDS * RATE) < 0.9
     assert abs(len(result.sound) + result.lost * RATE / result.segments[0].rate - SECONDS * RATE) <= 2 * 1024
+
+
+@pytest.mark.parametrize("codec", ["flac", "libspeex"])
+def test_a_cut_ogg_is_named(tmp_path: Path, codec: str) -> None:
+    """Nothing states how much is missing, but its last page is."""
+    path = made(tmp_path / "a.oga", "-c:a", codec)
+    path.write_bytes(path.read_bytes()[:-500])
+    (line,) = heard(path).said
+    assert line == f"{path}: cut short: the stream's last page is missing"
+
+
+@pytest.mark.parametrize(("form", "codec"), [("asf", "wmav2"), ("avi", "mp3"), ("wv", "wavpack"), ("matroska", "flac")])
+def test_what_was_written_into_a_pipe_states_nothing(tmp_path: Path, form: str, codec: str) -> None:
+    """A length that could not be filled in is no loss: all is heard, and nothing is said."""
+    wav = write(tmp_path / "from.wav", varied(SECONDS))
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", wav, "-c:a", codec, "-f", form, "pipe:1"]
+    path = tmp_path / "a.bin"
+    path.write_bytes(subprocess.run(command, check=True, timeout=60, capture_output=True).stdout)
+    result = heard(path)
+    assert (result.said, result.lost) == ([], 0)
+    assert abs(len(result.sound) - SECONDS * RATE) <= 3 * 1024
 
 
 def test_nothing_but_the_file_itself_is_opened(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_what_arecord_leaves_when_it_is_killed(tmp_path: Path, require: Callable
     assert (result.said, result.lost) == ([], 0)
 
 
-@pytest.mark.parametrize("suffix", ["wav", "au", "aiff", "flac", "ogg"])
+@pytest.mark.parametrize("suffix", ["wav", "w64", "caf", "au", "aiff", "flac", "sph", "wv", "ogg"])
 def test_what_sox_streams(tmp_path: Path, require: Callable[[bool, str], None], suffix: str) -> None:
     """sox cannot go back in a pipe either: each container that it can stream is heard whole, and nothing is said."""
     require(shutil.which("sox") is not None, "sox")
@@ -70,6 +70,48 @@ def test_what_sox_streams(tmp_path: Path, require: Callable[[bool, str], None], 
         assert abs(len(result.sound) - len(SOUND)) <= 1024
     else:
         np.testing.assert_array_equal(result.sound, FLOATS, strict=True)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "w64", "caf", "au", "aiff"])
+def test_what_sox_was_killed_at(tmp_path: Path, require: Callable[[bool, str], None], suffix: str) -> None:
+    """Cut anywhere, also within the headers that it repeats, sound alone is heard, to the last whole sample."""
+    require(shutil.which("sox") is not None, "sox")
+    raw = ["-t", "raw", "-r", str(RATE), "-b", "16", "-e", "signed", "-c", "1", "-"]
+    content = piped(["sox", *raw, "-t", suffix, "-"])
+    path = tmp_path / f"killed.{suffix}"
+    chance = random.Random(suffix)
+    headers = {"w64": 208, "caf": 2 * 4096}.get(suffix, 100)
+    for length in (*(chance.randrange(headers + 9, len(content)) for _ in range(4)), headers - 9, headers + 9):
+        path.write_bytes(content[:length])
+        result = heard(path)
+        assert len(result.sound) == 0 or length - 2 * len(result.sound) <= 3 * headers // 2 + 16
+        np.testing.assert_array_equal(result.sound, FLOATS[: len(result.sound)], strict=True)
+
+
+@pytest.mark.parametrize("codec", ["adpcm_ima_wav", "adpcm_ms"])
+def test_a_wav_whose_samples_bytes_do_not_count(
+    tmp_path: Path, require: Callable[[bool, str], None], codec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A dictaphone's WAV: its length may be open or older than the file, and a cut one is told, within two blocks."""
+    require(shutil.which("ffmpeg") is not None, "ffmpeg")
+    wav = write(tmp_path / "from.wav", FLOATS, subtype="PCM_16")
+    path = ffmpeg(wav, tmp_path / "memo.wav", "-c:a", codec)
+    content = bytearray(path.read_bytes())
+    whole, at = heard(path).sound, content.index(b"data") + 4
+    for stated in (0, 2**32 - 1, 0x80000000, 10_240):
+        struct.pack_into("<I", content, at, stated)
+        path.write_bytes(content)
+        result = heard(path)
+        np.testing.assert_array_equal(result.sound, whole, strict=True)
+        assert (result.said, result.lost) == ([], 0)
+    (line,) = caplog.messages
+    assert "its header states 10240 bytes of sound" in line
+    path = ffmpeg(wav, tmp_path / "memo.wav", "-c:a", codec)
+    path.write_bytes(path.read_bytes()[: len(content) * 2 // 3])
+    result = heard(path)
+    assert "cut short" in result.said[0]
+    assert abs(len(result.sound) + result.lost - len(whole)) <= 2 * 2048
+    np.testing.assert_array_equal(result.sound[:-2048], whole[: len(result.sound) - 2048])
 
 
 @pytest.mark.parametrize("suffix", ["wav", "w64", "caf", "aiff", "au"])
