@@ -198,6 +198,11 @@ class Variant:
         Number(0, 60, "dB"),
         "So far into a limiter, as a phone's microphone does it with what is loud and near.",
     )
+    opus_bps: int | None = value(
+        None,
+        count(fewest=6000, most=128000),
+        "Through Opus at so many bits a second, as voice messages and calls have it; by ffmpeg.",
+    )
     gate: bool = value(
         False,
         Flag(),

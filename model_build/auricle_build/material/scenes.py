@@ -17,6 +17,7 @@ from auricle.judge.truth import Event
 from auricle_build.grammar import fit
 from auricle_build.grammar.recipes import Recipe
 from auricle_build.material import clips as clipping
+from auricle_build.material import codec
 from auricle_build.material import phone as phones
 from auricle_build.material import sound as sounds
 from auricle_build.material.clips import Clip
@@ -340,7 +341,7 @@ def write(
         ConfigError: for a phone there is no codec.
     """
     if phone:
-        phones.require()
+        codec.require("scenes: --phone")
     rate = plan.sample_rate
     written: list[Path] = []
 
@@ -349,7 +350,7 @@ def write(
         return [phones.picked_up(each, rng, rate) if phone else each for each in heard]
 
     def save(path: Path, sound: Sound) -> None:
-        stored = phones.coded(sound, rate) if phone else sound
+        stored = codec.coded(sound, rate, phones.BITS) if phone else sound
         soundfile.write(path, np.clip(stored, -1.0, 1.0), rate, subtype="PCM_16")
         written.append(path)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from auricle.errors import AudioError
 from auricle_build.grammar.material import Variant
+from auricle_build.material import codec
 
 Sound = NDArray[np.float32]
 
@@ -118,7 +119,11 @@ def after_noise(sound: Sound, lead: int, seed: int, below_db: float = 40.0) -> S
 
 
 def vary(sound: Sound, variant: Variant, seed: int, sample_rate: int) -> Sound:
-    """Make one variant of a recording: another speed, a room, a band and a limiter, in this order."""
+    """Make one variant of a recording: another speed, a room, a band, a limiter and a codec, in this order.
+
+    Raises:
+        ConfigError: a codec is asked for, and ffmpeg could not code the sound.
+    """
     if variant.speed != 1.0:
         sound = change_speed(sound, variant.speed)
     if variant.room:
@@ -127,4 +132,6 @@ def vary(sound: Sound, variant: Variant, seed: int, sample_rate: int) -> Sound:
         sound = band_limit(sound, *variant.band, sample_rate)
     if variant.overdriven_db is not None:
         sound = overdriven(sound, variant.overdriven_db)
+    if variant.opus_bps is not None:
+        sound = codec.coded(sound, sample_rate, variant.opus_bps)
     return sound

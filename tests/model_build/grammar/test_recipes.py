@@ -102,7 +102,7 @@ def problems(text: str, tmp_path: Path) -> list[str]:
         ("labels: [dog, cat, background]", "labels: []", "3: labels: is empty; name one"),
         ("name: mine", "name:", "1: name: is empty; use letters, digits, '_' and '-'"),
         ("features:\n    - {kind: log_mel, n_mels: 20}", "features: []", "10: front_end.features: is empty; use features, such as [{kind: log_mel, n_mels: 64}], or a list"),
-        ("{speed: 1.1, band: [120, 5500]}", "{}", "18: data.variants[0]: changes nothing; give speed, room, band, overdriven_db, gate or lead_s"),
+        ("{speed: 1.1, band: [120, 5500]}", "{}", "18: data.variants[0]: changes nothing; give speed, room, band, overdriven_db, opus_bps, gate or lead_s"),
         # of a wrong type
         ("seed: 1", "seed: one", "2: seed: 'one' is not a whole number; use 0 to 2147483647"),
         ("labels: [dog, cat, background]", "labels: {dog: 1}", "3: labels: is not a list; begin each label with '- '"),

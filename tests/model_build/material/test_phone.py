@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from auricle.errors import ConfigError
 from auricle.judge import truth
 from auricle_build.cli import app
-from auricle_build.material import phone
+from auricle_build.grammar.material import Variant
+from auricle_build.material import codec as opus
+from auricle_build.material import phone, sound
 from auricle_build.material.sound import Sound
 
 RATE = 16000
@@ -47,11 +49,27 @@ def late(sound: Sound, before: Sound) -> int:
 def test_the_codec_delays_nothing() -> None:
     """What comes out is as long as what went in, in its place to half a millisecond, and no copy of it."""
     given = bursts()
-    heard = phone.coded(given, RATE)
+    heard = opus.coded(given, RATE, phone.BITS)
     assert heard.shape == given.shape
     assert abs(late(heard, given)) <= 8
     likeness = float(np.corrcoef(heard, given)[0, 1])
     assert 0.5 < likeness < 0.99
+
+
+@pytest.mark.usefixtures("codec")
+def test_a_variant_of_a_recipe_may_be_coded() -> None:
+    """The codec comes after the band and the limiter, and the variant's rows are cached under its rate."""
+    variant = Variant(overdriven_db=6.0, opus_bps=16000)
+    expected = opus.coded(sound.overdriven(bursts(), 6.0), RATE, 16000)
+    np.testing.assert_array_equal(sound.vary(bursts(), variant, 1, RATE), expected)
+    assert variant.said() == {"overdriven_db": 6.0, "opus_bps": 16000}
+
+
+def test_without_ffmpeg_a_coded_variant_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lacks is named, with how to get it."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match=r"^ffmpeg, which has the Opus codec, is not there; install it"):
+        sound.vary(bursts(), Variant(opus_bps=16000), 1, RATE)
 
 
 def test_a_phone_is_dull_and_driven() -> None:
