@@ -63,7 +63,9 @@ def _converted(raw: dict[str, Any], problems: list[str]) -> Card | None:
         left.pop(re.split(r"[.:\[]", problem, maxsplit=1)[0], None)
     try:
         return msgspec.convert(left if problems else raw, Card)
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as e:
+        if not problems:  # an error says something, whatever was overlooked here
+            problems.append(str(e))
         return None
 
 
@@ -83,6 +85,9 @@ def _misread(value: Any, of: Any, path: str) -> Iterator[str]:
         return
     before = f"{path}." if path else ""
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    for name in value:
+        if not isinstance(name, str):
+            yield f"{before}{_short(name)}: a key is a word; put it in quotes"
     for name, field in fields.items():
         if name in value:
             yield from _misread(value[name], field.type, before + name)
@@ -90,8 +95,8 @@ def _misread(value: Any, of: Any, path: str) -> Iterator[str]:
             yield f"{before}{name}: is missing"
     if struct.__struct_config__.forbid_unknown_fields:
         for name in value:
-            if name not in fields:
-                near = difflib.get_close_matches(str(name), fields, 1)
+            if isinstance(name, str) and name not in fields:
+                near = difflib.get_close_matches(name, fields, 1)
                 meant = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(fields)}"
                 yield f"{before}{name}: unknown key; {meant}"
 

@@ -87,6 +87,17 @@ def test_keys_that_cannot_be_read_are_told_at_once() -> None:
     assert told[24] == ["tresholds: unknown key; did you mean 'thresholds'?"]
 
 
+def test_keys_that_are_no_words_are_told() -> None:
+    """YAML takes `7:`, `yes:` and `2026-01-01:` for other things than words; in a card none of them is a key."""
+    card = WRONG.replace("logit:", "logits:").replace("  hop_lenght: 160\n", "").replace("soon", "0")
+    told = problems(card.replace("tresholds: {dog: 0.5}", "7: x\nyes: 1") + "2026-01-01: y\n")
+    assert told[23] == ["7: a key is a word; put it in quotes"]
+    assert told[0] == [
+        "True: a key is a word; put it in quotes",
+        "datetime.date(2026, 1, 1): a key is a word; put it in quotes",
+    ]
+
+
 def test_every_contradiction_is_told_at_once() -> None:
     """Labels, head, types, extents: one run names them all, in the order of the card."""
     card = WRONG.replace("logit:", "logits:").replace("  hop_lenght: 160\n", "").replace("soon", "0")

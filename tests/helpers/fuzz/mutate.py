@@ -114,5 +114,6 @@ def _tree(chance: random.Random, node: Any) -> Any:
             case _:
                 return [*node[:at], _tree(chance, node[at]), *node[at + 1 :]]
     if isinstance(node, int | float) and not isinstance(node, bool) and chance.random() < 0.3:
-        return node * chance.choice((-1, 2, 1000, 2**20)) + chance.choice((0, 1, 0.5))
+        grown, more = node * chance.choice((-1, 2, 1000, 2**20)), chance.choice((0, 1, 0.5))
+        return grown + more if abs(grown) < 1e300 else grown  # no fraction can be added to the largest integers
     return chance.choice((*VALUES, [node], {"x": node}))
