@@ -16,21 +16,25 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from auricle.config.tree import Leaf, Node, Row
-from auricle.config.wording import listed, nearest, number
+from auricle.config.wording import listed, mask, nearest, number
+from auricle.messages.keys import is_key
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?")
 _SWITCH = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5}|\*)")
 # sockaddr_un holds 108 bytes, the closing zero among them (unix(7)).
 _IPC_PATH_BYTES = 107
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class Misfit(Exception):
-    """A value does not fit; ``near`` where it is of the right sort but cannot be."""
+    """A value does not fit; ``near`` where it is of the right sort but cannot be, ``hidden`` where it is not to be
+    repeated."""
 
-    def __init__(self, complaint: str, *, near: bool = False) -> None:
+    def __init__(self, complaint: str, *, near: bool = False, hidden: bool = False) -> None:
         super().__init__(complaint)
         self.near = near
+        self.hidden = hidden
         self.item: Node | None = None
         """The item of a list that is at fault."""
         self.also: tuple[Misfit, ...] = ()
@@ -162,6 +166,13 @@ class Text:
         return {"type": "string", "minLength": 1, "maxLength": self.longest}
 
 
+def _no_address(text: str) -> str:
+    """Return a text that is no address: whatever was done with one, its password would be shown somewhere."""
+    if _ADDRESS.match(text):
+        raise Misfit("is an address; only an ffmpeg source opens those", near=True)
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class MediaAddress(Text):
     """Takes an address that ffmpeg opens, which may not look like an option."""
@@ -171,6 +182,16 @@ class MediaAddress(Text):
         if text.startswith("-"):
             raise Misfit("begins like an option")
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class Device(Text):
+    """Takes the name of a microphone, or a part of it."""
+
+    what: str = "a device's name or part of it"
+
+    def read(self, node: Node) -> str:
+        return _no_address(Text.read(self, node))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +217,8 @@ class Name:
     def read(self, node: Node) -> str:
         text = unicodedata.normalize("NFC", Text(longest=64).read(node))
         if not re.fullmatch(r"[\w-]+", text):
-            slug = re.sub(r"[^\w-]+", "_", text).strip("_")
+            # Of an address nothing is proposed: a password would be in it.
+            slug = re.sub(r"[^\w-]+", "_", text).strip("_") if mask(text) == text else ""
             raise Misfit("is not a name" + (f"; did you mean {slug!r}?" if slug else ""))
         return text
 
@@ -218,7 +240,7 @@ class File:
         return Path(self.resolve(node))
 
     def resolve(self, node: Node) -> str:
-        text = os.path.expanduser(Text(self.what).read(node))
+        text = os.path.expanduser(_no_address(Text(self.what).read(node)))
         return os.path.join(os.path.abspath(node.where.folder), text)
 
     def wants(self) -> str:
@@ -226,6 +248,18 @@ class File:
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile(File):
+    """Takes the path of a file with keys."""
+
+    what: str = "the path of a pair of keys"
+
+    def read(self, node: Node) -> Path:
+        if isinstance(node, Leaf) and is_key(node.text):
+            raise Misfit("is a key itself, and should be a path", near=True, hidden=True)
+        return File.read(self, node)
 
 
 @dataclass(frozen=True, slots=True)

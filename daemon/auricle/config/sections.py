@@ -9,7 +9,7 @@ from pathlib import Path
 
 from auricle.config.compounds import Many, OneOf
 from auricle.config.keys import key, section
-from auricle.config.kinds import Choice, Endpoint, File, Flag, Name, Number
+from auricle.config.kinds import Choice, Endpoint, File, Flag, KeyFile, Name, Number
 
 DEFAULT_MODEL = "home"
 """The packaged model with which sound is heard where nobody names another."""
@@ -290,9 +290,7 @@ class Publish:
     )
     secret_key: Path | str | None = key(
         None,
-        OneOf(
-            (Choice(("credential",)), File("the path of a pair of keys")), "the path of a pair of keys, or credential"
-        ),
+        OneOf((Choice(("credential",)), KeyFile()), "the path of a pair of keys, or credential"),
         "restart",
         "The daemon's own keys, made by auricle keys new. With them both sockets are encrypted, any address may be "
         "reached, and only who is in allowed_keys can connect. credential: systemd's, auricle.key. null: no keys.",
@@ -306,7 +304,7 @@ class Publish:
     )
     client_key: Path | None = key(
         None,
-        File("the path of a pair of keys"),
+        KeyFile(),
         "live",
         "The keys with which auricle listen, status, events and mark connect here; --key goes before it.",
     )

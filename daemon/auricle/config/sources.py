@@ -7,7 +7,7 @@ from datetime import datetime
 
 from auricle.config.compounds import Many, OneOf
 from auricle.config.keys import REQUIRED, key, section
-from auricle.config.kinds import Choice, Flag, MediaAddress, Model, Moment, Name, Number, Option, Pattern, Text
+from auricle.config.kinds import Choice, Device, Flag, MediaAddress, Model, Moment, Name, Number, Option, Pattern
 from auricle.config.sections import DEFAULT_MODEL, Decision, Gate
 
 SOURCE_KINDS = ("microphone", "recording", "ffmpeg", "stdin")
@@ -20,7 +20,7 @@ class Microphone:
     device: int | str = key(
         "default",
         OneOf(
-            (Number(0, 999, whole=True), Text("a device's name or part of it")),
+            (Number(0, 999, whole=True), Device()),
             "a device's name, part of it, or its number",
         ),
         "segment",

@@ -184,11 +184,12 @@ class Parser:
         where = self._mark(event)
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise TreeError(where, f"*{event.anchor} refers to no finished value above it; write the value out")
+                # Neither its name nor a tag's is repeated: either may be a password that begins so.
+                raise TreeError(where, "'*' refers to no finished value above it; put a value that begins so in quotes")
             self._add(*self._anchors[event.anchor], where)
             return
         if event.tag not in (None, "!"):
-            raise TreeError(where, f"the tag {event.tag!r} is not allowed; remove it")
+            raise TreeError(where, "a tag ('!') is not allowed; put a value that begins so in quotes, or remove it")
         if isinstance(event, yaml.ScalarEvent):
             # The C parser says "" of a plain scalar, the Python one None.
             leaf = Leaf(where, event.value, plain=not event.style)

@@ -6,6 +6,7 @@ other file whose keys are declared as these are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,13 +85,13 @@ class Walk:
         if node is None or _null(node):
             return {}
         if not isinstance(node, Branch):
-            what = "a list" if isinstance(node, Row) else shown(node.text)
+            what = "a list" if isinstance(node, Row) else "a text" if _guarded(of) else shown(node.text)
             self.complain(node.where, path, f"{what} cannot stand here; put the keys below it, indented")
             return {}
         known = tuple(keys_of(of))
         for name in node.entries:
             if name not in known:
-                self.complain(node.keys[name], path, self._unknown(of, name, node.entries[name]))
+                self.complain(node.keys[name], path, self._unknown(of, name, node))
         return {name: child for name, child in node.entries.items() if name in known}
 
     def _key(self, of: type, name: str, node: Node | None, path: str, where: Where | None) -> Any:
@@ -133,7 +134,7 @@ class Walk:
     def _refuse(self, about: Key, refusal: Misfit, node: Node, path: str) -> None:
         at = refusal.item or node
         complaint = str(refusal)
-        if about.secret:
+        if about.secret or refusal.hidden:
             complaint = f"the value {complaint}"
         elif isinstance(at, Leaf) and at.text.strip() and not at.null:
             complaint = f"{shown(at.text)} {complaint}"
@@ -201,15 +202,17 @@ class Walk:
                 )
                 return
 
-    def _unknown(self, of: type, name: str, value: Node) -> str:
+    def _unknown(self, of: type, name: str, section: Branch) -> str:
         """Return what is wrong with a key that is not known.
 
         A comma outside quotes cuts a value: its rest stands here as a key without a value, and beside an address that
         may be a part of a password.
         """
         about = keys_of(of)
-        near, cut = nearest(name, tuple(about)), _null(value)
-        hidden = any(key.secret for key in about.values()) and (cut or not near)
+        near, cut = nearest(name, tuple(about)), _null(section.entries[name])
+        hidden = re.fullmatch(r"[\w.-]+", name) is None or (
+            _guarded(of, section) and (cut or not near) and name not in _declared(of)
+        )
         what = (
             "an unknown key, which is not shown: it may belong to a password"
             if hidden
@@ -231,6 +234,22 @@ class Walk:
         if name in top:
             return f"{name!r} stands at the top, not here"
         return f"known here: {', '.join(known)}"
+
+
+def _guarded(of: type, section: Branch | None = None) -> bool:
+    """Return whether a section may hold a secret: in a key of its own, or in a section in it, if one is written."""
+    return any(
+        about.secret
+        if about.section is None
+        else not about.many and (section is None or name in section.entries) and _guarded(about.section)
+        for name, about in keys_of(of).items()
+    )
+
+
+def _declared(of: type) -> set[str]:
+    """Return the names of the keys of all sections in a section: they are nobody's secret."""
+    sections = [about.section for about in keys_of(of).values() if about.section is not None]
+    return {name for section in sections for name in keys_of(section)}
 
 
 def _inherits(about: Key) -> bool:

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from auricle.publish import table
 
@@ -50,7 +51,7 @@ class Database:
             self._keep_out()
         # What was heard at home is not for every user of the machine; SQLite's other files take over the mode.
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
-        db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+        db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, factory=_Connection)
         try:
             # Text that is none any more is a row's own trouble, not the file's.
             db.text_factory = _text
@@ -144,7 +145,8 @@ class Database:
                 continue
             try:
                 # To be read and written only: a file that has gone meanwhile is not made again, empty.
-                db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", timeout=BUSY_S, uri=True)
+                address = f"{self.path.absolute().as_uri()}?mode=rw"
+                db = sqlite3.connect(address, timeout=BUSY_S, uri=True, factory=_Connection)
                 try:
                     db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 finally:
@@ -152,6 +154,19 @@ class Database:
             except (sqlite3.Error, OSError, MemoryError) as e:
                 # Whoever writes next meets the same trouble and tells it.
                 log.debug("history: cannot be synced: %s", e)
+
+
+class _Connection(sqlite3.Connection):
+    """Connects to a file that may be broken: where SQLite quotes what is in it, Python cannot always decode the error,
+    and would raise that instead."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as e:
+            broken = sqlite3.DatabaseError(_text(e.object))
+            broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise broken from None
 
 
 def _text(content: bytes) -> str:

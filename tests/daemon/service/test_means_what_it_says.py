@@ -185,6 +185,48 @@ def test_what_may_be_a_secret_is_never_shown(tmp_path: Path, ffmpeg: str) -> Non
     assert "t0p" not in said
 
 
+ELSEWHERE = [
+    "{name: cam, ffmpeg: {url: rtsp://admin:abc}, s3cr3t@cam: x}",
+    "{name: cam, ffmpeg: {url: rtsp://admin:abc}, s3cr3t: x}",
+    "{name: cam, ffmpeg: {url: rtsp://admin:abc}}, s3cr3t@cam",
+    "{name: cam, ffmpeg: {url: rtsp://admin:abc}}]\ns3cr3t@cam: [2",
+    "{name: cam, ffmpeg: {url: *s3cr3t }}",
+    "{name: cam, ffmpeg: {url: !s3cr3t x}}",
+    "{name: cam, ffmpeg: {url: rtsp://cam, options: [!!s3cr3t x]}}",
+    "{name: 'rtsp://admin:s3cr3t@cam', microphone: {}}",
+    "{name: cam, ffmpeg: 'rtsp://admin:s3cr3t@cam'}",
+    "{name: cam, recording: {path: 'rtsp://admin:s3cr3t@cam'}}",
+    "{name: cam, microphone: {device: 'rtsp://admin:s3cr3t@cam'}}",
+    "{name: cam, microphone: {}, model: 'https://admin:s3cr3t@cam/'}",
+    "{name: cam, microphone: {}, gate: {noise_profile: 'https://admin:s3cr3t@cam/'}}",
+    "{name: cam, microphone: {}, decision: {labels: {'rtsp://admin:s3cr3t@cam': {threshold: 1}}}}",
+    "{name: cam, microphone: {}}]\npublish: {secret_key: 's3cr3t1234s3cr3t1234s3cr3t1234s3cr3t1234'}\nno: [",
+    "{name: cam, microphone: {}}]\npublish: {client_key: 's3cr3t1234s3cr3t1234s3cr3t1234s3cr3t1234'}\nno: [",
+]
+
+
+@pytest.mark.parametrize("source", ELSEWHERE)
+def test_a_secret_in_any_other_place_is_not_shown(tmp_path: Path, source: str) -> None:
+    """An address where none belongs, a key instead of its file, and what a bracket in a password leaves beside it: all
+    are refused, and none is repeated."""
+    path = tmp_path / "auricle.yaml"
+    path.write_text(f"sources: [{source}]\n")
+    with pytest.raises(AuricleError) as refused:
+        config.load(path, environ={})
+    assert "s3cr3t" not in "\n".join(refused.value.lines())
+
+
+def test_an_unknown_key_is_shown_where_it_can_be_no_secret(tmp_path: Path) -> None:
+    """What is spelt like a key, or is the name of another section's, is named beside an address too."""
+    path = tmp_path / "auricle.yaml"
+    path.write_text("sources: [{name: cam, ffmpeg: {ulr: rtsp://cam}, stall_s: 3, gaet: {}}]\n")
+    with pytest.raises(AuricleError) as refused:
+        config.load(path, environ={})
+    said = "\n".join(refused.value.lines())
+    for name in ("'ulr'; did you mean 'url'?", "'gaet'; did you mean 'gate'?", "'stall_s'; did you mean 'capture.stall_s'?"):
+        assert f"unknown key {name}" in said
+
+
 def test_a_device_that_yaml_has_cut_gets_the_hint(tmp_path: Path) -> None:
     """``hw:1,0`` without quotes is two keys in braces."""
     path = tmp_path / "auricle.yaml"

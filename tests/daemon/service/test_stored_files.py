@@ -103,6 +103,25 @@ def test_a_database_that_is_not_ours_is_set_aside(tmp_path: Path, change: str) -
     assert (tmp_path / "state" / "events.db.broken").exists()
 
 
+def test_a_schema_that_is_no_text_is_set_aside(tmp_path: Path) -> None:
+    """Where the file names its tables in bytes that are no UTF-8, SQLite quotes them: moved away, told, begun anew."""
+    with daemon(tmp_path) as one:
+        one.event("onset")
+        one.event("offset")
+    path = tmp_path / "state" / "events.db"
+    path.write_bytes(path.read_bytes().replace(b"tableeventsevents", b"table\x80ventsevents"))
+    with daemon(tmp_path) as again:
+        assert again.store is not None
+        assert again.store.trouble is None
+        again.event("onset")
+        again.event("offset")
+        assert again.store.report().events == 1
+        again.store.serve()
+        told = [m.detail for _, m in again.sent if getattr(m, "state", "") == "store"]
+        assert "malformed database schema (\ufffdvents)" in told[0]
+    assert path.with_name("events.db.broken").exists()
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "encrypted", "another", "folder", "loud"])
 def test_a_learned_noise_that_is_none_is_learned_anew(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
