@@ -144,17 +144,19 @@ class Floor:
         if missing:
             raise ValueError(f"learned noise: {', '.join(sorted(missing))} missing; learn it anew")
         g = self.geometry
-        found = tuple(int(x) if float(x).is_integer() else float(x) for x in np.ravel(known["geometry"]))
+        # A file may hold millions of them; one more than there can be is other numbers all the same.
+        given = np.ravel(known["geometry"])[: len(g.numbers) + 1]
+        found = tuple(int(x) if float(x).is_integer() else float(x) for x in given)
         if found != g.numbers:
             raise ValueError(
                 f"learned noise: of sample_rate, n_fft, win_length (pre_emphasis, taper, remove_dc) {found}, "
                 f"not {g.numbers}; learn it anew for this model"
             )
-        mean, std = (np.array(known[name], np.float64) for name in ("mean_db", "std_db"))
         frames = float(np.asarray(known["frames"]))
-        for name, values in (("mean_db", mean), ("std_db", std)):
-            if values.shape != (g.n_bins,) or not np.isfinite(values).all():
+        for name in ("mean_db", "std_db"):
+            if np.shape(known[name]) != (g.n_bins,) or not np.isfinite(known[name]).all():
                 raise ValueError(f"learned noise: {name} is not {g.n_bins} finite numbers; learn it anew")
+        mean, std = (np.array(known[name], np.float64) for name in ("mean_db", "std_db"))
         if not 1 <= frames < 2**53 or (std < 0).any():
             raise ValueError("learned noise: no frame, or a negative deviation; learn it anew")
         if mean.max() > 1.0 or np.median(mean + std) > _DEAFENING_DB:

@@ -122,7 +122,7 @@ def test_a_schema_that_is_no_text_is_set_aside(tmp_path: Path) -> None:
     assert path.with_name("events.db.broken").exists()
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "encrypted", "another", "folder", "loud"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "encrypted", "another", "endless", "wide", "folder", "loud"])
 def test_a_learned_noise_that_is_none_is_learned_anew(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -141,6 +141,10 @@ def test_a_learned_noise_that_is_none_is_learned_anew(
         content[content.index(b"PK\x01\x02") + 8] |= 1
     elif damage == "another":
         np.savez(path, **{**gate.learned, "geometry": np.array(7.0)})
+    elif damage == "endless":
+        np.savez_compressed(path, **{**gate.learned, "geometry": np.zeros(20_000_000, np.int8)})
+    elif damage == "wide":
+        np.savez_compressed(path, **{**gate.learned, "mean_db": np.zeros(20_000_000, np.int8)})
     elif damage == "loud":
         np.savez(path, **{**gate.learned, "mean_db": np.full(257, 0.5)})
     if damage == "folder":
@@ -153,6 +157,7 @@ def test_a_learned_noise_that_is_none_is_learned_anew(
     assert not anew.learned
     (line,) = [record.getMessage() for record in caplog.records if "cannot be used" in record.getMessage()]
     assert "\n" not in line
+    assert len(line) < 500
     assert "porch-0.npz" in line
 
 
