@@ -22,7 +22,8 @@ from auricle.hearing.together import Together
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
 from auricle.service import logs
-from auricle.service.reload import Reload, load_models
+from auricle.service.checks import load_models
+from auricle.service.reload import Reload
 from auricle.service.roster import Roster
 from auricle.service.state import Learned
 from helpers.sounds import RATE, varied, write

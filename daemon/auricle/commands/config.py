@@ -27,12 +27,19 @@ def show(config: ConfigFile = None) -> None:
 
 @app.command()
 def check(config: ConfigFile = None) -> None:
-    """Print every problem that a start or a reload would refuse, also with the models, or ok; exit 78 with one."""
+    """Print every problem that a start or a reload would refuse, also with the models, or ok; exit 78 with one.
+
+    What a start would go without, such as a recording that is not there, is printed as a warning.
+    """
     from auricle import config as configs
-    from auricle.service.reload import load_models
+    from auricle.service.checks import check_sockets, doubts, load_models
+    from auricle.terminal import text
 
     loaded = configs.load(config)
+    check_sockets(loaded, started=False)
     load_models(loaded)
+    for line in doubts(loaded):
+        text.complain(f"warning: {line}")
     print(f"ok: {len(loaded.sources)} source(s), model {loaded.model}, configuration {loaded.hash()}")
 
 

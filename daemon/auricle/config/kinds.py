@@ -6,6 +6,7 @@ number is wanted and the text 010 where a text is.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import unicodedata
@@ -286,7 +287,7 @@ class Endpoint:
     def read(self, node: Node) -> str:
         text = Text("an endpoint").read(node)
         tcp = _TCP.fullmatch(text)
-        if tcp and (tcp["port"] == "*" or 1 <= int(tcp["port"]) <= 65535):
+        if tcp and (tcp["port"] == "*" or 1 <= int(tcp["port"]) <= 65535) and not _broken(tcp["host"]):
             return text
         path = text.removeprefix("ipc://")
         if path != text and (path.startswith("/") or (path.startswith("@") and len(path) > 1)):
@@ -300,6 +301,17 @@ class Endpoint:
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "pattern": "^(tcp://.+:([0-9]{1,5}|\\*)|ipc://[/@].+)$"}
+
+
+def _broken(host: str) -> bool:
+    """Return whether a host is written as an address, but is none: it would be waited for like a name, for ever."""
+    if not re.fullmatch(r"[0-9.]+|\[.*\]", host):
+        return False
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

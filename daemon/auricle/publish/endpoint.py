@@ -64,6 +64,31 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, *, group: str | None = None, 
     return bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
 
 
+def check(endpoint: str, *, key: str = "publish.endpoint") -> None:
+    """Refuse what `bind` would refuse now and later, without binding: a path that no socket can have.
+
+    A folder below /run may come with the service, as systemd's RuntimeDirectory does.
+
+    Raises:
+        EndpointError: it could not be bound.
+    """
+    path = ipc_path(endpoint)
+    if path is None:
+        return
+    _clear_of_files(path, key)
+    if not path.parent.is_dir() and not path.is_relative_to("/run"):
+        raise _error(endpoint, errno.ENOTDIR if path.parent.exists() else errno.ENOENT, key)
+
+
+def check_group(group: str) -> None:
+    """Refuse a group that there is not.
+
+    Raises:
+        EndpointError: nobody knows it.
+    """
+    _number(group)
+
+
 def ipc_path(endpoint: str) -> Path | None:
     """Return the file of an ipc endpoint; ``None`` of one without a file (tcp, or Linux's abstract names)."""
     path = endpoint.removeprefix("ipc://")
@@ -81,25 +106,37 @@ def _error(endpoint: str, number: int, key: str) -> EndpointError:
 
 def _give(path: Path, group: str) -> None:
     try:
-        os.chown(path, -1, grp.getgrnam(group).gr_gid)
-    except KeyError:
-        raise EndpointError(f"ipc://{path}: publish.ipc_group: there is no group {group!r}; create it") from None
+        os.chown(path, -1, _number(group))
     except PermissionError:
         raise EndpointError(
             f"ipc://{path}: publish.ipc_group: cannot be given to {group!r}; the daemon's user must be a member"
         ) from None
 
 
-def _clear_stale(path: Path, key: str) -> None:
+def _number(group: str) -> int:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise EndpointError(f"publish.ipc_group: there is no group {group!r}; create it") from None
+
+
+def _clear_of_files(path: Path, key: str) -> bool:
+    """Return whether there is a socket of this name already; refuse anything else that is there."""
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
             raise EndpointError(
                 f"ipc://{path}: there is a file of that name that is no socket; move it away, or set another {key}"
             )
-    except FileNotFoundError:
-        return
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except PermissionError:
         raise _error(f"ipc://{path}", errno.EACCES, key) from None
+    return True
+
+
+def _clear_stale(path: Path, key: str) -> None:
+    if not _clear_of_files(path, key):
+        return
     with sockets.socket(sockets.AF_UNIX) as probe:
         probe.setblocking(False)  # one whose queue of connections is full lives as well
         try:

@@ -22,12 +22,13 @@ from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
 from auricle.service import keys, logs
+from auricle.service.checks import check_sockets, load_models
 from auricle.service.descriptors import connections_each
 from auricle.service.notify import Notifier
 from auricle.service.overload import Ladder
 from auricle.service.overruled import Overruled
 from auricle.service.query import Query
-from auricle.service.reload import Reload, load_models
+from auricle.service.reload import Reload
 from auricle.service.roster import Roster
 from auricle.service.state import Learned, alone, state_dir
 from auricle.service.timeofday import TimeOfDay
@@ -77,6 +78,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         notifier = Notifier()
         stack.callback(notifier.close)
         stack.enter_context(alone(state_dir()))
+        check_sockets(cfg)
         notifier.tell(STATUS="loading the model")
         trials = Trials(state_dir() / "models")
         stack.callback(trials.close)

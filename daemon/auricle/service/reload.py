@@ -12,14 +12,12 @@ from typing import Any, TypeVar
 from auricle import config
 from auricle.config.diff import diff, effects
 from auricle.config.keys import keys_of
-from auricle.config.read import check_labels
-from auricle.errors import AuricleError, ConfigError, ModelError
-from auricle.hearing import pipeline, precedence
+from auricle.errors import AuricleError
 from auricle.hearing.ear import Ear
 from auricle.hearing.lane import Lane
-from auricle.model import bundle
 from auricle.model.bundle import Bundle
 from auricle.publish.publisher import Publisher
+from auricle.service.checks import check_sockets, load_models
 from auricle.service.overruled import Overruled
 from auricle.service.roster import Roster
 from auricle.service.sources import retune
@@ -28,53 +26,6 @@ from auricle.service.trial import Trying
 log = logging.getLogger("auricle")
 
 S = TypeVar("S")
-
-
-def load_models(cfg: config.Config, first: Callable[[Bundle], None] | None = None) -> dict[str, Bundle]:
-    """Open every model in use, by what the configuration calls it; checked, and checked against the rules for its
-    labels.
-
-    Args:
-        cfg: names them.
-        first: called with each model before that is run, as of `auricle.model.bundle.load`.
-
-    Raises:
-        ConfigError, ModelError: one does not hold.
-    """
-    models: dict[str, Bundle] = {}
-    for i, source in enumerate(cfg.sources):
-        if source.model not in models:
-            try:
-                models[source.model] = bundle.load(source.model, cfg.models_dir, first=first)
-            except Trying:
-                raise
-            except ModelError as e:
-                raise ModelError(*(precedence.placed(cfg, i, "model", line) for line in e.lines())) from None
-    check_labels(cfg, {name: model.labels for name, model in models.items()})
-    precedence.check_all(cfg, {name: model.card for name, model in models.items()})
-    check_gates(cfg, models)
-    return models
-
-
-def check_gates(cfg: config.Config, models: Mapping[str, Bundle]) -> None:
-    """Refuse what the configuration says of the gate where it cannot be, such as a profile that is not there.
-
-    Raises:
-        ConfigError: every such source, with the place where the profile is written.
-    """
-    problems: dict[str, None] = {}
-    well: list[tuple[str, config.Gate]] = []
-    for i, source in enumerate(cfg.sources):
-        if (source.model, source.gate) in well:
-            continue  # of two hundred sources most have the same gate, and a start should not build it for each
-        try:
-            pipeline.front_end_of(models[source.model], source.gate)
-            well.append((source.model, source.gate))
-        except ConfigError as e:
-            key = "gate" if source.gate.noise_profile is None else "gate.noise_profile"
-            problems |= dict.fromkeys(precedence.placed(cfg, i, key, line) for line in e.lines())
-    if problems:
-        raise ConfigError(problems)
 
 
 class Reload:
@@ -129,6 +80,7 @@ class Reload:
         began_s = time.monotonic()
         try:
             wanted = self._load()
+            check_sockets(wanted)
             models = load_models(wanted, self._first)
             new = in_force(self.cfg, wanted)
             changes = diff(self.cfg, wanted)

@@ -24,7 +24,8 @@ from auricle.messages.keys import Pair, write_pair
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
 from auricle.service import life
-from auricle.service.reload import Reload, load_models
+from auricle.service.checks import load_models
+from auricle.service.reload import Reload
 from auricle.service.roster import Roster
 from auricle.service.sources import source_of
 from auricle.service.state import Learned
@@ -132,6 +133,12 @@ WRONG = {
         "sources[0].ffmpeg.options: ",
     ),
     "endpoint": ({"publish": {"endpoint": "tcp://127.0.0.1"}}, "publish.endpoint: "),
+    "address that is none": ({"publish": {"endpoint": "tcp://127.0.0.256:5557"}}, "publish.endpoint: "),
+    "folder of a socket": ({"publish": {"query": "ipc:///nowhere/at/all"}}, "publish.query: "),
+    "file in the place of a socket": ({"publish": {"endpoint": "ipc:///etc/passwd"}}, "publish.endpoint: "),
+    "group": ({"publish": {"endpoint": "ipc:///tmp/x", "ipc_group": "nobodies"}}, "publish.ipc_group: there is no "),
+    "keys": ({"publish": {"secret_key": "none.key"}}, "publish.secret_key: "),
+    "keys that are none": ({"publish": {"secret_key": "broken.npz"}}, "publish.secret_key: "),
 }  # fmt: skip
 
 
@@ -152,6 +159,41 @@ def test_check_start_and_reload_say_the_same(folder: Path, wrong: str) -> None:
     assert checked.exception.lines() == started.value.lines() == reloaded
     assert all(re.match(rf"{re.escape(str(path))}:[0-9]+: {re.escape(where)}", line) for line in reloaded)
     assert checked.exception.exit_code == started.value.exit_code == 78
+
+
+def test_a_list_of_keys_that_is_none_is_refused_alike(folder: Path) -> None:
+    """The list has lines of its own: they are named, by a check as by a start."""
+    write_pair(folder / "daemon.key", Pair(*(key.decode() for key in zmq.curve_keypair())))
+    (folder / "allowed.keys").write_text("# names\nlaptop\n")
+    path = folder / "auricle.yaml"
+    path.write_text("model: esc10\npublish: {secret_key: daemon.key, allowed_keys: allowed.keys}\n")
+    checked = CliRunner().invoke(app, ["config", "check", "-c", str(path)])
+    assert isinstance(checked.exception, AuricleError)
+    with pytest.raises(AuricleError) as started:
+        life.run(config.load(path, environ={}), lambda: config.load(path, environ={}))
+    assert checked.exception.lines() == started.value.lines()
+    assert started.value.lines()[0].startswith(f"{folder}/allowed.keys:2: ")
+
+
+def test_what_a_start_goes_without_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording that is not there, ffmpeg that is not installed, a credential that systemd alone gives: told, ok."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = tmp_path / "auricle.yaml"
+    path.write_text(
+        "model: esc10\nsources:\n"
+        "- {name: a, recording: {path: [none.wav, no/*.wav]}}\n"
+        "- {name: b, ffmpeg: {url: rtsp://cam}}\n"
+        "publish: {secret_key: credential}\n"
+    )
+    checked = CliRunner().invoke(app, ["config", "check", "-c", str(path)])
+    assert checked.exit_code == 0
+    assert checked.stdout.startswith("ok: ")
+    assert checked.stderr.splitlines() == [
+        f"warning: {path}:3: sources[0].recording.path: {tmp_path}/no/*.wav: no file matches this pattern",
+        f"warning: {path}:3: sources[0].recording.path: {tmp_path}/none.wav: there is no such file",
+        f"warning: {path}:4: sources[1].ffmpeg.url: ffmpeg is not installed; on Debian: apt-get install ffmpeg",
+        f"warning: {path}:5: publish.secret_key: whether systemd gives the credential is seen by a start alone",
+    ]
 
 
 def test_what_passes_the_check_loads(tmp_path: Path) -> None:
@@ -223,8 +265,8 @@ def test_an_unknown_key_is_shown_where_it_can_be_no_secret(tmp_path: Path) -> No
     with pytest.raises(AuricleError) as refused:
         config.load(path, environ={})
     said = "\n".join(refused.value.lines())
-    for name in ("'ulr'; did you mean 'url'?", "'gaet'; did you mean 'gate'?", "'stall_s'; did you mean 'capture.stall_s'?"):
-        assert f"unknown key {name}" in said
+    for name, meant in (("ulr", "url"), ("gaet", "gate"), ("stall_s", "capture.stall_s")):
+        assert f"unknown key '{name}'; did you mean '{meant}'?" in said
 
 
 def test_a_device_that_yaml_has_cut_gets_the_hint(tmp_path: Path) -> None:
