@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,11 +164,7 @@ def _by_libsndfile(path: str) -> list[Part]:
             return [Part(file, file.frames, None, whole=found[0].whole)]
         held = container.extent(raw, file.subtype, file.channels)
     if held is None:
-        with suppress(soundfile.LibsndfileError):
-            if (mended := _mended(path)) is not None:
-                file.close()
-                return [mended]
-        return [Part(file, _known(file), _known(file))]
+        return [_mended(path, file) or Part(file, _known(file), _known(file))]
     if held.frames == held.stated == file.frames and not held.note:
         return [Part(file, _known(file), _known(file))]
     if held.frames == 0 == held.stated:
@@ -185,22 +181,32 @@ def _known(file: soundfile.SoundFile | Transcoded) -> int | None:
     return int(file.frames) if file.frames < _OPEN_LENGTH else None
 
 
-def _mended(path: str) -> Part | None:
+def _mended(path: str, as_it_is: soundfile.SoundFile | Transcoded | None = None) -> Part | None:
     """Open a file whose header states another length than it has as if that were right; ``None`` where it is.
 
-    Its samples cannot be counted by bytes: of a cut one as many are missing as its sound's share tells.
+    Its samples cannot be counted by bytes: of a cut one as many are missing as its sound's share tells, unless a table
+    of its packets counts them, as ALAC has it.
+
+    Args:
+        as_it_is: what is read where it cannot be opened so.
 
     Raises:
-        soundfile.LibsndfileError: it cannot be opened so either.
+        soundfile.LibsndfileError: it cannot be opened at all.
     """
     with open(path, "rb") as raw:
         mended = container.mended(raw)
     if mended is None:
         return None
     stitched = streams.Stitched(path, mended.pieces)
-    file = _opened(stitched)
-    known = _known(file)
-    stated = None if known is None or not mended.there else round(known * mended.stated / mended.there)
+    try:
+        file: soundfile.SoundFile | Transcoded = _opened(stitched)
+    except soundfile.LibsndfileError:
+        if as_it_is is None:
+            raise
+        file = as_it_is
+    known = stated = _known(file)
+    if known is not None and mended.there and not file.subtype.startswith("ALAC"):
+        stated = round(known * mended.stated / mended.there)
     return Part(file, known, stated, mended.note, raw=stitched)
 
 
