@@ -13,7 +13,7 @@ from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing.hearer import Hearer
 from auricle.judge.evaluate import evaluate, gather, text, write
 from auricle.terminal import options
-from auricle.terminal.options import ConfigFile, Json, ModelName, Negatives, ScoreCache, Truth
+from auricle.terminal.options import Channel, ConfigFile, Json, ModelName, Negatives, ScoreCache, Truth
 from auricle.terminal.progress import bar
 from auricle.terminal.text import complain, say
 
@@ -24,6 +24,7 @@ def command(
     negatives: Negatives = None,
     json: Json = False,
     report: Annotated[Path | None, typer.Option(help="Write Markdown, JSON and curves into this folder.")] = None,
+    channel: Channel = "mix",
     cache: ScoreCache = None,
     config: ConfigFile = None,
     model: ModelName = None,
@@ -34,7 +35,7 @@ def command(
         UsageError: nothing can be heard, or a truth file does not hold.
     """
     cfg = options.load(config, model)
-    hearer = Hearer(options.model_of(cfg), cfg.decision, cfg.gate, cache=cache)
+    hearer = Hearer(options.model_of(cfg), cfg.decision, cfg.gate, cache=cache, channel=options.channel(channel))
     with bar("hearing", shown=not json) as progress:
         heard, faults = gather(hearer, paths or (), truth, negatives or (), progress)
     for fault in faults:

@@ -16,6 +16,8 @@ from auricle.errors import AuricleError, UsageError
 from auricle.features import FrontEnd, front_end
 from auricle.features.kinds import KINDS
 from auricle.stages.stage import Block
+from auricle.terminal import options
+from auricle.terminal.options import Channel
 
 _NAMED = [kind for kind in KINDS if kind not in ("delta", "sound")]
 """Kinds that can be had by name alone, and are features."""
@@ -43,6 +45,7 @@ def command(
     taper: Annotated[str, typer.Option(help="hann, hann_symmetric, hamming or hamming_symmetric.")] = "hann",
     align: Annotated[str, typer.Option(help="Where a shorter taper stands in the FFT: centre or start.")] = "centre",
     remove_dc: Annotated[bool, typer.Option("--remove-dc", help="Take its mean from every frame.")] = False,
+    channel: Channel = "mix",
     noise_profile: Annotated[
         Path | None, typer.Option("--noise", help="Put the noise gate before, with this profile.")
     ] = None,
@@ -67,7 +70,7 @@ def command(
         "align": align,
         "remove_dc": remove_dc,
     }
-    reader = Reader(path, sample_rate)
+    reader = Reader(path, sample_rate, channel=options.channel(channel))
     rate = reader.rate_out
     try:
         pipeline = front_end(

@@ -18,7 +18,7 @@ from auricle.judge import plots
 from auricle.judge.evaluate import gather
 from auricle.judge.tune import curve, fragment, narrow, remarks, tune
 from auricle.terminal import options
-from auricle.terminal.options import ConfigFile, Json, ModelName, Negatives, ScoreCache, Truth
+from auricle.terminal.options import Channel, ConfigFile, Json, ModelName, Negatives, ScoreCache, Truth
 from auricle.terminal.progress import bar
 from auricle.terminal.text import complain
 
@@ -79,6 +79,7 @@ def command(
     ] = False,
     json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves into this picture.")] = None,
+    channel: Channel = "mix",
     cache: ScoreCache = None,
     config: ConfigFile = None,
     model: ModelName = None,
@@ -95,7 +96,7 @@ def command(
     if plot is not None and not plots.available():
         raise UsageError(f"--plot: {plots.MISSING}")
     target = FRAGMENT if dry_run and config is None else where(config)
-    hearer = Hearer(bundle, cfg.decision, cfg.gate, cache=cache)
+    hearer = Hearer(bundle, cfg.decision, cfg.gate, cache=cache, channel=options.channel(channel))
     limits = budgets(own or (), hearer.labels)
     # Recordings without truth are taken as what they are most often: evenings with nothing in them.
     recordings = paths or ()

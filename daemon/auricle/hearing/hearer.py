@@ -75,13 +75,20 @@ class Hearer:
         decision: hop and smoothing are taken from it, and the rules where no others are given.
         gate: the noise gate.
         cache: a folder to keep scores in; they are found again as long as recording, model and settings are the same.
+        channel: the one to listen to, 1 is the first; ``mix``: the mean of all.
 
     Raises:
         ConfigError: model, rules and gate do not fit together.
     """
 
     def __init__(
-        self, bundle: Bundle, decision: config.Decision, gate: config.Gate, *, cache: Path | None = None
+        self,
+        bundle: Bundle,
+        decision: config.Decision,
+        gate: config.Gate,
+        *,
+        cache: Path | None = None,
+        channel: int | str = "mix",
     ) -> None:
         self.bundle = bundle
         self.decision = decision
@@ -95,12 +102,14 @@ class Hearer:
         smoother = pipeline.smoother(bundle, decision)
         stages = Pipeline([scorer.stages, *pipeline.grouping(bundle, decision), smoother])
         self._afresh = Afresh(stages, scorer.front_end.gate)
-        self._cache = cache
+        self._cache, self._channel = cache, channel
         self.span, self.hop = stages.span, stages.hop
         """Samples before the first decision, and from one to the next."""
         self.scored = pipeline.labels(bundle, decision)
         """The labels and groups of the scores' columns."""
         self._settings = f"{bundle.hash} {self.hop} {smoother.lengths} {gate}{made or ''}"
+        if channel != "mix":
+            self._settings += f" channel {channel}"
         self.detector, self._apart = (
             pipeline.detector(bundle, decision, span=self.span, hop=self.hop, apart=apart) for apart in (False, True)
         )
@@ -131,7 +140,7 @@ class Hearer:
                     log.warning("%s; the recording is heard anew", e)
                 else:
                     return Hearing(path, kept["scores"], int(kept["samples"]))
-        reader = Reader(path, self.rate)
+        reader = Reader(path, self.rate, channel=self._channel)
         length = max(1, reader.frames * self.rate // reader.rate)
 
         def blocks() -> Iterator[NDArray[np.float32]]:

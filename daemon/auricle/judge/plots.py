@@ -115,13 +115,13 @@ def portrait(found: Portrait, path: Path) -> None:
     )
     spectrum, level, scores, events = axes
     top = float(found.spectrogram.max())
-    extent = (0.0, found.duration_s, 0.0, found.top_hz)
+    columns = len(found.level)
+    extent = (0.0, columns * found.column_s, 0.0, found.top_hz)
     spectrum.imshow(
         found.spectrogram, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=top - 80, vmax=top
     )
     spectrum.set(ylabel="Hz")
-    columns = len(found.level)
-    level.plot([(i + 0.5) * found.duration_s / columns for i in range(columns)], found.level, linewidth=0.7)
+    level.plot([(i + 0.5) * found.column_s for i in range(columns)], found.level, linewidth=0.7)
     level.set(ylabel="dBFS")
     for i, curve in enumerate(found.curves):
         scores.plot(curve.times_s, curve.scores, color=f"C{i}", linewidth=1.0, label=curve.label)

@@ -57,6 +57,18 @@ def test_frames_are_as_told(tmp_path: Path) -> None:
         assert file["time_s"][0] == 201 / 16_000
 
 
+def test_one_channel_is_computed(tmp_path: Path) -> None:
+    """The features of one channel are those of its sound alone."""
+    sound = sounds.varied(1.0)
+    wav = sounds.write(tmp_path / "a.wav", np.stack([-sound, sound], 1), subtype="FLOAT")
+    features_file(str(wav), ["log_mel"], out=tmp_path / "a.npz", channel="2")
+    with np.load(tmp_path / "a.npz") as file:
+        expected = extract(sound, 16_000, {"kind": "log_mel"}, n_fft=2048, hop_length=512)
+        np.testing.assert_array_equal(file["features"], expected)
+    with pytest.raises(AudioError, match="has no channel 3"):
+        features_file(str(wav), ["log_mel"], out=tmp_path / "a.npz", channel="3")
+
+
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
     """A PNG with one panel a kind; features of a gated, resampled sound too."""
     pytest.importorskip("matplotlib")

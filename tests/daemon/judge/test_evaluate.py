@@ -99,6 +99,22 @@ def test_kept_scores_are_the_scores(tmp_path: Path, esc10: bundle.Bundle) -> Non
     assert len(list(cache.iterdir())) == 2
 
 
+def test_one_channel_is_judged(tmp_path: Path, esc10: bundle.Bundle) -> None:
+    """The channel that is chosen is heard alone, and its kept scores are not those of another."""
+    sound = varied(3.0)
+    two = str(write(tmp_path / "two.wav", np.stack([np.zeros_like(sound), sound], 1)))
+    alone = str(write(tmp_path / "one.wav", sound))
+    cfg = config.load(None, environ={})
+
+    def heard(path: str, channel: int | str) -> np.ndarray:
+        return Hearer(esc10, cfg.decision, cfg.gate, cache=tmp_path / "kept", channel=channel).hear(path).scores
+
+    for _ in ("heard", "kept"):
+        np.testing.assert_array_equal(heard(two, 2), heard(alone, "mix"))
+        assert not np.array_equal(heard(two, 1), heard(two, 2))
+        assert not np.array_equal(heard(two, "mix"), heard(two, 2))
+
+
 def test_the_figures_of_a_hearing_that_is_known(hearer: Hearer) -> None:
     """Two dogs, one of them noticed, an owl that nobody knows; one false alarm in a minute beside two of silence."""
     timing = hearer.bundle.card.timing

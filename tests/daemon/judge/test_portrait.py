@@ -14,8 +14,7 @@ from auricle.commands import show
 from auricle.commands.synth import scene
 from auricle.errors import UsageError
 from auricle.hearing.hearer import Hearer
-from auricle.judge import portrait
-from auricle.judge.portrait import BANDS, portray
+from auricle.judge.portrait import PICTURE, Detail, portray
 from auricle.judge.truth import Event
 from auricle.model import bundle
 from helpers.sounds import RATE, write
@@ -29,21 +28,18 @@ def hearer() -> Hearer:
 
 
 @pytest.mark.parametrize("columns", [1600, 16])
-def test_a_tone_stands_at_its_place(
-    tmp_path: Path, hearer: Hearer, monkeypatch: pytest.MonkeyPatch, columns: int
-) -> None:
+def test_a_tone_stands_at_its_place(tmp_path: Path, hearer: Hearer, columns: int) -> None:
     """Half a second of 3 kHz at full scale, two seconds in: its band is 0 dB there and nothing elsewhere, its level -3;
     in few columns, each of many frames, as in many."""
-    monkeypatch.setattr(portrait, "COLUMNS", columns)
     sound = np.zeros(4 * 48_000, np.float32)
     sound[2 * 48_000 : 5 * 24_000] = np.sin(2 * np.pi * 3_000 * np.arange(24_000) / 48_000)
-    found = portray(str(write(tmp_path / "a.wav", sound, 48_000, "FLOAT")), hearer)
+    found = portray(str(write(tmp_path / "a.wav", sound, 48_000, "FLOAT")), hearer, None, Detail(columns, 256, 6))
     assert (found.duration_s, found.top_hz) == (4.0, 24_000.0)
-    assert found.spectrogram.shape == (BANDS, len(found.level))
+    assert found.spectrogram.shape == (PICTURE.bands, len(found.level))
     assert len(found.level) < 2 * columns
     band, column = np.unravel_index(found.spectrogram.argmax(), found.spectrogram.shape)
-    assert abs((band + 0.5) * found.top_hz / BANDS - 3_000) < 2 * found.top_hz / BANDS
-    assert 2.0 <= (column + 0.5) * found.duration_s / len(found.level) <= 2.5
+    assert abs((band + 0.5) * found.top_hz / PICTURE.bands - 3_000) < 2 * found.top_hz / PICTURE.bands
+    assert 2.0 <= (column + 0.5) * found.column_s <= 2.5
     assert found.spectrogram.max() == pytest.approx(0.0, abs=1.0)
     assert found.level.max() == pytest.approx(-3.0, abs=0.6)
     assert found.level[0] == found.level[-1] == -120.0
@@ -65,7 +61,7 @@ def test_scores_events_and_truth_are_those_of_the_daemon(tmp_path: Path, hearer:
     margins = [curve.scores.max() - curve.threshold for curve in found.curves]
     assert margins == sorted(margins, reverse=True)
     short = portray(str(write(tmp_path / "b.wav", sound[:200])), hearer)
-    assert (len(short.curves), short.spectrogram.shape) == (0, (BANDS, 1))
+    assert (len(short.curves), short.spectrogram.shape) == (0, (PICTURE.bands, 1))
 
 
 def test_the_command_draws_it(
