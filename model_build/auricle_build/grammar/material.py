@@ -249,7 +249,8 @@ class Data:
     teacher: str | None = value(
         None,
         Text("a path"),
-        "A larger waveform network (TFLite), whose answers are learned beside the labels: `schedule.distil`.",
+        "A larger network, whose answers are learned beside the labels (`schedule.distil`): a TFLite graph that takes "
+        "samples, or a bundle.",
     )
     once: bool = value(
         False,

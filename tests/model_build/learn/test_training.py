@@ -14,8 +14,11 @@ import pytest
 import soundfile
 import yaml
 
+from auricle import config
 from auricle.errors import ConfigError, ModelError
 from auricle.features import front_end
+from auricle.hearing.hearer import Hearer
+from auricle.model import bundle
 
 pytest.importorskip("tensorflow", reason="missing here: the build extra")
 
@@ -28,7 +31,7 @@ from auricle_build.judge.evaluate import Judgement
 from auricle_build.learn import training
 from auricle_build.learn.batches import Batches, warped
 from auricle_build.learn.network import Network
-from auricle_build.learn.teacher import Taught
+from auricle_build.learn.teacher import HOP_MS, Taught, taught_by
 from auricle_build.material.clips import Clip
 from auricle_build.material.rows import Features
 from auricle_build.reports import classic, crossval
@@ -250,6 +253,32 @@ def test_a_teacher_is_heard_where_it_spoke() -> None:
     """Between two of its windows a teacher's scores are in proportion, beyond them those of the nearest."""
     taught = Taught(np.asarray([[0.0], [2.0], [4.0]], np.float16), np.asarray([0.25, 0.5, 0.75]))
     assert [float(taught.at(share)[0]) for share in (0.0, 0.25, 0.3125, 0.5, 0.9)] == [0.0, 0.0, 0.5, 2.0, 4.0]
+
+
+def test_a_bundle_teaches_what_it_hears(tmp_path: Path) -> None:
+    """Its logits are those of the daemon's scores, unsmoothed and standardised; they are kept, and found again."""
+    rng = np.random.default_rng(5)
+    clips = []
+    for i, seconds in enumerate((3.0, 0.2)):
+        path = tmp_path / f"{i}.wav"
+        soundfile.write(path, rng.standard_normal(int(seconds * RATE)) * 0.1, RATE, subtype="FLOAT")
+        clips.append(Clip(path, "x", f"g{i}", 1))
+    teacher = bundle.find("esc10")
+    long, short = taught_by(teacher, clips, tmp_path)
+    hearer = Hearer(bundle.load("esc10"), config.Decision(hop_ms=HOP_MS, smoothing_ms=0.0), config.Gate())
+    scores = hearer.hear(str(clips[0].path)).scores.astype(np.float64)
+    assert len(long.scores) == len(scores) > 1
+    assert len(short.scores) == 1, "a short clip is repeated up to a window"
+    said = np.log(scores / (1 - scores))
+    for column in range(scores.shape[1]):
+        if np.ptp(said[:, column]) > 0.1:
+            likeness = np.corrcoef(said[:, column], long.scores[:, column].astype(np.float64))[0, 1]
+            assert likeness > 0.999
+    assert long.centres[0] == hearer.span / 2 / (3.0 * RATE)
+    again, _ = taught_by(teacher, clips, tmp_path)
+    np.testing.assert_array_equal(again.scores, long.scores)
+    with pytest.raises(ConfigError, match="no teacher there"):
+        taught_by(tmp_path / "nobody", clips)
 
 
 def test_warping_moves_what_is_heard_and_no_further_than_told() -> None:
