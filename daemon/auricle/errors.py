@@ -96,6 +96,12 @@ class KeysError(AuricleError):
     exit_code = EXIT_CONFIG
 
 
+class MissingError(AuricleError):
+    """A package that only some need is not installed."""
+
+    exit_code = EXIT_CONFIG
+
+
 class NoDaemonError(AuricleError):
     """Nobody answers at the endpoint."""
 

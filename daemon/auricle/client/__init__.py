@@ -13,7 +13,7 @@ Needs ``pyzmq`` and ``msgspec`` alone of what Auricle depends on.
 from __future__ import annotations
 
 from auricle.client.client import Client, ask
-from auricle.client.follow import Item, Missed
+from auricle.client.follow import Bookmark, Item, Missed
 from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Status
 from auricle.messages.questions import AskEvents, AskMark, AskSnapshot, AskStatus, History, Marked, Report, Snapshot
 
@@ -23,6 +23,7 @@ __all__ = [
     "AskMark",
     "AskSnapshot",
     "AskStatus",
+    "Bookmark",
     "Client",
     "Event",
     "Gap",

@@ -23,7 +23,7 @@ import msgspec
 import zmq
 
 from auricle.client.backlog import Backlog
-from auricle.client.follow import Follower, Item, Missed
+from auricle.client.follow import Bookmark, Follower, Item, Missed
 from auricle.errors import EndpointError, KeysError, NoDaemonError, UsageError
 from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Status
 from auricle.messages.keys import Pair, read_pair
@@ -47,6 +47,7 @@ __all__ = [
     "AskMark",
     "AskSnapshot",
     "AskStatus",
+    "Bookmark",
     "Client",
     "Event",
     "Gap",
@@ -85,6 +86,8 @@ class Client:
         key: the pair of keys to connect with, or its file, where the daemon wants keys; it has the daemon's public key.
         queue: messages that wait here for a slow reader, in the socket and once more behind it. Of more the oldest
             scores and `health` are dropped and reported; all else is asked for again.
+        since: what is held already of one endpoint, from an earlier life; what the daemon still has of all that was
+            published after it comes first.
 
     Raises:
         EndpointError: what was named is no endpoint.
@@ -98,9 +101,11 @@ class Client:
         query: str | None = None,
         key: Pair | Path | str | None = None,
         queue: int = QUEUE,
+        since: Bookmark | None = None,
     ) -> None:
-        if query is not None and len(endpoints) > 1:
-            raise UsageError("query: belongs to one endpoint, and there are several; leave it out")
+        for name, given in (("query", query), ("since", since)):
+            if given is not None and len(endpoints) > 1:
+                raise UsageError(f"{name}: belongs to one endpoint, and there are several; leave it out")
         pair = _pair(key)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
@@ -109,7 +114,7 @@ class Client:
         self._pump_s = 0.0
         try:
             for endpoint in endpoints or (ENDPOINT,):
-                self._links.append(_Link(self._context, self._poller, endpoint, topics, query, pair, queue))
+                self._links.append(_Link(self._context, self._poller, endpoint, topics, query, pair, queue, since))
         except EndpointError:
             self.close()
             raise
@@ -202,10 +207,11 @@ class _Link:
         query: str | None,
         pair: Pair | None,
         queue: int,
+        since: Bookmark | None,
     ) -> None:
         self.endpoint = endpoint
         self.heard_s = time.monotonic()
-        self.follower = Follower(endpoint, topics, secrets.token_hex(8))
+        self.follower = Follower(endpoint, topics, secrets.token_hex(8), since)
         self._context, self._poller = context, poller
         self._query, self._pair, self._queue = query, pair, queue
         self._asked: str | None = None

@@ -3,6 +3,7 @@ items out."""
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -42,6 +43,15 @@ class Missed(msgspec.Struct, frozen=True):
     n: int
 
 
+class Bookmark(msgspec.Struct, frozen=True):
+    """How far a subscriber has come: it holds everything up to `last_seq` of an instance, and everything that was
+    published before `t`."""
+
+    instance: str
+    last_seq: dict[str, int]
+    t: str
+
+
 Item = AnyMessage | Snapshot | Missed
 
 
@@ -56,9 +66,10 @@ class Follower:
         endpoint: of the daemon, for reports.
         topics: prefixes that are wanted.
         nonce: a word that no other subscriber has.
+        since: what is held already, from an earlier life: everything after it is given.
     """
 
-    def __init__(self, endpoint: str, topics: Sequence[str], nonce: str) -> None:
+    def __init__(self, endpoint: str, topics: Sequence[str], nonce: str, since: Bookmark | None = None) -> None:
         self.endpoint = endpoint
         self.query: str | None = None
         """The endpoint to ask at, once the daemon has said so."""
@@ -70,11 +81,11 @@ class Follower:
         """When, on the caller's clock, to call `give_up`."""
         self._topics = tuple(topics)
         self._welcome = f"welcome.{nonce}"
-        self._instance: str | None = None
-        self._position: dict[str, int] = {}
+        self._instance = None if since is None else since.instance
+        self._position: dict[str, int] = {} if since is None else dict(since.last_seq)
         self._before: tuple[str, dict[str, int]] | None = None  # what was held of an instance that has ended
-        self._from_start = False  # whether a topic without a position begins at 1
-        self._known_t: str | None = None  # everything the daemon published before this is held
+        self._from_start = since is not None  # whether a topic without a position begins at 1
+        self._known_t = None if since is None else since.t  # everything the daemon published before this is held
         self._settled = False
         self._held: deque[AnyMessage] = deque()
         self._targets: dict[str, int] = {}
@@ -257,14 +268,22 @@ class Follower:
                 self._settle(now_s)
 
     def _give_found(self) -> None:
-        """Give the end of the instance before, then this one's: within a topic history and memory are both in order."""
-        past = [(topic_of(message), message) for message in self._past or ()]
+        """Give the end of the instance before and those in between, then this one's: in the order of their times, and
+        within a topic in that of the history, which memory goes on with."""
+        by_topic: dict[str, list[AnyMessage]] = {}
+        for message in self._past or ():
+            by_topic.setdefault(topic_of(message), []).append(message)
+        past = [(topic_of(message), message) for message in heapq.merge(*by_topic.values(), key=lambda each: each.t)]
         if self._before is not None:
             instance, position = self._before
             for topic, message in past:
-                if message.instance == instance and self._wants(topic) and message.seq > position.get(topic, 0):
+                if message.instance == self._instance or not self._wants(topic):
+                    continue
+                if message.instance == instance:
+                    if message.seq <= position.get(topic, 0):
+                        continue
                     position[topic] = message.seq
-                    self.items.append(message)
+                self.items.append(message)
         first: dict[str, int] = {}
         for message in self._recent:
             first.setdefault(topic_of(message), message.seq)

@@ -31,8 +31,8 @@ from auricle.model import bundle
 from auricle.model.card import Card
 from auricle.publish.endpoint import bind, ipc_path
 from auricle.publish.publisher import Publisher
+from auricle.service.folder import state_dir
 from auricle.service.overruled import overruled
-from auricle.service.state import state_dir
 from auricle.service.trial import Trials
 from auricle.terminal import options
 from auricle.terminal.options import ConfigFile, Json

@@ -6,6 +6,7 @@ Another file of keys is declared with the same pieces: `key`, `value`, `section`
 
 from __future__ import annotations
 
+from auricle.config.bridges import Bridges, Mqtt, broker_of
 from auricle.config.compounds import Many, OneOf, Pair, Table, each
 from auricle.config.keys import REQUIRED, key, keys_of, section, value, values
 from auricle.config.kinds import Choice, Flag, Kind, Misfit, Name, Number, Text, plain
@@ -22,6 +23,7 @@ __all__ = [
     "REQUIRED",
     "SOURCE_KINDS",
     "Branch",
+    "Bridges",
     "Capture",
     "Choice",
     "Clips",
@@ -38,6 +40,7 @@ __all__ = [
     "Many",
     "Microphone",
     "Misfit",
+    "Mqtt",
     "Name",
     "Node",
     "Number",
@@ -55,6 +58,7 @@ __all__ = [
     "UserRule",
     "Walk",
     "Where",
+    "broker_of",
     "document",
     "each",
     "from_object",

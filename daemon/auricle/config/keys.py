@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeAlias
 
 from auricle.config.kinds import Kind, plain
 
-Effect: TypeAlias = Literal["live", "segment", "restart"]
-"""When a reload brings a change in: between two hops (live), with a new segment, or not before the daemon starts
-again."""
+Effect: TypeAlias = Literal["live", "segment", "restart", "bridge"]
+"""When a reload brings a change in: between two hops (live), with a new segment, not before the daemon starts again;
+or, as far as the daemon is concerned, at once, and really when a bridge starts again."""
 
 REQUIRED: Any = dataclasses.MISSING
 

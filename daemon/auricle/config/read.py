@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from auricle.config.bridges import Mqtt, unfit
 from auricle.config.keys import keys_of
 from auricle.config.kinds import loopback, plain
 from auricle.config.layers import layered
@@ -116,6 +117,9 @@ class Reader(Walk):
         elif isinstance(section, Clips) and section.enabled:
             at = f"{path}.enabled"
             self.complain(self.places[at], at, "clips are not there yet, no sound would be kept; remove the key")
+        elif isinstance(section, Mqtt) and f"{path}.broker" not in self.failed:
+            for name, complaint in unfit(section):
+                self.complain(self.places[f"{path}.{name}"], f"{path}.{name}", complaint)
         elif isinstance(section, Source) and where is not None:
             self._check_source(section, path, where)
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from auricle.config.bridges import Bridges, Mqtt
 from auricle.config.keys import key, section, values
 from auricle.config.kinds import File, Model, Text
 from auricle.config.sections import (
@@ -33,6 +34,7 @@ from auricle.config.wording import mask
 
 __all__ = [
     "SOURCE_KINDS",
+    "Bridges",
     "Capture",
     "Clips",
     "Config",
@@ -42,6 +44,7 @@ __all__ = [
     "LabelRule",
     "Log",
     "Microphone",
+    "Mqtt",
     "Publish",
     "Recording",
     "Source",
@@ -106,6 +109,9 @@ class Config:
     )
     clips: Clips = section(
         Clips,
+    )
+    bridges: Bridges = section(
+        Bridges,
     )
     log: Log = section(
         Log,

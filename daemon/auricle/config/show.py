@@ -20,7 +20,12 @@ from auricle.config.wording import mask, number
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
 _WIDTH = 112
-_EFFECTS = {"live": "at once", "segment": "with a new segment", "restart": "after a restart"}
+_EFFECTS = {
+    "live": "at once",
+    "segment": "with a new segment",
+    "restart": "after a restart",
+    "bridge": "after a restart of the bridge",
+}
 
 
 def scalar(value: Any) -> str:
@@ -210,7 +215,8 @@ def example() -> str:
     head = (
         "Auricle's configuration: every key, commented out at its default, so that what you do not set follows Auricle "
         "and the model. Uncomment what you change. In brackets: what to write, and whether a change comes in between "
-        "two hops (live), with a new segment, or only with a restart. Relative paths start at this file's folder. "
+        "two hops (live), with a new segment, or only with a restart, of the daemon or of a bridge. "
+        "Relative paths start at this file's folder. "
         "Check it: auricle config check -c FILE. What holds then: auricle config show -c FILE. More: "
         "docs/configuration.md."
     )

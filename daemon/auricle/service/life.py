@@ -24,13 +24,14 @@ from auricle.publish.zeromq import Socket
 from auricle.service import keys, logs
 from auricle.service.checks import check_sockets, load_models
 from auricle.service.descriptors import connections_each
+from auricle.service.folder import state_dir
 from auricle.service.notify import Notifier
 from auricle.service.overload import Ladder
 from auricle.service.overruled import Overruled
 from auricle.service.query import Query
 from auricle.service.reload import Reload
 from auricle.service.roster import Roster
-from auricle.service.state import Learned, alone, state_dir
+from auricle.service.state import Learned, alone
 from auricle.service.timeofday import TimeOfDay
 from auricle.service.trial import Trials
 from auricle.service.watchdog import Watchdog

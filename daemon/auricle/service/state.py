@@ -1,4 +1,4 @@
-"""This is what outlives the daemon: its state folder, and in it what the gates have learned of their rooms."""
+"""This is what outlives the daemon in its state folder: what the gates have learned of their rooms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,6 @@ log = logging.getLogger("auricle")
 SAVE_INTERVAL_S = 60.0
 PAUSE_S = 0.1
 """The pause between two files: many sources that have learned at once must not wait for the disk all at once."""
-
-
-def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder for what is kept: systemd's ``StateDirectory``, else the user's own (XDG Base Directory)."""
-    if given := environ.get("STATE_DIRECTORY"):
-        # systemd gives several, colon-separated, when a unit asks for several: ours is the first.
-        return Path(given.split(":")[0])
-    base = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(base) / "auricle"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

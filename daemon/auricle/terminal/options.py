@@ -82,7 +82,7 @@ def model_of(cfg: Config) -> Bundle:
         ModelError: there is no such model, or the model does not hold.
     """
     from auricle.model import bundle
-    from auricle.service.state import state_dir
+    from auricle.service.folder import state_dir
     from auricle.service.trial import Trials
 
     return bundle.load(cfg.model, cfg.models_dir, first=Trials(state_dir() / "models"))

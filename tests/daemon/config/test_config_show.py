@@ -85,7 +85,7 @@ def test_the_example_holds_every_key(tmp_path: Path) -> None:
 def test_the_example_explains_every_key() -> None:
     """Every value has what may be written and when a change takes effect in brackets before it, nothing else has."""
     text = re.sub(r"\n *# (?=\S)", " ", EXAMPLE.read_text(encoding="utf-8"))
-    explained = re.findall(r"; (?:live|segment|restart)\]\n *#? *(?:- )?(\w+):", text)
+    explained = re.findall(r"; (?:live|segment|restart|bridge)\]\n *#? *(?:- )?(\w+):", text)
     assert sorted(explained) == sorted(path.rpartition(".")[2] for path in paths(Config, sections=False))
 
 
@@ -100,7 +100,7 @@ def test_the_docs_hold_the_table() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert config_show.table() in text, "run: make docs"
     for path in paths(Config):
-        assert f"`{path.replace('sources', 'sources[]').replace('labels', 'labels.LABEL')}`" in text
+        assert f"`{path.replace('sources', 'sources[]').replace('decision.labels', 'decision.labels.LABEL')}`" in text
 
 
 def test_the_schema_takes_the_examples() -> None:

@@ -55,6 +55,7 @@ OTHER: dict[str, Any] = {
     "store.path": "events.db",
     "store.max_mb": 10,
     "store.max_days": 3,
+    "bridges.mqtt": {"prefix": "house"},
     "log.level": "error",
     "log.format": "json",
     "model": "other",
@@ -81,6 +82,7 @@ LIVE: dict[str, Callable[[Daemon], Any]] = {
     "capture.stall_s": lambda d: d.lane("mic").live.terms.stall_s,  # type: ignore[union-attr]
     "store.max_mb": lambda d: d.reload.cfg.store.max_mb,
     "store.max_days": lambda d: d.reload.cfg.store.max_days,
+    "bridges.mqtt": lambda d: {"prefix": d.reload.cfg.bridges.mqtt.prefix},
     "log.level": lambda d: logging.getLevelName(logging.getLogger("auricle").level).lower(),
 }
 """Where each live key shows itself in the running daemon."""

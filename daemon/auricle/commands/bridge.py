@@ -1,0 +1,130 @@
+"""`auricle bridge` hands what the daemon says on to other programs, each bridge a process of its own.
+
+The configuration is read here, and the secrets that it names; a connector is given plain values.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import typer
+
+from auricle.config import Config, Decision, broker_of
+from auricle.connectors import credentials
+from auricle.connectors.extras import bring
+from auricle.errors import ConfigError, ModelError
+from auricle.terminal import options
+from auricle.terminal.help import PLAIN
+from auricle.terminal.options import ConfigFile
+
+app = typer.Typer(help="Hand events on to other programs.", no_args_is_help=True, **PLAIN)
+
+_THRESHOLDS = """
+import json, sys
+from pathlib import Path
+from auricle.errors import AuricleError
+from auricle.model import bundle
+model, models_dir = json.loads(sys.argv[1])
+try:
+    print(json.dumps(list(bundle.card_of(model, models_dir and Path(models_dir)).thresholds)))
+except AuricleError as error:
+    sys.exit(str(error))
+"""
+"""Reads the labels that a card has thresholds for: in a child, since numpy would stay in our memory for good."""
+
+
+@app.callback()
+def _group() -> None:
+    """Hand events on to other programs, each by a process of its own."""
+
+
+@app.command()
+def mqtt(config: ConfigFile = None) -> None:
+    """Tell an MQTT broker, and Home Assistant through it, until it is stopped."""
+    bring("mqtt", "aiomqtt")
+    from auricle.connectors.mqtt import Broker, run
+    from auricle.connectors.session import Settings
+    from auricle.service import logs
+    from auricle.service.folder import state_dir
+    from auricle.service.notify import Notifier
+
+    cfg = options.load(config)
+    logs.set_up(cfg.log)
+    wanted = cfg.bridges.mqtt
+    _, host, port = broker_of(wanted.broker)
+    login = wanted.login and credentials.login(wanted.login, "auricle-mqtt.login", "bridges.mqtt.login")
+    labels = {source.name: wanted.labels or labels_of(cfg, source.decision, source.model) for source in cfg.sources}
+    settings = Settings(
+        endpoint=cfg.publish.endpoint,
+        key=cfg.publish.client_key,
+        node=cfg.node,
+        prefix=wanted.prefix,
+        discovery=wanted.home_assistant,
+        labels=labels,
+        other_labels=wanted.labels or labels_of(cfg, cfg.decision, cfg.model),
+        level_s=wanted.level_interval_s,
+        health_s=wanted.health_interval_s,
+        scores_s=wanted.scores_interval_s,
+        folder=state_dir(),
+    )
+    run(Broker(host, port, _tls(cfg), login or None), settings, Notifier())
+
+
+def labels_of(cfg: Config, decision: Decision, model: str) -> Sequence[str]:
+    """Return the labels that somebody wrote a rule for: in the configuration, else in the model's card.
+
+    Raises:
+        ConfigError: the card cannot be read.
+    """
+    named = dict.fromkeys([*(decision.only or ()), *decision.labels])
+    found = list(named) or _with_thresholds(model, cfg.models_dir)
+    return [label for label in found if label not in decision.except_]
+
+
+@cache
+def _with_thresholds(model: str, models_dir: Path | None) -> Sequence[str]:
+    asked = json.dumps([model, models_dir and str(models_dir)])
+    child = [sys.executable, "-c", _THRESHOLDS, asked]
+    done = subprocess.run(child, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise ModelError(f"{done.stderr.strip()}; or name the labels in bridges.mqtt.labels")
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def _tls(cfg: Config) -> ssl.SSLContext | None:
+    """Make what a TLS connection to the broker trusts and shows.
+
+    Raises:
+        ConfigError: certificates or keys cannot be read.
+    """
+    wanted = cfg.bridges.mqtt
+    if not broker_of(wanted.broker)[0]:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=wanted.ca)
+    except OSError as e:
+        why = _why(e, "holds no certificates in PEM")
+        raise ConfigError([f"bridges.mqtt.ca: {wanted.ca}: {why}; name the file of whoever signed for it"]) from None
+    if wanted.certificate is not None:
+        key = wanted.certificate_key
+        at = key and credentials.place(key, "auricle-mqtt.key", "bridges.mqtt.certificate_key")
+        try:
+            # A key with a passphrase would be asked for at a terminal that a service has not.
+            context.load_cert_chain(wanted.certificate, at, password=lambda: "")
+        except OSError as e:
+            why = _why(e, "no certificate and the key that belongs to it")
+            where = f"{wanted.certificate}{f' and {at}' if at else ''}"
+            raise ConfigError([f"bridges.mqtt.certificate: {where}: {why}; both in PEM, the key unencrypted"]) from None
+    return context
+
+
+def _why(error: OSError, otherwise: str) -> str:
+    """Say why a file of certificates is refused; OpenSSL's own words are for those who know it."""
+    return otherwise if isinstance(error, ssl.SSLError) or not error.strerror else error.strerror

@@ -1,0 +1,16 @@
+"""What a service of ours keeps lies in its state folder, which is found here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for what is kept: systemd's ``StateDirectory``, else the user's own (XDG Base Directory)."""
+    if given := environ.get("STATE_DIRECTORY"):
+        # systemd gives several, colon-separated, when a unit asks for several: ours is the first.
+        return Path(given.split(":")[0])
+    base = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(base) / "auricle"
