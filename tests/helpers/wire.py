@@ -78,6 +78,8 @@ class Daemon:
         )  # fmt: skip
         stack.callback(self.query.close, 0)
         self.socket.greet(self.publisher, self.query.endpoint)
+        self.ahead_us = 0
+        """By how much its clock is ahead of ours."""
         self._open: dict[tuple[str, str], Event] = {}
         self._sample = 0
         if self.store:
@@ -131,8 +133,8 @@ class Daemon:
     def health(self) -> None:
         """Publish the heartbeat."""
         message = messages.Health(
-            **self._common(None), uptime_s=1.0, sources={}, last_seq=dict(self.publisher.last_seq), latency_p99_ms=None,
-            cpu_percent=0.0, rss_mb=0.0,
+            **self._common(None), uptime_s=1.0, sources={lane.name: lane.told for lane in self.lanes},
+            last_seq=dict(self.publisher.last_seq), latency_p99_ms=None, cpu_percent=0.0, rss_mb=0.0,
         )  # fmt: skip
         self.publisher.send("health.", message)
 
@@ -162,7 +164,7 @@ class Daemon:
             "seq": 0,
             "source": source,
             "model": None if source is None else MODEL,
-            "t": rfc3339(time.time_ns() // 1000),
+            "t": rfc3339(time.time_ns() // 1000 + self.ahead_us),
             "sample": None if source is None else self._sample,
         }
 

@@ -270,20 +270,23 @@ class Follower:
     def _give_found(self) -> None:
         """Give the end of the instance before and those in between, then this one's: in the order of their times, and
         within a topic in that of the history, which memory goes on with."""
+        instance, position = self._before or (None, {})
         by_topic: dict[str, list[AnyMessage]] = {}
         for message in self._past or ():
-            by_topic.setdefault(topic_of(message), []).append(message)
+            topic = topic_of(message)
+            held = self._position if message.instance == self._instance else position
+            known = message.instance in (self._instance, instance) and message.seq <= held.get(topic, 0)
+            if self._wants(topic) and not known:
+                by_topic.setdefault(topic, []).append(message)
         past = [(topic_of(message), message) for message in heapq.merge(*by_topic.values(), key=lambda each: each.t)]
-        if self._before is not None:
-            instance, position = self._before
-            for topic, message in past:
-                if message.instance == self._instance or not self._wants(topic):
+        for topic, message in past:
+            if self._before is None or message.instance == self._instance:
+                continue
+            if message.instance == instance:
+                if message.seq <= position.get(topic, 0):
                     continue
-                if message.instance == instance:
-                    if message.seq <= position.get(topic, 0):
-                        continue
-                    position[topic] = message.seq
-                self.items.append(message)
+                position[topic] = message.seq
+            self.items.append(message)
         first: dict[str, int] = {}
         for message in self._recent:
             first.setdefault(topic_of(message), message.seq)

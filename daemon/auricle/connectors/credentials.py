@@ -45,6 +45,8 @@ def read(given: Path | str, name: str, key: str, environ: Mapping[str, str] = os
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ConfigError([f"{key}: {path}: no plain file; put the file itself there"])
             content = file.read(_MOST_BYTES + 1)
+    except IsADirectoryError:
+        raise ConfigError([f"{key}: {path}: no plain file; put the file itself there"]) from None
     except OSError as e:
         remedy = f"LoadCredential={name} in the unit gives it" if given == CREDENTIAL else "write it, readable for us"
         raise ConfigError([f"{key}: {path}: {e.strerror}; {remedy}"]) from None

@@ -23,23 +23,20 @@ def topic(prefix: str, node: str) -> str:
     return f"{prefix}/device/{_device_id(node)}/config"
 
 
-def payload(
-    topics: Topics, layout: Mapping[str, Sequence[str]], version: str, gone: Mapping[str, str] | None = None
-) -> bytes:
+def payload(node: str, found: Mapping[str, Component], version: str, gone: Mapping[str, str]) -> bytes:
     """Describe a node's device.
 
     Args:
-        topics: of the node.
-        layout: the labels that have a state, by source.
+        node: the machine's name.
+        found: its components, by their names.
         version: of Auricle.
         gone: components that there were, with their platforms: Home Assistant removes them.
     """
-    found = components(topics, layout)
-    left = {name: {"platform": platform} for name, platform in (gone or {}).items() if name not in found}
+    left = {name: {"platform": platform} for name, platform in gone.items()}
     told = {
         "device": {
-            "identifiers": [_device_id(topics.node)],
-            "name": topics.node,
+            "identifiers": [_device_id(node)],
+            "name": node,
             "manufacturer": "Auricle",
             "model": "Sound classifier",
             "sw_version": version,

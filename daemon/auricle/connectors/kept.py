@@ -77,15 +77,17 @@ class Progress:
         self._moved = False
         self._next_s = 0.0
 
+    def begin(self, snapshot: Snapshot) -> None:
+        """Note that nothing before this moment is wanted, unless something was handed on before."""
+        if self.at is None:
+            self.at = Bookmark(snapshot.instance, _told(snapshot.last_seq), snapshot.t)
+            self._moved = True
+
     def advance(self, item: Item) -> None:
         """Note that this item, and everything before it, was handed on."""
         match item:
-            case Missed():
+            case Missed() | Snapshot():
                 return
-            case Snapshot():
-                if self.at is None:
-                    self.at = Bookmark(item.instance, _told(item.last_seq), item.t)
-                    self._moved = True
             case Health():
                 # All that was published before it was given before it.
                 self.at = Bookmark(item.instance, _told(item.last_seq), item.t)

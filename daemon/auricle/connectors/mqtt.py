@@ -26,7 +26,7 @@ log = logging.getLogger("auricle")
 
 TIMEOUT_S = 10.0
 """A broker that does not answer for so long is given up, and tried anew."""
-KEEPALIVE_S = 10
+KEEPALIVE_S = 30
 FIRST_WAIT_S, LONGEST_WAIT_S, REFUSED_WAIT_S = 0.25, 1.0, 5.0
 
 

@@ -128,7 +128,8 @@ class Session:
     def _take(self, item: Item) -> None:
         if isinstance(item, Missed):
             if item.topic.startswith("event."):
-                log.warning("%d messages of %s are lost for good: the daemon has them no more", item.n, item.topic)
+                lost = "%d messages of %s are not to be had any more; of past events onset and end are what is kept"
+                log.info(lost, item.n, item.topic)
             return
         mirror = self._mirror
         if isinstance(item, Snapshot) or (isinstance(item, Health) and item.instance != (mirror and mirror.instance)):
@@ -142,7 +143,9 @@ class Session:
             if mirror.layout != self._told_layout:
                 self._appear(mirror)
         letter = None
-        if not isinstance(item, Snapshot):
+        if isinstance(item, Snapshot):
+            self._progress.begin(item)
+        else:
             past = mirror is not None and mirror.covers(item)
             letter = lasting(item, self._topics, past=past, now_us=self._now_us())
             self._outbox.tell(self._paced.take(item, time.monotonic()))
@@ -154,15 +157,15 @@ class Session:
         self._absent = False
         self._told_layout = mirror.layout
         told = dict(mirror.everything())
+        components = {}
         if self._settings.discovery is not None:
             config = discovery.topic(self._settings.discovery, self._settings.node)
-            now = {name: about["platform"] for name, about in discovery.components(self._topics, mirror.layout).items()}
-            told[config] = discovery.payload(self._topics, mirror.layout, __version__, self._left.components)
-            # Those that are there now come last, so that those that went longest ago are forgotten first.
+            now = discovery.components(self._topics, mirror.layout)
             were = {name: platform for name, platform in self._left.components.items() if name not in now}
-            components = dict([*were.items(), *now.items()][-TOMBSTONES - len(now) :])
-        else:
-            components = {}
+            gone_longest_ago = max(0, len(were) - TOMBSTONES)
+            were = dict(list(were.items())[gone_longest_ago:])
+            told[config] = discovery.payload(self._settings.node, now, __version__, were)
+            components = {**were, **{name: about["platform"] for name, about in now.items()}}
         told[self._topics.status] = ONLINE
         gone = [topic for topic in self._left.retained if topic not in told]
         for topic in gone:
