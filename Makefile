@@ -8,6 +8,8 @@ JOBS ?= auto
 PREFIX ?= /opt/auricle
 UNITDIR ?= /usr/local/lib/systemd
 DESTDIR ?=
+# What bridges need, as `mqtt`, with commas between; an upgrade keeps those of before.
+EXTRAS ?=
 # The service sees no /root and no /home, so the system's own Python serves it.
 SERVICE_PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,$(PYTHON))
 # Only on this machine itself, not in a DESTDIR.
@@ -35,6 +37,7 @@ help:
 	@echo "make test-tflite   the runtime on tflite-runtime, for boards without LiteRT"
 	@echo "make clean         remove the environments"
 	@echo "sudo make install  the program in $(PREFIX), the systemd units, /etc/auricle/auricle.yaml if there is none"
+	@echo "                   EXTRAS=mqtt: with what auricle-mqtt.service needs"
 	@echo "sudo make uninstall"
 
 demo: $(VENV)/.stamp-runtime
@@ -119,7 +122,7 @@ $(VENV)/.stamp-runtime: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-dev: pyproject.toml $(VENV)/.stamp-runtime
-	$(BIN)/python -m pip install -q -e '.[dev,plot,parquet]'
+	$(BIN)/python -m pip install -q -e '.[dev,plot,parquet,mqtt]'
 	@touch $@
 
 $(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-dev
@@ -141,6 +144,20 @@ install: install-program install-units install-config
 	@echo "installed; look at /etc/auricle/auricle.yaml, try $(PREFIX)/bin/auricle doctor, then"
 	@echo "    systemctl enable --now auricle"
 
+# Writes `[mqtt]` for pip, of what is asked for now and what was before.
+define CHOOSE_EXTRAS
+import pathlib, re, sys, tomllib
+asked, kept = sys.argv[1], pathlib.Path(sys.argv[2])
+known = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]["optional-dependencies"]
+before = kept.read_text() if kept.exists() else ""
+wanted = {name: None for text in (before, asked) for name in re.findall(r"[^\[\], \n]+", text)}
+for name in wanted:
+    if name not in known:
+        sys.exit(f"EXTRAS: {name!r} is not known; use {', '.join(known)}")
+kept.write_text(f"[{','.join(wanted)}]" if wanted else "")
+endef
+export CHOOSE_EXTRAS
+
 install-program:
 	@$(SERVICE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "auricle needs Python 3.11 or later; try: make install SERVICE_PYTHON=/usr/bin/python3.12" >&2; exit 1; }
@@ -149,14 +166,15 @@ install-program:
 	@case "$$($(SERVICE_PYTHON) -c 'import sys; print(sys.base_prefix)')" in /root/*|/home/*) \
 	  echo "the service cannot see a Python in /root or /home; use SERVICE_PYTHON=/usr/bin/python3" >&2; exit 1;; esac
 	$(SERVICE_PYTHON) -m venv "$(DESTDIR)$(PREFIX)"
-	"$(DESTDIR)$(PREFIX)/bin/python" -m pip install -q --upgrade .
+	@"$(DESTDIR)$(PREFIX)/bin/python" -c "$$CHOOSE_EXTRAS" "$(EXTRAS)" "$(DESTDIR)$(PREFIX)/extras"
+	"$(DESTDIR)$(PREFIX)/bin/python" -m pip install -q --upgrade ".$$(cat "$(DESTDIR)$(PREFIX)/extras")"
 	@# What pip wrote knows the place where it was made; it shall know the one where it runs.
 	$(if $(DESTDIR),grep -rlIF "$(DESTDIR)" "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/pyvenv.cfg" \
 	  | xargs sed -i 's|$(DESTDIR)$(PREFIX)|$(PREFIX)|g')
 
 install-units:
 	install -d "$(DESTDIR)$(UNITDIR)/system" "$(DESTDIR)$(UNITDIR)/user"
-	for unit in system/auricle.service system/auricle@.service user/auricle.service; do \
+	for unit in system/auricle.service system/auricle@.service system/auricle-mqtt.service user/auricle.service; do \
 	  sed 's|/opt/auricle|$(PREFIX)|g' "systemd/$${unit#system/}" > "$(DESTDIR)$(UNITDIR)/$$unit" \
 	    && chmod 644 "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; done
 	$(call systemctl,daemon-reload)
@@ -169,12 +187,13 @@ install-config:
 uninstall:
 	@[ ! -e "$(DESTDIR)$(PREFIX)" ] || [ -e "$(DESTDIR)$(PREFIX)/pyvenv.cfg" ] \
 	  || { echo "$(DESTDIR)$(PREFIX) was not made by make install: left as it is" >&2; exit 1; }
-	-$(call systemctl,disable --now auricle.service)
+	-$(call systemctl,disable --now auricle.service auricle-mqtt.service)
 	rm -rf "$(DESTDIR)$(PREFIX)"
 	rm -f "$(DESTDIR)$(UNITDIR)"/system/auricle.service "$(DESTDIR)$(UNITDIR)"/system/auricle@.service \
+	  "$(DESTDIR)$(UNITDIR)"/system/auricle-mqtt.service \
 	  "$(DESTDIR)$(UNITDIR)"/user/auricle.service
 	$(call systemctl,daemon-reload)
-	@echo "kept: /etc/auricle and /var/lib/private/auricle"
+	@echo "kept: /etc/auricle and /var/lib/private/auricle, and those of bridges"
 
 clean:
 	rm -rf $(VENV) $(VENV)-tflite

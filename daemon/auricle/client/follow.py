@@ -44,8 +44,8 @@ class Missed(msgspec.Struct, frozen=True):
 
 
 class Bookmark(msgspec.Struct, frozen=True):
-    """How far a subscriber has come: it holds everything up to `last_seq` of an instance, and everything that was
-    published before `t`."""
+    """A bookmark says how far a subscriber has come: it holds everything up to `last_seq` of an instance, and all that
+    was published before `t`."""
 
     instance: str
     last_seq: dict[str, int]

@@ -164,7 +164,7 @@ def unfit(mqtt: Mqtt) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bridges:
-    """What hands events on to other programs: auricle bridge, each a process and a unit of its own. The daemon only
+    """Bridges hand events on to other programs: auricle bridge, each a process and a unit of its own. The daemon only
     checks these keys; a bridge reads them when it starts."""
 
     mqtt: Mqtt = section(

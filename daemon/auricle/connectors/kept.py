@@ -1,4 +1,4 @@
-"""What outlives a bridge lies in small files here: how far it has come, and what it left with a broker."""
+"""Small files keep what outlives a bridge: how far it has come, and what it left with a broker."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _T = TypeVar("_T")
 
 
 class Left(msgspec.Struct):
-    """What was left with a broker: the topics that may bear a retained message, and the components that Home Assistant
-    may know, with their platforms."""
+    """Names what was left with a broker: the topics that may bear a retained message, and the components that Home
+    Assistant may know, with their platforms."""
 
     retained: list[str] = []
     components: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What the daemon says becomes letters to a broker here: a topic, JSON, and how it is sent."""
+"""Letters to a broker are made here of what the daemon says: a topic, and JSON."""
 
 from __future__ import annotations
 

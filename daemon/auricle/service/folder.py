@@ -1,4 +1,4 @@
-"""What a service of ours keeps lies in its state folder, which is found here."""
+"""The state folder is found here, in which a service of ours keeps what outlives it."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from auricle import messages
 from auricle.client import (
     AskSnapshot,
     AskStatus,
+    Bookmark,
     Client,
     Event,
     Health,
@@ -31,8 +33,8 @@ from auricle.client import (
 from auricle.client import client as module
 from auricle.client.backlog import Backlog
 from auricle.client.client import from_here
-from auricle.errors import EndpointError, NoDaemonError
-from auricle.messages import AnyMessage
+from auricle.errors import EndpointError, NoDaemonError, UsageError
+from auricle.messages import AnyMessage, rfc3339
 from auricle.messages.topics import topic_of
 from helpers.wire import Daemon, daemon, pump
 
@@ -365,3 +367,77 @@ def test_the_query_endpoint_is_reached_where_the_daemon_is() -> None:
     assert from_here("tcp://0.0.0.0:5558", "tcp://porch-pi:5557") == "tcp://porch-pi:5558"
     assert from_here("tcp://127.0.0.1:7", "tcp://[::1]:5557") == "tcp://[::1]:7"
     assert from_here("ipc:///run/auricle/query", "ipc:///run/auricle/events") == "ipc:///run/auricle/query"
+
+
+def bookmark(of: Daemon) -> Bookmark:
+    """Everything that a daemon has told so far, as one who holds it would note."""
+    return Bookmark(of.publisher.instance, dict(of.publisher.last_seq), rfc3339(time.time_ns() // 1000))
+
+
+@pytest.mark.parametrize("held", [4096, 16])
+def test_a_bookmark_goes_on_after_it(tmp_path: Path, held: int) -> None:
+    """A client with a bookmark gives what was told since, once, from memory; what memory has no more it gives from the
+    history: onsets and ends, in the order of their times."""
+    rng = random.Random(5)
+    with daemon(tmp_path, held=held) as one:
+        for _ in range(100):
+            one.random_step(rng)
+        one.serve()
+        since, before = bookmark(one), len(one.sent)
+        for _ in range(200):
+            one.random_step(rng)
+        one.status("stopped")
+        one.serve()
+        with Client(one.endpoint, topics=["event.", "status."], since=since) as client:
+            items = pump([one], client, ended)
+        told = [message for _, message in one.sent[before:] if isinstance(message, Event)]
+        got = [item for item in items if isinstance(item, Event)]
+        assert len(set(keys(got))) == len(got)
+        if held == 4096:
+            assert keys(got) == keys(told)
+        assert {*keys(each for each in told if each.phase != "update")} <= {*keys(got)} <= {*keys(told)}
+        assert [item.t for item in got] == sorted(item.t for item in got)
+
+
+def test_a_bookmark_of_an_instance_that_has_ended(tmp_path: Path) -> None:
+    """Two instances have ended since the bookmark: the end of its own, all of the one between and what the third has
+    told are given, once."""
+    with ExitStack() as stack:
+        first = Daemon(tmp_path, stack)
+        for label in ("rain", "siren"):
+            first.event("onset", label)
+        first.serve()
+        since = bookmark(first)
+        first.event("offset", "rain")
+        first.serve()
+        first.kill()
+        stack.pop_all()
+        second = Daemon(tmp_path, stack)
+        for phase, label in (("onset", "cat"), ("offset", "cat"), ("onset", "crow")):
+            second.event(phase, label)  # type: ignore[arg-type]
+        second.serve()
+        second.kill()
+        stack.pop_all()
+        third = Daemon(tmp_path, stack)
+        third.event("onset", "hen")
+        third.status("stopped")
+        with Client(third.endpoint, topics=["event.", "status."], since=since) as client:
+            items = pump([third], client, ended)
+    names = {each.publisher.instance: name for each, name in ((first, "first"), (second, "second"), (third, "third"))}
+    said = [(names[item.instance], item.label, item.phase) for item in items if isinstance(item, Event)]
+    # What went on when an instance died was closed by the next.
+    assert sorted(said) == [
+        ("first", "rain", "offset"),
+        ("second", "cat", "offset"),
+        ("second", "cat", "onset"),
+        ("second", "crow", "onset"),
+        ("second", "siren", "offset"),
+        ("third", "crow", "offset"),
+        ("third", "hen", "onset"),
+    ]
+
+
+def test_a_bookmark_is_of_one_endpoint() -> None:
+    """Two endpoints and a bookmark: whose it is cannot be known."""
+    with pytest.raises(UsageError, match="since: belongs to one endpoint"):
+        Client("ipc:///a", "ipc:///b", since=Bookmark("i", {}, "t"))

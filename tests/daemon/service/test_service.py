@@ -88,7 +88,8 @@ def test_install_touches_nothing_else(installed: Path, tmp_path: Path) -> None:
     """The program is in /opt, the units in their place; without a configuration the commented one is laid there; what
     is installed does not know where it was made; uninstall leaves the configuration alone, and what it did not make."""
     found = {str(at.relative_to(installed)) for at in installed.rglob("*") if not at.is_dir()}
-    units = {f"usr/local/lib/systemd/{unit}" for unit in ("system/auricle.service", "system/auricle@.service")}
+    names = ("auricle.service", "auricle@.service", "auricle-mqtt.service")
+    units = {f"usr/local/lib/systemd/system/{name}" for name in names}
     units.add("usr/local/lib/systemd/user/auricle.service")
     assert {at for at in found if not at.startswith("opt/auricle/")} == {*units, "etc/auricle/auricle.yaml"}
     made_at = str(installed).encode()
@@ -112,7 +113,7 @@ def test_the_configuration_was_kept(machine: Machine) -> None:
 def test_the_units_are_clean_and_closed(machine: Machine) -> None:
     """systemd-analyze finds nothing in any unit, and an exposure of at most 1.5."""
     where = "/usr/local/lib/systemd"
-    for unit in ("auricle.service", "auricle@.service"):
+    for unit in ("auricle.service", "auricle@.service", "auricle-mqtt.service"):
         machine.run("systemd-analyze", "verify", "--recursive-errors=yes", f"{where}/system/{unit}")
         machine.run("systemd-analyze", "security", "--offline=true", "--threshold=15", f"{where}/system/{unit}")
     machine.run(
