@@ -38,7 +38,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory, require: Callable[[bool,
     (folder / "etc/auricle").mkdir(parents=True)
     (folder / "etc/auricle/auricle.yaml").write_text("node: kept\n")
     done = subprocess.run(
-        ["make", "-C", str(ROOT), "install", f"DESTDIR={folder}"], capture_output=True, text=True, check=False
+        ["make", "-C", str(ROOT), "install", f"DESTDIR={folder}", "EXTRAS=mqtt"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -401,3 +404,48 @@ def test_keys_by_a_credential(service: Service) -> None:
         assert run(PROGRAM, "status", "--key", "/root/client.key", check=False).returncode == 69
     finally:
         run("rm", "-rf", "/etc/credstore", "/root/client.key", "/etc/auricle/allowed.keys")
+
+
+HEAR_ONE = "import sys, paho.mqtt.subscribe as s; print(s.simple(sys.argv[1]).payload.decode(), flush=True)"
+"""Prints the first message of a topic of MQTT, in the environment that was installed."""
+
+
+def test_a_bridge_runs_as_a_unit(service: Service, require: Callable[[bool, str], None]) -> None:
+    """`make install EXTRAS=mqtt` and two lines in systemd's credentials are all that auricle-mqtt.service needs, in its
+    sandbox; it comes back when it is killed and when it hangs, and the password is nowhere in the journal."""
+    require(Path("/usr/sbin/mosquitto").exists(), "mosquitto")
+    machine, unit = service.machine, "auricle-mqtt.service"
+
+    def told(topic: str) -> str:
+        return machine.run("/opt/auricle/bin/python", "-c", HEAR_ONE, topic).stdout.strip()
+
+    def restarted(n: int) -> bool:
+        about = {name: machine.show(unit, name)[name] for name in ("NRestarts", "StatusText", "ActiveState")}
+        return about == {"NRestarts": str(n), "StatusText": "mqtt://127.0.0.1:1883: connected", "ActiveState": "active"}
+
+    machine.write("/etc/credstore/auricle-mqtt.login", "auricle\na password\n")
+    dropin = f"/etc/systemd/system/{unit}.d/test.conf"
+    machine.write(dropin, "[Service]\nWatchdogSec=3\n")
+    machine.run("systemctl", "daemon-reload")
+    service.configure({"bridges": {"mqtt": {"labels": ["baby_cry"], "login": "credential"}}})
+    broker = machine.start("/usr/sbin/mosquitto", "-p", "1883")
+    try:
+        service.start()
+        started = machine.run("systemctl", "start", unit, check=False)
+        assert started.returncode == 0, machine.journal(unit)
+        wait_for(lambda: restarted(0), 60, "it is connected")
+        assert told("auricle/machine/status") == "online"
+        event = json.loads(told("auricle/machine/porch/event"))
+        assert (event["label"], event["source"]) == ("baby_cry", "porch")
+        machine.run("systemctl", "kill", "--signal=KILL", unit)
+        wait_for(lambda: restarted(1), 60, "it comes back when it was killed")
+        machine.run("systemctl", "kill", "--signal=STOP", unit)
+        wait_for(lambda: restarted(2), 60, "it comes back when it hung")
+        assert "a password" not in machine.journal(unit)
+        machine.run("systemctl", "stop", unit)
+        assert told("auricle/machine/status") == "offline"
+    finally:
+        machine.run("systemctl", "stop", unit, check=False)
+        machine.run("rm", "-f", dropin, "/etc/credstore/auricle-mqtt.login")
+        machine.run("systemctl", "daemon-reload")
+        machine.end(broker)
