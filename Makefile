@@ -10,6 +10,7 @@ UNITDIR ?= /usr/local/lib/systemd
 DESTDIR ?=
 # What bridges need, as `mqtt`, with commas between; an upgrade keeps those of before.
 EXTRAS ?=
+BRIDGES := auricle-mqtt.service auricle-metrics.service
 # The service sees no /root and no /home, so the system's own Python serves it.
 SERVICE_PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,$(PYTHON))
 # Only on this machine itself, not in a DESTDIR.
@@ -37,7 +38,7 @@ help:
 	@echo "make test-tflite   the runtime on tflite-runtime, for boards without LiteRT"
 	@echo "make clean         remove the environments"
 	@echo "sudo make install  the program in $(PREFIX), the systemd units, /etc/auricle/auricle.yaml if there is none"
-	@echo "                   EXTRAS=mqtt: with what auricle-mqtt.service needs"
+	@echo "                   EXTRAS=mqtt,metrics: with what these bridges need"
 	@echo "sudo make uninstall"
 
 demo: $(VENV)/.stamp-runtime
@@ -122,7 +123,7 @@ $(VENV)/.stamp-runtime: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-dev: pyproject.toml $(VENV)/.stamp-runtime
-	$(BIN)/python -m pip install -q -e '.[dev,plot,parquet,mqtt]'
+	$(BIN)/python -m pip install -q -e '.[dev,plot,parquet,mqtt,metrics]'
 	@touch $@
 
 $(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-dev
@@ -174,7 +175,7 @@ install-program:
 
 install-units:
 	install -d "$(DESTDIR)$(UNITDIR)/system" "$(DESTDIR)$(UNITDIR)/user"
-	for unit in system/auricle.service system/auricle@.service system/auricle-mqtt.service user/auricle.service; do \
+	for unit in system/auricle.service system/auricle@.service $(BRIDGES:%=system/%) user/auricle.service; do \
 	  sed 's|/opt/auricle|$(PREFIX)|g' "systemd/$${unit#system/}" > "$(DESTDIR)$(UNITDIR)/$$unit" \
 	    && chmod 644 "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; done
 	$(call systemctl,daemon-reload)
@@ -187,10 +188,10 @@ install-config:
 uninstall:
 	@[ ! -e "$(DESTDIR)$(PREFIX)" ] || [ -e "$(DESTDIR)$(PREFIX)/pyvenv.cfg" ] \
 	  || { echo "$(DESTDIR)$(PREFIX) was not made by make install: left as it is" >&2; exit 1; }
-	-$(call systemctl,disable --now auricle.service auricle-mqtt.service)
+	-$(call systemctl,disable --now auricle.service $(BRIDGES))
 	rm -rf "$(DESTDIR)$(PREFIX)"
 	rm -f "$(DESTDIR)$(UNITDIR)"/system/auricle.service "$(DESTDIR)$(UNITDIR)"/system/auricle@.service \
-	  "$(DESTDIR)$(UNITDIR)"/system/auricle-mqtt.service \
+	  $(BRIDGES:%="$(DESTDIR)$(UNITDIR)"/system/%) \
 	  "$(DESTDIR)$(UNITDIR)"/user/auricle.service
 	$(call systemctl,daemon-reload)
 	@echo "kept: /etc/auricle and /var/lib/private/auricle, and those of bridges"

@@ -213,6 +213,7 @@ def certificates(folder: Path) -> None:
 
 def secured_keys(of: Broker) -> Mapping[str, str]:
     """Return the keys of ``bridges.mqtt`` with which a secured broker lets us in; the password lies in a file."""
-    (of.folder / "login").write_text(f"{USER}\n{PASSWORD}\n")
+    for name in ("login", "auricle-mqtt.login"):
+        (of.folder / name).write_text(f"{USER}\n{PASSWORD}\n")
     names = {"login": "login", "ca": "ca.pem", "certificate": "client.pem", "certificate_key": "client.key"}
     return {key: str(of.folder / name) for key, name in names.items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import typer
 
-from auricle.config import Config, Decision, broker_of
+from auricle.config import Config, Decision, broker_of, served_at
 from auricle.connectors import credentials
 from auricle.connectors.extras import bring
 from auricle.errors import ConfigError, ModelError
@@ -74,6 +74,22 @@ def mqtt(config: ConfigFile = None) -> None:
         folder=state_dir(),
     )
     run(Broker(host, port, _tls(cfg), login or None), settings, Notifier())
+
+
+@app.command()
+def metrics(config: ConfigFile = None) -> None:
+    """Serve figures for Prometheus, until it is stopped."""
+    bring("metrics", "prometheus_client")
+    from auricle.connectors.metrics import Settings, run
+    from auricle.service import logs
+    from auricle.service.notify import Notifier
+
+    cfg = options.load(config)
+    logs.set_up(cfg.log)
+    wanted = cfg.bridges.metrics
+    host, port = served_at(wanted.listen)
+    token = wanted.token and credentials.read(wanted.token, "auricle-metrics.token", "bridges.metrics.token")
+    run(Settings(cfg.publish.endpoint, cfg.publish.client_key, host, port, token or None), Notifier())
 
 
 def labels_of(cfg: Config, decision: Decision, model: str) -> Sequence[str]:

@@ -6,7 +6,7 @@ Another file of keys is declared with the same pieces: `key`, `value`, `section`
 
 from __future__ import annotations
 
-from auricle.config.bridges import Bridges, Mqtt, broker_of
+from auricle.config.bridges import Bridges, Metrics, Mqtt, broker_of, served_at
 from auricle.config.compounds import Many, OneOf, Pair, Table, each
 from auricle.config.keys import REQUIRED, key, keys_of, section, value, values
 from auricle.config.kinds import Choice, Flag, Kind, Misfit, Name, Number, Text, plain
@@ -38,6 +38,7 @@ __all__ = [
     "Leaf",
     "Log",
     "Many",
+    "Metrics",
     "Microphone",
     "Misfit",
     "Mqtt",
@@ -70,6 +71,7 @@ __all__ = [
     "plain",
     "printable",
     "section",
+    "served_at",
     "shown",
     "value",
     "values",

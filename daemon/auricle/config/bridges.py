@@ -20,6 +20,7 @@ MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _BROKER = re.compile(
     r"(?P<scheme>mqtts?)://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]@?#]+)(?::(?P<port>[0-9]{1,5}))?/?"
 )
+_LISTENING = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]@?#]+):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ def _secret(what: str) -> OneOf:
 
 _LOGIN = _secret("a file with user and password")
 _PRIVATE_KEY = _secret("a private key")
+_TOKEN = _secret("a file with a token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,49 @@ class Mqtt:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Takes an address of this machine at which something is served: host and port."""
+
+    def read(self, node: Node) -> str:
+        text = Text("an address").read(node)
+        parts = _LISTENING.fullmatch(text)
+        if parts is None or int(parts["port"]) > 65535:
+            raise Misfit("is not an address")
+        return text
+
+    def wants(self) -> str:
+        return "ADDRESS:PORT"
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": r"^.+:[0-9]{1,5}$"}
+
+
+def served_at(address: str) -> tuple[str, int]:
+    """Return host and port of an address at which something is served."""
+    parts = _LISTENING.fullmatch(address)
+    assert parts is not None, "it was read as one"
+    return parts["host"].strip("[]"), int(parts["port"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Figures for Prometheus (docs/monitoring.md): auricle bridge metrics."""
+
+    listen: str = key(
+        "127.0.0.1:9557",
+        Listening(),
+        "bridge",
+        "Where they are served, at /metrics. Another address than a loopback wants a token.",
+    )
+    token: Path | str | None = key(
+        None,
+        _TOKEN,
+        "bridge",
+        "What a client must show, a line of a file. credential: systemd's, auricle-metrics.token. null: nothing.",
+    )
+
+
 def unfit(mqtt: Mqtt) -> Iterator[tuple[str, str]]:
     """Yield the keys that do not fit the others, each with the complaint."""
     tls, *_ = broker_of(mqtt.broker)
@@ -169,4 +214,7 @@ class Bridges:
 
     mqtt: Mqtt = section(
         Mqtt,
+    )
+    metrics: Metrics = section(
+        Metrics,
     )

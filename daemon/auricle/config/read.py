@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from auricle.config.bridges import Mqtt, unfit
+from auricle.config.bridges import Metrics, Mqtt, unfit
 from auricle.config.keys import keys_of
 from auricle.config.kinds import loopback, plain
 from auricle.config.layers import layered
@@ -120,6 +120,11 @@ class Reader(Walk):
         elif isinstance(section, Mqtt) and f"{path}.broker" not in self.failed:
             for name, complaint in unfit(section):
                 self.complain(self.places[f"{path}.{name}"], f"{path}.{name}", complaint)
+        elif isinstance(section, Metrics) and section.token is None and not loopback(f"tcp://{section.listen}"):
+            if not {f"{path}.listen", f"{path}.token"} & self.failed:
+                at = f"{path}.listen"
+                said = f"{shown(section.listen)} can be reached from other machines; give a token, or use a loopback"
+                self.complain(self.places[at], at, said)
         elif isinstance(section, Source) and where is not None:
             self._check_source(section, path, where)
 

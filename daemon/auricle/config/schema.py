@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from auricle.config.bridges import Bridges, Mqtt
+from auricle.config.bridges import Bridges, Metrics, Mqtt
 from auricle.config.keys import key, section, values
 from auricle.config.kinds import File, Model, Text
 from auricle.config.sections import (
@@ -43,6 +43,7 @@ __all__ = [
     "Gate",
     "LabelRule",
     "Log",
+    "Metrics",
     "Microphone",
     "Mqtt",
     "Publish",

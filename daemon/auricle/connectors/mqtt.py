@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -21,6 +20,7 @@ from auricle.connectors.kept import Progress
 from auricle.connectors.mirror import OFFLINE
 from auricle.connectors.naming import slug
 from auricle.connectors.session import BATCH, Session, Settings
+from auricle.connectors.supervisor import Supervisor
 
 log = logging.getLogger("auricle")
 
@@ -28,17 +28,6 @@ TIMEOUT_S = 10.0
 """A broker that does not answer for so long is given up, and tried anew."""
 KEEPALIVE_S = 30
 FIRST_WAIT_S, LONGEST_WAIT_S, REFUSED_WAIT_S = 0.25, 1.0, 5.0
-
-
-class Supervisor(Protocol):
-    """Whoever started us and wants to know how we fare."""
-
-    @property
-    def watchdog_s(self) -> float | None:
-        """Return how often, at the least, it wants to hear that we live; ``None`` if it does not."""
-
-    def tell(self, **fields: str | int) -> bool:
-        """Tell it something, in the words of sd_notify(3)."""
 
 
 @dataclass(frozen=True)

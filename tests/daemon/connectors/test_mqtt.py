@@ -45,9 +45,9 @@ def parts(folder: Path, *, held: int = 4096, secured: bool = False) -> Iterator[
     """A daemon, a bridge, a broker and one who listens to it."""
     (folder / "broker").mkdir()
     with broker(folder / "broker", secured=secured) as of, subscriber(of) as hears:
-        wanted = keys(of, **(secured_keys(of) if secured else {}))
+        wanted = keys(of, **({**secured_keys(of), "login": "credential"} if secured else {}))
         with house(folder, wanted, held=held) as here:
-            here.start("mqtt")
+            here.start("mqtt", CREDENTIALS_DIRECTORY=str(of.folder))
             here.until(lambda: hears.newest("test/status") == "online", "it is there")
             yield here, of, hears
 
@@ -86,8 +86,8 @@ def assert_history_came(hears: Subscriber, *daemons: Daemon) -> None:
 
 
 def test_a_secured_broker_is_told_everything(tmp_path: Path) -> None:
-    """Through TLS with certificates both ways, a password from a file and an ACL: phases of an event as JSON, QoS 1,
-    not retained; the label's state retained, ON and OFF with times; gaps, levels and figures; discovery."""
+    """Through TLS with certificates both ways, a login that systemd gives and an ACL: phases of an event as JSON, QoS
+    1, not retained; the label's state retained, ON and OFF with times; gaps, levels and figures; discovery."""
     with parts(tmp_path, secured=True) as (here, of, hears):
         here.until(lambda: hears.newest("porch/state/rain") == CLOSED, "states are told at once")
         onset = here.here.event("onset")

@@ -56,6 +56,7 @@ OTHER: dict[str, Any] = {
     "store.max_mb": 10,
     "store.max_days": 3,
     "bridges.mqtt": {"prefix": "house"},
+    "bridges.metrics": {"listen": "127.0.0.1:9000"},
     "log.level": "error",
     "log.format": "json",
     "model": "other",
@@ -82,6 +83,7 @@ LIVE: dict[str, Callable[[Daemon], Any]] = {
     "capture.stall_s": lambda d: d.lane("mic").live.terms.stall_s,  # type: ignore[union-attr]
     "store.max_mb": lambda d: d.reload.cfg.store.max_mb,
     "store.max_days": lambda d: d.reload.cfg.store.max_days,
+    "bridges.metrics": lambda d: {"listen": d.reload.cfg.bridges.metrics.listen},
     "bridges.mqtt": lambda d: {"prefix": d.reload.cfg.bridges.mqtt.prefix},
     "log.level": lambda d: logging.getLevelName(logging.getLogger("auricle").level).lower(),
 }

@@ -91,7 +91,7 @@ def test_install_touches_nothing_else(installed: Path, tmp_path: Path) -> None:
     """The program is in /opt, the units in their place; without a configuration the commented one is laid there; what
     is installed does not know where it was made; uninstall leaves the configuration alone, and what it did not make."""
     found = {str(at.relative_to(installed)) for at in installed.rglob("*") if not at.is_dir()}
-    names = ("auricle.service", "auricle@.service", "auricle-mqtt.service")
+    names = ("auricle.service", "auricle@.service", "auricle-mqtt.service", "auricle-metrics.service")
     units = {f"usr/local/lib/systemd/system/{name}" for name in names}
     units.add("usr/local/lib/systemd/user/auricle.service")
     assert {at for at in found if not at.startswith("opt/auricle/")} == {*units, "etc/auricle/auricle.yaml"}
@@ -116,7 +116,7 @@ def test_the_configuration_was_kept(machine: Machine) -> None:
 def test_the_units_are_clean_and_closed(machine: Machine) -> None:
     """systemd-analyze finds nothing in any unit, and an exposure of at most 1.5."""
     where = "/usr/local/lib/systemd"
-    for unit in ("auricle.service", "auricle@.service", "auricle-mqtt.service"):
+    for unit in ("auricle.service", "auricle@.service", "auricle-mqtt.service", "auricle-metrics.service"):
         machine.run("systemd-analyze", "verify", "--recursive-errors=yes", f"{where}/system/{unit}")
         machine.run("systemd-analyze", "security", "--offline=true", "--threshold=15", f"{where}/system/{unit}")
     machine.run(
@@ -411,7 +411,7 @@ HEAR_ONE = "import sys, paho.mqtt.subscribe as s; print(s.simple(sys.argv[1]).pa
 
 
 def test_a_bridge_runs_as_a_unit(service: Service, require: Callable[[bool, str], None]) -> None:
-    """`make install EXTRAS=mqtt` and two lines in systemd's credentials are all that auricle-mqtt.service needs, in its
+    """`make install EXTRAS=mqtt` and a login are all that auricle-mqtt.service needs, in its
     sandbox; it comes back when it is killed and when it hangs, and the password is nowhere in the journal."""
     require(Path("/usr/sbin/mosquitto").exists(), "mosquitto")
     machine, unit = service.machine, "auricle-mqtt.service"
@@ -423,11 +423,11 @@ def test_a_bridge_runs_as_a_unit(service: Service, require: Callable[[bool, str]
         about = {name: machine.show(unit, name)[name] for name in ("NRestarts", "StatusText", "ActiveState")}
         return about == {"NRestarts": str(n), "StatusText": "mqtt://127.0.0.1:1883: connected", "ActiveState": "active"}
 
-    machine.write("/etc/credstore/auricle-mqtt.login", "auricle\na password\n")
+    machine.write("/etc/auricle/mqtt.login", "auricle\na password\n")
     dropin = f"/etc/systemd/system/{unit}.d/test.conf"
     machine.write(dropin, "[Service]\nWatchdogSec=3\n")
     machine.run("systemctl", "daemon-reload")
-    service.configure({"bridges": {"mqtt": {"labels": ["baby_cry"], "login": "credential"}}})
+    service.configure({"bridges": {"mqtt": {"labels": ["baby_cry"], "login": "mqtt.login"}}})
     broker = machine.start("/usr/sbin/mosquitto", "-p", "1883")
     try:
         service.start()
@@ -446,6 +446,8 @@ def test_a_bridge_runs_as_a_unit(service: Service, require: Callable[[bool, str]
         assert told("auricle/machine/status") == "offline"
     finally:
         machine.run("systemctl", "stop", unit, check=False)
-        machine.run("rm", "-f", dropin, "/etc/credstore/auricle-mqtt.login")
+        machine.run("rm", "-f", dropin, "/etc/auricle/mqtt.login")
         machine.run("systemctl", "daemon-reload")
         machine.end(broker)
+        assert broker.stdout is not None
+        broker.stdout.close()
