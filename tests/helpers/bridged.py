@@ -100,6 +100,16 @@ class House:
         self.process.kill()
         self.process.wait()
 
+    def freeze(self) -> None:
+        """Let the bridge hang."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the bridge go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> int:
         """Stop the bridge as systemd does; return its exit code."""
         assert self.process is not None

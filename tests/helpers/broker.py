@@ -133,8 +133,11 @@ class Subscriber:
     def __init__(self, broker: Broker) -> None:
         self.told: list[Told] = []
         """All that has come, in its order."""
+        self.subscribed = 0
+        """How often it has subscribed: once with every start of the broker."""
         self._client = broker.client()
         self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self._client.on_subscribe = self._count
         self._client.on_message = self._take
         self._client.reconnect_delay_set(0.1, 0.2)  # type: ignore[arg-type]
         self._client.connect("localhost", broker.port)
@@ -160,6 +163,9 @@ class Subscriber:
         """Disconnect."""
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _count(self, *_: object) -> None:
+        self.subscribed += 1
 
     def _take(self, client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
         self.told.append(Told(message.topic, message.payload, message.qos, message.retain, time.monotonic()))

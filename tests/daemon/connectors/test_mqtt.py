@@ -138,7 +138,10 @@ def test_a_broker_that_was_away_hears_what_it_missed(tmp_path: Path) -> None:
         here.here.ahead_us = 0
         going_on = {(event.source, event.label) for event in here.here.journal.open.values()}
         began_s = time.monotonic()
+        here.freeze()  # until there is one to hear it
         of.start()
+        here.until(lambda: hears.subscribed == 2, "somebody listens again")
+        here.thaw()
         here.until(lambda: hears.newest("test/status") == "online" and hears.told[-1].at_s > began_s, "it is back")
         last = key(sent(here.here)[-1])
         here.until(lambda: last in {key(event) for event in hears.events()}, "all has come")
