@@ -49,11 +49,13 @@ class SoundServer:
     Args:
         folder: for its sockets and logs; a short path, as sockets need.
         rate: of the whole graph and of the sink, in Hz.
+        channels: of the sink, 1 or 2.
     """
 
-    def __init__(self, folder: Path, rate: int = 16000) -> None:
+    def __init__(self, folder: Path, rate: int = 16000, channels: int = 1) -> None:
         self.folder = folder
         self.rate = rate
+        self.channels = channels
         self.env = {
             **os.environ,
             "XDG_RUNTIME_DIR": str(folder),
@@ -74,8 +76,8 @@ class SoundServer:
         self._spawn("pipewire-pulse")
         wait_for(lambda: self._tell("pactl", "info").returncode == 0, "pipewire-pulse")
         self._must(
-            "pactl", "load-module", "module-null-sink", "sink_name=mic", f"rate={self.rate}", "channels=1",
-            "channel_map=mono",
+            "pactl", "load-module", "module-null-sink", "sink_name=mic", f"rate={self.rate}",
+            f"channels={self.channels}", f"channel_map={'mono' if self.channels == 1 else 'front-left,front-right'}",
         )  # fmt: skip
         self._must("pw-metadata", "-n", "settings", "0", "clock.force-rate", str(self.rate))
         self._must("pw-metadata", "-n", "settings", "0", "clock.force-quantum", str(self.rate // 25))

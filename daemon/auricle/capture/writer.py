@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import time
@@ -95,6 +96,18 @@ class _Flac:
         os.close(self._fd)
 
 
+def _name_synced(folder: Path) -> None:
+    """Bring the name of a new file onto the disk: what is in a file that has none is lost."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as e:
+        if e.errno not in (errno.EINVAL, errno.ENOTSUP):  # a share that cannot do this for a folder
+            raise
+    finally:
+        os.close(fd)
+
+
 class Writer:
     """Writes one recording of 16 bits.
 
@@ -118,6 +131,7 @@ class Writer:
         try:
             kind = _Flac if path.suffix.lower() == ".flac" else _Wav
             self._file: _File = kind(path, rate, made)
+            _name_synced(path.parent)
         except FileExistsError:
             raise OutputError(f"{path}: is there already; give another name") from None
         except (OSError, soundfile.LibsndfileError) as e:

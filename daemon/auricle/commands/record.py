@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from contextlib import ExitStack
@@ -132,5 +133,7 @@ class Recorder:
         writer.silence(round(lost_s * self._rate))
         with self._gaps.open("a", encoding="utf-8") as file:
             file.write(f"{begin_s:.6f}\t{writer.seconds:.6f}\tgap {gap.cause}\n")
+            file.flush()
+            os.fsync(file.fileno())
         at = messages.rfc3339(gap.clock.utc_us(gap.start))
         complain(f"auricle: gap of {lost_s:.3f} s ({gap.cause}) at {at}")

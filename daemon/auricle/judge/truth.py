@@ -4,6 +4,7 @@ belong to."""
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,7 +19,9 @@ log = logging.getLogger("auricle")
 
 _RAVEN_LABELS = ("Annotation", "Species", "Label", "Class")
 _MOST_BYTES = 64 * 2**20
-SUFFIXES = (".txt", ".tsv", ".csv")
+_MOST_ROWS = 1_000_000
+_NEEDED = ["file", "begin_s", "end_s", "label"]
+SUFFIXES = (".txt", ".tsv", ".csv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,8 +46,8 @@ def read(path: Path, recording: str | None = None, *, length_s: float = math.inf
     """Read the events of a truth file, by onset.
 
     The forms are onset, offset and label parted by tabs, as DCASE has them and as Audacity exports them, with a header
-    or without; Raven's selection tables; and the CSV tables of `auricle.tables`. Audacity's lines of frequencies (a
-    backslash first) are passed over. An empty file says that nothing is there.
+    or without; Raven's selection tables; and the tables of `auricle.tables`, CSV and Parquet. Audacity's lines of
+    frequencies (a backslash first) are passed over. An empty file says that nothing is there.
 
     Args:
         recording: of a table of several recordings its rows alone are taken, by the file's name; all unless given.
@@ -65,6 +68,8 @@ def read(path: Path, recording: str | None = None, *, length_s: float = math.inf
 
 
 def _rows(path: Path) -> list[_Row]:
+    if path.suffix.lower() == ".parquet":
+        return _parquet(path)
     try:
         text = plain.read(path, _MOST_BYTES).decode("utf-8-sig")
     except StoredError as error:
@@ -137,9 +142,36 @@ def _tabbed(path: Path, text: str) -> list[_Row]:
 
 
 def _ours(path: Path, text: str) -> list[_Row]:
+    return _named((f"{path}:{line}", row) for line, row in enumerate(_columns(path, text, ","), start=2))
+
+
+def _parquet(path: Path) -> list[_Row]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigError([f"{path}: pyarrow is missing; pip install 'auricle[parquet]'"]) from None
+    try:
+        content = parquet.ParquetFile(io.BytesIO(plain.read(path, _MOST_BYTES)))
+        if missing := sorted({*_NEEDED} - {*content.schema_arrow.names}):
+            raise ConfigError([f"{path}: no column {', '.join(missing)}; it is none of Auricle's tables"])
+        if content.metadata.num_rows > _MOST_ROWS:
+            raise ConfigError([f"{path}: {content.metadata.num_rows} rows; it may have {_MOST_ROWS}"])
+        rows = content.read(_NEEDED).to_pylist()
+    except StoredError as error:
+        raise ConfigError([str(error)]) from None
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise ConfigError([f"{path}: no Parquet that can be read ({str(error).splitlines()[0]})"]) from None
+    return _named(
+        (f"{path}: row {number}", {name: "" if value is None else str(value) for name, value in row.items()})
+        for number, row in enumerate(rows, start=1)
+    )
+
+
+def _named(table: Iterable[tuple[str, Mapping[str, str]]]) -> list[_Row]:
+    """Read the rows of a table of ours, each with its place."""
     rows = []
-    for line, row in enumerate(_columns(path, text, ","), start=2):
-        where = f"{path}:{line}"
+    for where, row in table:
         if not row.get("label"):
             raise ConfigError([f"{where}: label is empty; name what was heard"])
         event = _event(where, row.get("begin_s") or "", row.get("end_s") or "", row["label"])

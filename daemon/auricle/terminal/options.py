@@ -47,7 +47,8 @@ Form = Annotated[
 Truth = Annotated[
     Path | None,
     typer.Option(
-        "--truth", help="What is in the recordings: a truth file (ours, Raven, Audacity), or the folder of several."
+        "--truth",
+        help="What is in the recordings: a truth file (ours, Raven, Audacity, Parquet), or the folder of several.",
     ),
 ]
 Negatives = Annotated[

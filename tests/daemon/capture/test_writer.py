@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from auricle.capture import writer as writers
 from auricle.capture.reader import Reader
 from auricle.capture.writer import Writer
 from auricle.errors import OutputError
@@ -67,6 +70,33 @@ def test_a_recorder_that_is_killed_loses_nothing(tmp_path: Path, suffix: str) ->
     assert written - len(result.sound) <= (0 if suffix == "wav" else 2 * 4096)
     np.testing.assert_array_equal(result.sound, SIXTEEN[: len(result.sound)], strict=True)
     assert (result.said, result.lost) == ([], 0)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_what_a_power_cut_leaves_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    """What was brought onto the disk, and whatever of the rest came there too, is sound to its end; the file's name is
+    brought there first; what was written since the last time is lost, and no more."""
+    path, left = tmp_path / f"a.{suffix}", tmp_path / f"left.{suffix}"
+    onto_disk: list[tuple[int, bytes]] = []
+    named: list[int] = []
+    monkeypatch.setattr(writers, "SYNC_S", 0.0)
+    monkeypatch.setattr(os, "fdatasync", lambda fd: onto_disk.append((writer.samples, path.read_bytes())))
+    monkeypatch.setattr(os, "fsync", lambda fd: named.append(os.stat(fd).st_ino))
+    writer = Writer(path, RATE, START_US)
+    assert named == [tmp_path.stat().st_ino]
+    for at in range(0, len(SOUND), 8_000):
+        writer.write(SOUND[at : at + 8_000])
+    writer.close()
+    assert len(onto_disk) == len(SOUND) // 8_000 + 1
+    chance = random.Random(suffix)
+    for number, (samples, content) in enumerate(onto_disk[1:-1], start=1):
+        later = onto_disk[number + 1][1]
+        for kept in (content, later[: chance.randrange(len(content), len(later) + 1)]):
+            left.write_bytes(kept)
+            result = heard(left)
+            assert samples - len(result.sound) <= (0 if suffix == "wav" else 2 * 4096)
+            np.testing.assert_array_equal(result.sound, SIXTEEN[: len(result.sound)], strict=True)
+            assert kept is not content or result.said == []
 
 
 def test_a_header_beyond_4_gib_says_to_the_end(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ import pytest
 from auricle.errors import ConfigError
 from auricle.judge import truth
 from auricle.judge.truth import Event
+from auricle.tables.output import Tables
+from auricle.tables.row import Row
 
 OWL, FOX = Event(0.5, 1.25, "owl"), Event(2.0, 2.5, "fox")
 
@@ -109,6 +114,40 @@ def test_a_table_of_several_is_split_by_recording(tmp_path: Path, text: str, cap
     ]
     with pytest.raises(ConfigError, match=r"which a\.wav is meant"):
         truth.find(table, ["x/a.wav", "y/a.wav"])
+
+
+def test_a_parquet_of_ours_is_a_truth(tmp_path: Path, require: Callable[[bool, str], None]) -> None:
+    """What `replay --out` wrote is read as the same events, split by recording; what is no such table is one line."""
+    require(importlib.util.find_spec("pyarrow") is not None, "pyarrow, extra parquet")
+    import pyarrow
+    from pyarrow import parquet
+
+    table = tmp_path / "night.parquet"
+    tables = Tables("parquet", 8000.0, table, 2)
+    for name, event in (("night/a.wav", OWL), ("night/b.wav", FOX)):
+        tables.add(
+            name, Row(name, event.onset_s, event.offset_s, None, None, event.label, "", 0.9, 0.7, "", "x", "m", "h")
+        )
+    tables.close()
+    assert truth.find(table, ["x/a.wav", "x/b.wav"]) == {"x/a.wav": table, "x/b.wav": table}
+    assert (truth.read(table, "x/a.wav"), truth.read(table, "x/b.wav")) == ([OWL], [FOX])
+    with pytest.raises(ConfigError, match=r"night\.parquet: row 2: an event at 2 s, and b\.wav has 1\.00 s"):
+        truth.read(table, "b.wav", length_s=1.0)
+    content = table.read_bytes()
+    parquet.write_table(pyarrow.table({"begin_s": [0.0], "label": ["owl"]}), tmp_path / "other.parquet")
+    with pytest.raises(ConfigError, match=r"no column end_s, file"):
+        truth.read(tmp_path / "other.parquet")
+    chance = random.Random(7)
+    for _ in range(200):
+        broken = bytearray(content[: chance.choice([len(content), chance.randrange(1, len(content))])])
+        for _ in range(chance.randrange(1, 4)):
+            broken[chance.randrange(len(broken))] = chance.randrange(256)
+        table.write_bytes(broken)
+        try:
+            truth.read(table)
+        except ConfigError as error:
+            (line,) = error.lines()
+            assert line.startswith(f"{table}: ")
 
 
 def test_a_row_behind_the_end_is_refused(tmp_path: Path) -> None:
