@@ -63,8 +63,10 @@ def _notes(file: BinaryIO) -> dict[bytes, bytes]:
     notes: dict[bytes, bytes] = {}
     if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
         return notes
-    at, long = 12, 0
+    at, long, size = 12, 0, os.fstat(file.fileno()).st_size
     for _ in range(_MOST_CHUNKS):
+        if at >= size:  # a length of 64 bits may lie behind what can be sought
+            break
         file.seek(at)
         head = file.read(16)
         if len(head) < 8:

@@ -136,3 +136,10 @@ def test_no_note_can_hold_it_up(tmp_path: Path) -> None:
     assert made(tmp_path, "a.wav", bext("\0" * 10, "\xff" * 4)) is None
     assert made(tmp_path, "a.wav", b"bext" + struct.pack("<I", 2**31), behind=True) is None
     assert made(tmp_path, "a.wav", *[chunk(b"junk", b"")] * 5_000, behind=True) is None
+    path = write(tmp_path / "a.rf64", varied(0.1))
+    content = path.read_bytes()
+    path.write_bytes(content[:28] + b"\xff" * 8 + content[36:])
+    assert content[12:16] == b"ds64"
+    reader = Reader(str(path))
+    assert reader.start_us() is None
+    reader.close()
