@@ -67,6 +67,8 @@ class Part:
         whole: ``False`` where the container shows that its end is missing.
         loose: samples by which a whole part may fall short of what is stated.
         raw: what the decoder reads from, to be closed with it.
+        fault: why it could not be decoded any further, once that is so.
+        rest: why it holds more than will be heard; else empty.
     """
 
     file: soundfile.SoundFile | Transcoded
@@ -77,6 +79,7 @@ class Part:
     loose: int = 0
     raw: streams.Stitched | None = None
     fault: str = ""
+    rest: str = ""
 
     def read(self, frames: int) -> Iterator[NDArray[np.float32]]:
         """Yield all sound as blocks ``(frames, channels)`` float32; where it breaks, stop and say why in ``fault``."""
@@ -110,6 +113,8 @@ class Part:
         if missing:
             said = f"{read} of {self.stated} samples ({read / rate:.3f} s) could be read"
             return CutShort(f"{path}: cut short: {said}", missing)
+        if self.rest:
+            return CutShort(f"{path}: cut short: {self.rest}", 0)
         if not self.whole:
             return CutShort(f"{path}: cut short: the stream's last page is missing", 0)
         return None
@@ -233,9 +238,12 @@ def _transcoded(path: str, why_not: str) -> Part:
         remedy = _HEADERLESS if Path(path).suffix.lower() == ".raw" else ""
         raise AudioError(f"{shown(path)}: not a recording that can be read ({why_not}; {e}){remedy}") from None
     with open(path, "rb") as raw:
-        whole = raw.read(4) != b"OggS" or streams.ogg(raw)[-1].whole
+        chain = streams.ogg(raw) if raw.read(4) == b"OggS" else [streams.Stream()]
     file = Transcoded(path, about)
-    return Part(file, about.stated, about.stated, whole=whole, loose=file.loose)
+    part = Part(file, about.stated, about.stated, whole=chain[-1].whole, loose=file.loose)
+    if len({stream.form for stream in chain}) > 1:
+        part.rest = "rate or channels change at one of its streams, behind which ffmpeg hears no more of this kind"
+    return part
 
 
 def _mp3(path: str) -> list[Part]:

@@ -81,11 +81,13 @@ class Stream:
         pieces: what a decoder should be given.
         stated: samples that there should be where the file says so itself; else ``None``.
         whole: ``False`` where its end is missing.
+        form: bytes in which FLAC or Speex in Ogg states rate and channels; empty of others.
     """
 
     pieces: list[bytes | tuple[int, int]] = field(default_factory=list)
     stated: int | None = None
     whole: bool = True
+    form: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ def ogg(file: BinaryIO) -> list[Stream]:
     """Find the logical streams chained in an Ogg file (RFC 3533), each with whether its last page is there."""
     size = os.fstat(file.fileno()).st_size
     streams: list[Stream] = []
-    begin, at, sound, ended = 0, 0, False, False
+    begin, at, sound, ended, form = 0, 0, False, False, b""
     while at + 27 <= size:
         file.seek(at)
         head = file.read(27)
@@ -215,10 +217,19 @@ def ogg(file: BinaryIO) -> list[Stream]:
         table = file.read(head[26])
         end = at + 27 + len(table) + sum(table)
         if head[5] & 2 and sound:
-            streams.append(Stream([(begin, at - begin)], whole=ended))
+            streams.append(Stream([(begin, at - begin)], whole=ended, form=form))
             begin, sound, ended = at, False, False
+        if at == begin:
+            form = _form(file.read(64))
         sound |= not head[5] & 2
         ended = bool(head[5] & 4) and len(table) == head[26] and end <= size
         at = end
-    streams.append(Stream([(begin, size - begin)], whole=ended))
+    streams.append(Stream([(begin, size - begin)], whole=ended, form=form))
     return streams
+
+
+def _form(packet: bytes) -> bytes:
+    """Return where the first packet of FLAC in Ogg, or of Speex, states rate and channels."""
+    if packet[:5] == b"\x7fFLAC":
+        return packet[27:30]
+    return packet[36:40] + packet[48:52] if packet[:5] == b"Speex" else b""

@@ -37,7 +37,7 @@ def questions(server: SoundServer, path: Path) -> list[str]:
     with Poller() as poller:
         source = Microphone("mic", Terms(model_rate=RATE), poller=poller, device="two")
         source.open()
-        player, until_s = None, time.monotonic() + 60
+        player, until_s = None, time.monotonic() + 120
         while (player is None or player.poll() is None) and len(said) < 2:
             now_s = time.monotonic()
             assert now_s < until_s

@@ -108,6 +108,20 @@ def test_a_cut_ogg_is_named(tmp_path: Path, codec: str) -> None:
     assert line == f"{path}: cut short: the stream's last page is missing"
 
 
+@pytest.mark.parametrize("codec", ["flac", "libspeex"])
+def test_a_chain_of_ogg_is_heard_or_told(tmp_path: Path, codec: str) -> None:
+    """Streams of one rate, one after the other, are all heard; where the rate changes the rest is told as not heard."""
+    one, other = (made(tmp_path / f"{rate}.oga", "-c:a", codec, "-ar", str(rate)) for rate in (RATE, 2 * RATE))
+    path = tmp_path / "chain.oga"
+    path.write_bytes(2 * one.read_bytes())
+    result = heard(path)
+    assert (result.said, result.lost) == ([], 0)
+    assert abs(len(result.sound) - 2 * SECONDS * RATE) <= 2 * 1024
+    path.write_bytes(one.read_bytes() + other.read_bytes())
+    (line,) = heard(path).said
+    assert line.startswith(f"{path}: cut short: rate or channels change at one of its streams")
+
+
 @pytest.mark.parametrize(("form", "codec"), [("asf", "wmav2"), ("avi", "mp3"), ("wv", "wavpack"), ("matroska", "flac")])
 def test_what_was_written_into_a_pipe_states_nothing(tmp_path: Path, form: str, codec: str) -> None:
     """A length that could not be filled in is no loss: all is heard, and nothing is said."""
