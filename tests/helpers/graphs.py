@@ -188,3 +188,37 @@ def counting(*shape: int) -> bytes:
     graph.op("VAR_HANDLE", [], [once], "VarHandleOptions", **named)
     graph.op("ASSIGN_VARIABLE", [once, zero], [], "AssignVariableOptions")
     return graph.content([inp], [scores])
+
+
+PITCHES_HZ = tuple(1000.0 * 2.0 ** (i / 3) for i in range(12))
+"""Of the birds that `singing` knows: 1 to 12.7 kHz."""
+
+
+def singing(n_labels: int, samples: int = 144_000, rate: int = 48_000) -> bytes:
+    """A graph as large in its labels as those of all birds: it takes seconds of sound, and its first labels are logits
+    of how much of a pitch is in it, one of `PITCHES_HZ` each; the others are never heard."""
+    graph, width, n = Graph(), rate // 100, len(PITCHES_HZ)
+    t = np.arange(width) / rate
+    waves = np.concatenate([[f(2 * np.pi * hz * t) for hz in PITCHES_HZ] for f in (np.sin, np.cos)])
+    weights = np.zeros((n_labels, 2 * n), np.float32)
+    for i in range(n):
+        weights[i, [i, n + i]] = 2000.0
+    bias = np.full(n_labels, -8.0, np.float32)
+    inp = graph.tensor("sound", (1, samples))
+    shaped, heard = graph.tensor("shaped", (1, 1, samples, 1)), graph.tensor("heard", (1, 1, samples // width, 2 * n))
+    power, mean = graph.tensor("power", (1, 1, samples // width, 2 * n)), graph.tensor("mean", (1, 2 * n))
+    logits = graph.tensor("logits", (1, n_labels))
+    shape = graph.tensor("shape", (4,), "int32", data=np.asarray([1, 1, samples, 1], np.int32))
+    kernel = graph.tensor("waves", (2 * n, 1, width, 1), data=(waves / width).reshape(2 * n, 1, width, 1).astype("f4"))
+    none = graph.tensor("none", (2 * n,), data=np.zeros(2 * n, np.float32))
+    axes = graph.tensor("axes", (2,), "int32", data=np.asarray([1, 2], np.int32))
+    graph.op("RESHAPE", [inp, shape], [shaped], "ReshapeOptions", newShape=[1, 1, samples, 1])
+    graph.op(
+        "CONV_2D", [shaped, kernel, none], [heard], "Conv2DOptions", padding=graph.schema.Padding.VALID,
+        strideW=width, strideH=1, dilationWFactor=1, dilationHFactor=1,
+    )  # fmt: skip
+    graph.op("MUL", [heard, heard], [power], "MulOptions")
+    graph.op("MEAN", [power, axes], [mean], "ReducerOptions", keepDims=False)
+    of_labels = [graph.tensor("weights", weights.shape, data=weights), graph.tensor("bias", (n_labels,), data=bias)]
+    graph.op("FULLY_CONNECTED", [mean, *of_labels], [logits], "FullyConnectedOptions")
+    return graph.content([inp], [logits])

@@ -32,6 +32,9 @@ GOLDEN_STEPS = 8
 go."""
 
 
+_MOST_OF_CARD = 2**20
+
+
 @dataclass(frozen=True)
 class Wish:
     """Holds what somebody asks for of a network.
@@ -142,8 +145,8 @@ def _made(wish: Wish, facts: Facts, labels: Labels | None, folder: Path) -> Adop
         child.cut(wish.path, graph)
         facts = msgspec.structs.replace(child.look(graph), told=facts.told)
     made = draft(folder.name, facts, labels, wish.like, _given(wish))
-    if made.problems:
-        raise ModelError(*(f"{wish.path}: {problem}" for problem in made.problems))
+    if problems := [*(f"{wish.path}: {problem}" for problem in made.problems), *_misfits(made, wish)]:
+        raise ModelError(*problems)
     bundle = _bundle(made, wish, folder, graph)
     if wish.cut:
         share, furthest = _agreement(wish, folder)
@@ -172,7 +175,7 @@ def _given(wish: Wish) -> dict[str, Any]:
     if wish.card is None:
         return {}
     try:
-        given = yaml.load(plain.read(wish.card, 2**20), yaml.SafeLoader)
+        given = yaml.load(plain.read(wish.card, _MOST_OF_CARD), yaml.SafeLoader)
     except StoredError as e:
         raise ModelError(str(e)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as e:
@@ -180,6 +183,21 @@ def _given(wish: Wish) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise ModelError(f"{wish.card}: holds no keys of a card; write some, as front_end: {{...}}")
     return given
+
+
+def _misfits(made: Draft, wish: Wish) -> list[str]:
+    """Return what is wrong with a card, with its line where somebody wrote it himself.
+
+    Where a card could not be written to its end, only what he wrote counts.
+    """
+    _, problems = reading.checked({**made.card, "golden_steps": GOLDEN_STEPS, "files": {}})
+    given = _given(wish)
+    own = [problem for problem in problems if re.split(r"[.:]", problem, maxsplit=1)[0] in given]
+    others = [] if made.problems else [problem for problem in problems if problem not in own]
+    found = [f"{wish.path}: {problem}" for problem in others]
+    if wish.card is not None and own:
+        found += reading.placed(own, plain.read(wish.card, _MOST_OF_CARD), str(wish.card))
+    return found
 
 
 def _agreement(wish: Wish, folder: Path) -> tuple[float, float]:
@@ -195,16 +213,12 @@ def _bundle(made: Draft, wish: Wish, folder: Path, graph: Path) -> Bundle:
     shutil.copyfile(graph, folder / "model.tflite")
     golden.write_card(folder, {**made.card, "golden_steps": GOLDEN_STEPS, "files": {}})
     try:
-        reading.read((folder / "card.yaml").read_bytes(), f"{folder}/card.yaml")
         child.hear(folder)
         return bundles.load(str(folder))
     except ModelError as e:
-        # Nobody knows the folder, nor the lines of a card that was written there.
-        card, lines = re.compile(rf"{re.escape(str(folder))}/card\.yaml(:\d+)?"), []
-        for line in e.lines():
-            line = card.sub(str(wish.card or wish.path).replace("\\", "\\\\"), line)
-            lines.append(line.replace(f"{folder}/model.tflite", str(wish.path)).replace(str(folder), str(wish.path)))
-        raise ModelError(*lines) from None
+        # Nobody knows the folder.
+        lines = (line.replace(f"{folder}/model.tflite", str(wish.path)) for line in e.lines())
+        raise ModelError(*(line.replace(str(folder), str(wish.path)) for line in lines)) from None
 
 
 def _proven(wish: Wish, claim: tuple[Path, str], facts: Facts, labels: Labels, bundle: Bundle) -> str:

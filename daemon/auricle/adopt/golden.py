@@ -18,9 +18,11 @@ from auricle.features import front_end
 from auricle.hearing.ear import Ear
 from auricle.model import bundle, reading
 from auricle.model.card import Card
-from auricle.model.network import Network, quantise, scores_of
+from auricle.model.network import Network, dequantise, quantise, scores_of
 
 WINDOWS = 3
+NEAR = 0.01
+"""Scores may lie so far beyond 0 and 1: rounding does that, and grids that are a little too wide."""
 
 
 def sounds(sample_rate: int, samples: int) -> NDArray[np.float32]:
@@ -70,6 +72,15 @@ def complete(folder: Path) -> None:
     given = [network(quantised[i * span : (i + 1) * span]) for i in range(WINDOWS)]
     if not all(np.isfinite(scores_of(each, card)).all() for each in given):
         raise ModelError(f"{folder}: gives what is no number for plain sounds; it cannot be used")
+    if not card.output.logits:
+        said = np.stack(given)
+        values = said if card.output.dtype == "float32" else dequantise(said, card.quantisation.output)
+        furthest = max(float(values.min()), float(values.max()), key=lambda value: max(value - 1, -value))
+        if max(furthest - 1, -furthest) > NEAR:
+            raise ModelError(
+                f"{folder}: gives {furthest:.3g} for a plain sound, which is no score from 0 to 1; "
+                "if it gives logits, say so in a card: output: {logits: true}"
+            )
     kept: dict[str, Any] = {"frames": heard, "hop_frames": span, "scores": np.stack(given)}
     np.savez_compressed(folder / "golden.npz", **kept)
     write_card(folder, {**raw, "files": {file: _hash(folder / file) for file in ("model.tflite", "golden.npz")}})

@@ -22,8 +22,10 @@ _MOST_BYTES = 4 * 2**20
 _NUMBERED = re.compile(r"\s*(\d+)\s*[\s:,;.)-]\s*(\S.*)")
 _NAMES = ("display_name", "common_name", "label", "name", "class", "class_name")
 """These columns of a table hold a name, the better first."""
-_SCIENTIFIC = re.compile(r"[A-Z][a-z-]+ [^_]+_[^_]+")
+_SCIENTIFIC = re.compile(r"([A-Z][a-z-]+ [^_]+)_([^_]+)")
 """Matches a scientific and a common name in one, as in ``Turdus merula_Eurasian Blackbird``."""
+_SAME = re.compile(r"([^_]+)_\1")
+"""Matches what stands among such names for what has no scientific one, as ``Siren_Siren``."""
 QUIET = ("background", "background_noise", "silence", "noise", "background_noises")
 """Others call a label by these names that stands for nothing."""
 
@@ -79,24 +81,30 @@ def named(names: Sequence[str], where: str) -> Labels:
     if doubled:
         more = f" and {len(doubled) - 1} more" if len(doubled) > 1 else ""
         raise ModelError(f"{where}: {doubled[0]!r}{more} stands there twice; every label needs a name of its own")
-    if all(_SCIENTIFIC.fullmatch(name) for name in names):
-        latin, display = zip(*(name.split("_", 1) for name in names), strict=True)
-        common = Counter(display)
-        display = tuple(
-            name if common[name] == 1 else f"{name} ({of})" for name, of in zip(display, latin, strict=True)
-        )
-    else:
-        display = tuple(names)
+    display, latin = _in_two(names) or (tuple(names), ("",) * len(names))
     slugs: list[str] = []
     taken: set[str] = set()
-    for i, name in enumerate(display):
-        base = own = slug(name) or f"label_{i}"
+    for i, (name, of) in enumerate(zip(display, latin, strict=True)):
+        base = own = slug(name) or slug(of) or f"label_{i}"
         n = 2
         while own in taken:
             own, n = f"{base}_{n}", n + 1
         taken.add(own)
         slugs.append(own)
     return Labels(tuple(slugs), display, where)
+
+
+def _in_two(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Part scientific and common names where names are both in one; return what people call each, which says of which
+    species it is where several are called so, and the scientific name."""
+    if not all(_SCIENTIFIC.fullmatch(name) or _SAME.fullmatch(name) for name in names) or not any(
+        _SCIENTIFIC.fullmatch(name) for name in names
+    ):
+        return None
+    latin, common = zip(*(name.split("_", 1) for name in names), strict=True)
+    often = Counter(common)
+    pairs = zip(common, latin, strict=True)
+    return tuple(name if often[name] == 1 else f"{name} ({of})" for name, of in pairs), latin
 
 
 def read(path: str | Path) -> Labels:

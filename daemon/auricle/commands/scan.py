@@ -110,7 +110,7 @@ def _hear(files: Sequence[str], ledger: Ledger, settings: Settings, jobs: int) -
 
 
 def _tables(found: Sequence[Result], path: Path, form: str, bundle: Bundle) -> None:
-    table = Tables(form, bundle.card.front_end.sample_rate / 2, path, len(found))
+    table = Tables(form, bundle.card.front_end.sample_rate / 2, path, len(found), bundle.card.display)
     for result in found:
         for row in result.rows:
             table.add("", row)

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from auricle.config import no_label
 from auricle.config.layers import SYSTEM_FILE
 from auricle.errors import EXIT_SKIPPED, UsageError
 from auricle.hearing.hearer import Hearer
@@ -58,7 +59,7 @@ def budgets(given: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
         if not 0 <= found[label] < math.inf:
             raise UsageError(f"--label: {text!r} is no budget; use one such as dog_bark=0.1, false alarms an hour")
         if label not in labels:
-            raise UsageError(f"--label: the model has no label {label!r}; it has {', '.join(labels)}")
+            raise UsageError(f"--label: {no_label(label, labels)}")
     return found
 
 

@@ -11,7 +11,7 @@ from auricle.config.compounds import Many, OneOf, Pair, Table, each
 from auricle.config.keys import REQUIRED, key, keys_of, section, value, values
 from auricle.config.kinds import Choice, Flag, Kind, Misfit, Name, Number, Text, plain
 from auricle.config.layers import Expected, document
-from auricle.config.read import load
+from auricle.config.read import load, no_label
 from auricle.config.schema import Config
 from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Store, UserRule
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin
@@ -68,6 +68,7 @@ __all__ = [
     "listed",
     "load",
     "nearest",
+    "no_label",
     "plain",
     "printable",
     "section",

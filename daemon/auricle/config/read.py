@@ -66,15 +66,24 @@ def check_labels(config: Config, labels: Mapping[str, Sequence[str]]) -> None:
             elif name in known or name in groups:
                 continue
             else:
-                near = nearest(name, [*known, *groups])
-                remedy = f"did you mean {near!r}?" if near else f"it has {_some(sorted(set(known)))}"
-                problem = f"the model has no label {shown(name)}; {remedy}"
+                problem = no_label(name, sorted({*known, *groups}))
             places = [f"{path}.{key}", *(f"{path}.{key}.{name}.{each}" for each in keys_of(LabelRule))]
             written = (config.origins.get(each, "default") for each in places)
             place = next((f"{place}: " for place in written if place != "default"), "")
             problems[f"{place}{path}.{key}: {problem}"] = None
     if problems:
         raise ConfigError(problems)
+
+
+def no_label(name: str, known: Sequence[str]) -> str:
+    """Say that a model has no such label, and which was probably meant; of hundreds the first are listed."""
+    near = nearest(name, known)
+    some = (
+        listed(known, "and")
+        if len(known) <= _LISTED
+        else (f"{', '.join(known[:_LISTED])} and {len(known) - _LISTED} more (auricle models NAME)")
+    )
+    return f"the model has no label {shown(name)}; " + (f"did you mean {near!r}?" if near else f"it has {some}")
 
 
 def _named(decision: Decision) -> Iterator[tuple[str, str]]:
@@ -84,13 +93,6 @@ def _named(decision: Decision) -> Iterator[tuple[str, str]]:
     for label, rule in decision.labels.items():
         yield "labels", label
         yield from ((f"labels.{label}.includes", part) for part in rule.includes or ())
-
-
-def _some(labels: Sequence[str]) -> str:
-    """List labels, of hundreds the first."""
-    if len(labels) <= _LISTED:
-        return listed(labels, "and")
-    return f"{', '.join(labels[:_LISTED])} and {len(labels) - _LISTED} more (auricle models NAME)"
 
 
 class Reader(Walk):

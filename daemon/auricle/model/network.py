@@ -13,6 +13,9 @@ from auricle.model import litert
 from auricle.model.card import WAVEFORM, Affine, Card
 
 _ENDS = {"int8": (-128.0, 127.0), "uint8": (0.0, 255.0)}
+HIGHEST = np.nextafter(np.float32(1), np.float32(0))
+"""No score is higher, so that a threshold of 1 silences a label of every network, as it does where scores end at
+255/256."""
 _STEEPEST = np.float32(80.0)
 """Logits are cut at this: what lies beyond is 0 or 1 in float32, and its exponential none that float32 holds."""
 
@@ -36,8 +39,8 @@ def dequantise(q: NDArray[Any], affine: Affine) -> NDArray[np.float32]:
 
 
 def scores_of(given: NDArray[Any], card: Card) -> NDArray[np.float32]:
-    """Return what the network gave of one window, ``(n_labels,)``, as scores; all NaN where one of them is no finite
-    number.
+    """Return what the network gave of one window, ``(n_labels,)``, as scores from 0 to `HIGHEST`; all NaN where one of
+    them is no finite number.
 
     One window at a time: the vector units of some machines round the last few values of an array in another way than
     those before, so that a score would depend on how many windows lie beside its own.
@@ -49,11 +52,13 @@ def scores_of(given: NDArray[Any], card: Card) -> NDArray[np.float32]:
     else:
         values = dequantise(given, card.quantisation.output)
     if not card.output.logits:
-        return values
+        return np.clip(values, np.float32(0), HIGHEST)
     if card.head == "softmax":
         powers = np.exp(values - values.max())
-        return np.asarray(powers / powers.sum(), np.float32)
-    return np.asarray(1 / (1 + np.exp(-np.clip(values, -_STEEPEST, _STEEPEST))), np.float32)
+        scores = powers / powers.sum()
+    else:
+        scores = 1 / (1 + np.exp(-np.clip(values, -_STEEPEST, _STEEPEST)))
+    return np.asarray(np.minimum(scores, HIGHEST), np.float32)
 
 
 class Network:

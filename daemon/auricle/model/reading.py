@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -47,16 +47,23 @@ def read(text: bytes, where: str) -> tuple[Card, dict[str, Any]]:
     if raw.get("format") != FORMAT:
         said = f"format {_short(raw['format'])} is not known" if "format" in raw else "format is missing"
         raise ModelError(f"{where}: {said}; this version reads format {FORMAT}")
+    card, problems = checked(raw)
+    if problems or card is None:
+        raise ModelError(*placed(problems, text, where))
+    return card, raw
+
+
+def checked(raw: Mapping[str, Any]) -> tuple[Card | None, list[str]]:
+    """Return the card that these keys make, if they make one, and everything that is wrong with them, each as ``key:
+    what is wrong``."""
     problems = [*_misread(raw, Card, ""), *_misspelt(raw)]
     card = _converted(raw, problems)
     if card is not None:
         problems += faults(card)
-    if problems or card is None:
-        raise ModelError(*_placed(problems, text, where))
-    return card, raw
+    return card, problems
 
 
-def _converted(raw: dict[str, Any], problems: list[str]) -> Card | None:
+def _converted(raw: Mapping[str, Any], problems: list[str]) -> Card | None:
     """Return the card; where single keys of it cannot be read, what it says without them, if it says enough."""
     left = dict(raw)
     for problem in problems:
@@ -126,7 +133,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _placed(problems: list[str], text: bytes, where: str) -> list[str]:
+def placed(problems: Sequence[str], text: bytes, where: str) -> list[str]:
     """Return the problems with the lines of their keys, in the order of the card; none is too long to be read."""
     lines = _lines(text)
 

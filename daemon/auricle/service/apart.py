@@ -4,6 +4,7 @@ but ends the process."""
 from __future__ import annotations
 
 import resource
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,9 @@ from pathlib import Path
 from auricle.errors import AuricleError, ModelError
 
 LIMIT_S = 30.0
+"""A model may keep a processor busy for so long."""
+PATIENCE_S = 80.0
+"""The child is waited for so long, since others may use the processors; systemd gives a start 90 s."""
 LIMIT_BYTES = 2 * 2**30
 """How many bytes of addresses the child may have; the runtime and its libraries take half a GB of them before there is
 a model."""
@@ -30,7 +34,7 @@ class Child:
 
     def __init__(self, command: Sequence[str], path: Path) -> None:
         self.path = path
-        self._until_s = time.monotonic() + LIMIT_S
+        self._until_s = time.monotonic() + PATIENCE_S
         self._late = False
         self._said = b""
         try:
@@ -47,10 +51,10 @@ class Child:
             self.wait(0.0)
         return self._child.returncode is not None
 
-    def wait(self, limit_s: float = LIMIT_S) -> None:
+    def wait(self, limit_s: float | None = None) -> None:
         """Wait for the child's end; it is killed when its time is up."""
         try:
-            self._said, _ = self._child.communicate(timeout=limit_s)
+            self._said, _ = self._child.communicate(timeout=PATIENCE_S if limit_s is None else limit_s)
         except subprocess.TimeoutExpired:
             self._late = True
             self._child.kill()
@@ -66,9 +70,11 @@ class Child:
             self._said = self._child.stdout.read()
         code = self._child.returncode
         if self._late:
-            raise ModelError(f"{self.path}: did not answer within {LIMIT_S:g} s when it was tried")
+            raise ModelError(f"{self.path}: did not answer within {PATIENCE_S:g} s when it was tried")
         if code == 0:
             return self._said
+        if code == -signal.SIGXCPU:
+            raise ModelError(f"{self.path}: computes for more than {LIMIT_S:g} s when it is tried; use a smaller model")
         said = self._said.decode(errors="replace").splitlines()
         if code > 0 and said:
             raise ModelError(said[-1][:1000])
@@ -88,7 +94,8 @@ def told(path: str, action: Callable[[], None]) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Should whoever began it be killed, a graph that never ends does not stay behind.
-    resource.setrlimit(resource.RLIMIT_CPU, (round(LIMIT_S), round(LIMIT_S)))
+    # Past the lower limit it is told why it ends; a handler of its own would not keep it alive beyond the higher one.
+    resource.setrlimit(resource.RLIMIT_CPU, (round(LIMIT_S), round(LIMIT_S) + 1))
     try:
         action()
     except AuricleError as e:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from auricle.errors import UsageError
@@ -41,23 +43,29 @@ class Tables:
         high_hz: the highest frequency that the model hears.
         out: the one table for all; ``None`` for one beside each.
         recordings: how many of them there are, as far as is known.
+        names: what people call labels, where the model says so.
 
     Raises:
         UsageError: so many recordings cannot be in one table of this form.
         OutputError: a table cannot be written.
     """
 
-    def __init__(self, form: str, high_hz: float, out: Path | None, recordings: int) -> None:
+    def __init__(
+        self, form: str, high_hz: float, out: Path | None, recordings: int, names: Mapping[str, str] | None = None
+    ) -> None:
         if form == "audacity" and out is not None and recordings > 1:
             raise UsageError(f"--out: labels of {recordings} recordings in one file do not say whose; use --beside")
         self._form = form
         self._high_hz = high_hz
+        self._names = names or {}
         self._all = None if out is None else FORMATS[form][1](out, high_hz)
         self._own: tuple[str, Table] | None = None
         self._before_s = 0.0
 
     def add(self, path: str, row: Row) -> None:
         """Write a row of the recording at this path."""
+        if row.label in self._names:
+            row = replace(row, name=self._names[row.label])
         self._table(path).add(row, 0.0 if self._all is None else self._before_s)
 
     def heard(self, path: str, duration_s: float) -> None:
@@ -99,4 +107,5 @@ def tables(out: Path | None, form: str | None, bundle: Bundle, *, beside: bool, 
         return None
     if out is not None and beside:
         raise UsageError("--out and --beside: one of them at a time")
-    return Tables(form_of(out, form), bundle.card.front_end.sample_rate / 2, out, recordings)
+    card = bundle.card
+    return Tables(form_of(out, form), card.front_end.sample_rate / 2, out, recordings, card.display)

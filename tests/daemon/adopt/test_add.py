@@ -276,6 +276,17 @@ def _no_number() -> bytes:
     return graphs.linear((1, 4000), np.full((3, 4000), np.nan), [0.0, 0.0, 0.0], head="LOGISTIC")
 
 
+def test_what_is_no_score_is_told(tmp_path: Path, models: Path) -> None:
+    """A graph that is said to give scores, and gives other numbers, is not cut off at 0 and 1 unsaid."""
+    path, own = loud(tmp_path / "in" / "ear.tflite"), tmp_path / "mine.yaml"
+    path.write_bytes(graphs.linear((1, 4000), LOUD.repeat(4, axis=1) / 4, [-2.0, 7.5, 0.0], squared=True))
+    own.write_text("output: {logits: false}\n")
+    (line,) = refused("add", path, "--card", own)
+    assert "for a plain sound, which is no score from 0 to 1; if it gives logits, say so in a card" in line
+    own.write_text("output: {logits: true}\n")
+    added("add", path, "--card", own)
+
+
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path, models: Path) -> None:
     """Two inputs, an op that is not there, labels that are missing: one run tells them all."""
     graph = graphs.Graph()
@@ -461,10 +472,16 @@ def test_what_is_not_found_can_be_told(tmp_path: Path, models: Path) -> None:
     assert "Да" in added("show", "ear")
     own.write_text("labels: ['yes', 'no']\nhead: argmax\nthresholds: {maybe: 2}\nfront_end: {sample_rate: 8000}\n")
     again = ("add", path, "--card", own, "--name", "other")
-    assert "must name front_end.sample_rate, n_fft and hop_length" in refused(*again)[0]
-    own.write_text("labels: ['yes', 'no']\nhead: argmax\nthresholds: {maybe: 2}\n")
     lines = refused(*again)
-    assert [line.partition(": ")[2].split(":")[0] for line in lines] == ["head", "thresholds"]
+    assert "must name front_end.sample_rate, n_fft and hop_length" in lines[0]
+    assert f"{own}:4: front_end.n_fft: is missing" in lines
+    own.write_text("labels: ['yes', 'no']\nhead: argmax\n\nthresholds: {maybe: 2}\ndisplai: {'yes': 'Да'}\n")
+    lines = refused(*again)
+    assert [line.split(": ")[:2] for line in lines] == [
+        [f"{own}:2", "head"],
+        [f"{own}:4", "thresholds"],
+        [f"{own}:5", "displai"],
+    ]
     own.write_text("labels: [yes, no]\n")
     assert "labels: [0] is bool; use str; put yes, no, on and off in quotes" in refused(*again)[0]
     own.write_text("- a list\n")

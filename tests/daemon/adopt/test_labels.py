@@ -37,6 +37,12 @@ from auricle.errors import ModelError
             ("duck_anas_acuta", "duck_anas_crecca"),
             ("Duck (Anas acuta)", "Duck (Anas crecca)"),
         ),
+        (
+            "Turdus merula_Чёрный дрозд\nSiren_Siren\nHuman vocal_Human vocal\n".encode(),
+            ("turdus_merula", "siren", "human_vocal"),
+            ("Чёрный дрозд", "Siren", "Human vocal"),
+        ),
+        (b"dog_bark\ntap_tap\n", ("dog_bark", "tap_tap"), ("dog_bark", "tap_tap")),
         ("Grüße\nчай\n".encode(), ("grusse", "label_1"), ("Grüße", "чай")),
         (b"Dog\ndog!\n", ("dog", "dog_2"), ("Dog", "dog!")),
         (b'{"type": "micro", "wake_word": "Okay Nabu", "version": 2}', ("okay_nabu",), ("Okay Nabu",)),

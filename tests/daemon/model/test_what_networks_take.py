@@ -25,6 +25,7 @@ from auricle.model import bundle as bundles
 from auricle.model.bundle import Bundle
 from auricle.model.card import Affine
 from auricle.model.classifier import classifier
+from auricle.model.network import HIGHEST, scores_of
 from auricle.publish.publisher import Publisher
 from helpers import graphs, laws
 from helpers.foreign import WAVEFORM_FRONT_END, bundled, timing
@@ -296,6 +297,18 @@ def silent(folder: Path) -> Bundle:
         timing=timing(10),
     )
     return bundles.load(str(folder))
+
+
+@pytest.mark.parametrize(("head", "logits"), [*itertools.product(("sigmoid", "softmax"), (False, True))])
+def test_no_score_is_as_high_as_one(tmp_path: Path, head: str, logits: bool) -> None:
+    """However sure a network is, a threshold of 1 silences its label."""
+    made = of_features(
+        tmp_path / "m", (1, FRAMES, BANDS), across=False, dtype="float32", head=head, logits=logits
+    )  # fmt: skip
+    sure = scores_of(np.asarray([500.0, 0.0, -500.0] if logits else [1.0, 0.25, 0.0], np.float32), made.card)
+    assert sure[0] == HIGHEST < 1
+    assert sure[2] >= 0
+    assert logits or sure[1:].tolist() == [0.25, 0.0]
 
 
 def test_scores_that_are_no_numbers_are_an_error_of_the_recording(tmp_path: Path) -> None:

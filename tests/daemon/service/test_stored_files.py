@@ -215,7 +215,9 @@ def test_nobody_waits_for_a_trial_while_sound_is_heard(tmp_path: Path, monkeypat
         given_up.apart(copy)
     given_up.close()
     assert not given_up.busy
-    monkeypatch.setattr("auricle.service.apart.LIMIT_S", 0.1)
+    with pytest.raises(ModelError, match=r"copy: computes for more than 30 s when it is tried"):
+        until_tried(Trials(None, command=("/bin/sh", "-c", "kill -XCPU $$")), copy)
+    monkeypatch.setattr("auricle.service.apart.PATIENCE_S", 0.1)
     with pytest.raises(ModelError, match=r"copy: did not answer within 0\.1 s when it was tried"):
         until_tried(Trials(None, command=("/bin/sh", "-c", "exec sleep 600")), copy)
 
