@@ -20,6 +20,8 @@ from auricle.model import bundle, reading
 from auricle.model.card import Card
 from auricle.model.network import Network, dequantise, quantise, scores_of
 
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""Of thousands of labels the one in Python takes seconds."""
 WINDOWS = 3
 NEAR = 0.01
 """Scores may lie so far beyond 0 and 1: rounding does that, and grids that are a little too wide."""
@@ -89,7 +91,9 @@ def complete(folder: Path) -> None:
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> None:
     """Write a card into a bundle's folder."""
-    text = yaml.safe_dump(dict(card), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    text = yaml.dump(
+        dict(card), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
+    )
     (folder / "card.yaml").write_text(text, encoding="utf-8")
 
 
