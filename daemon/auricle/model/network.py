@@ -52,7 +52,7 @@ def scores_of(given: NDArray[Any], card: Card) -> NDArray[np.float32]:
     else:
         values = dequantise(given, card.quantisation.output)
     if not card.output.logits:
-        return np.clip(values, np.float32(0), HIGHEST)
+        return np.asarray(np.clip(values, np.float32(0), HIGHEST))
     if card.head == "softmax":
         powers = np.exp(values - values.max())
         scores = powers / powers.sum()

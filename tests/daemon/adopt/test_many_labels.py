@@ -64,9 +64,9 @@ def recording(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_names_of_any_script_are_in_the_table(recording: Path) -> None:
-    """A verdict's table has what people call a bird beside its slug, which is made of its scientific name."""
+    """A table of events has what people call a bird beside its slug, which is made of its scientific name."""
     table = recording.with_name("a.csv")
-    run("classify", recording, "--out", table)
+    run("replay", recording, "--speed", "max", "--no-publish", "--out", table)
     with table.open(encoding="utf-8") as file:
         assert ("parus_major", "Большая синица") in {(row["label"], row["name"]) for row in csv.DictReader(file)}
 
