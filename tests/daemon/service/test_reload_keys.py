@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 from auricle import config
 from auricle.config.keys import keys_of
 from auricle.gate.noise import save_profile
+from auricle.messages.keys import Pair, write_pair
 from helpers.reloading import Daemon, configuration, daemon, model_beside, recording, rule
 from helpers.sounds import RATE, varied
 
@@ -119,6 +121,8 @@ def test_every_key_takes_effect_as_the_docs_say(
         model_beside(tmp_path / "models" / "esc10", description="one of my own")
     elif path == "gate.noise_profile":
         save_profile(tmp_path / "profile.npz", varied(2.0), RATE)
+    elif path == "publish.secret_key":
+        write_pair(tmp_path / "daemon.key", Pair(*(key.decode() for key in zmq.curve_keypair())))
     wanted = configuration(recording, gate={"enabled": "on"})
     wanted["sources"].append({"name": "mic", "microphone": {}})
     here = daemon(wanted)
