@@ -16,6 +16,7 @@ from auricle.client import Client, Item
 from auricle.messages import Event, Phase, Scores, SourceState, Status, rfc3339
 from auricle.messages.ids import uuid7
 from auricle.messages.topics import topic
+from auricle.publish.admission import Admission
 from auricle.publish.journal import Journal
 from auricle.publish.leftover import closed
 from auricle.publish.publisher import Publisher
@@ -68,7 +69,9 @@ class Daemon:
         self._context = context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
         self.store = Store(folder / "state" / "events.db", max_mb=max_mb, max_days=1) if store else None
         self.journal = Journal(held)
-        self.socket = Socket(context, self.endpoint, queue=queue, most=most)
+        self.admission = Admission(context)
+        stack.callback(self.admission.close)
+        self.socket = Socket(context, self.endpoint, queue=queue, most=most, admission=self.admission)
         stack.callback(self.socket.close, 0)
         outlets = [self.journal, self.socket, self._remember]
         self.publisher = Publisher("test", [self.store, *outlets] if self.store else outlets)
@@ -96,7 +99,7 @@ class Daemon:
 
     def serve(self) -> None:
         """Do what the engine does after every round."""
-        for attendant in (self.socket, self.query, self.store):
+        for attendant in (self.admission, self.socket, self.query, self.store):
             if attendant is not None:
                 attendant.serve()
 

@@ -23,6 +23,7 @@ from auricle.errors import EXIT_SKIPPED, EndpointError, KeysError, UsageError
 from auricle.hearing import engine, pipeline
 from auricle.hearing.lane import Lane
 from auricle.model.bundle import Bundle
+from auricle.publish.admission import Admission
 from auricle.publish.journal import Journal
 from auricle.publish.publisher import Lines, Outlet, Publisher
 from auricle.publish.store import Store
@@ -132,11 +133,9 @@ def command(
         if not no_publish:
             context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
             with _or_alone():
-                allowed = keys.guard(context, cfg.publish)
-                socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group, allowed=allowed)
-            if allowed is not None:
-                stack.callback(allowed.close)
-                attendants.append(allowed)
+                admission = Admission(context, keys.allowed(cfg.publish))
+                stack.callback(admission.close)
+                socket = Socket(context, cfg.publish.endpoint, group=cfg.publish.ipc_group, admission=admission)
             stack.callback(socket.close)
             folder = stack.enter_context(TemporaryDirectory(prefix="auricle-replay-"))
             store = Store(Path(folder) / "events.db", max_mb=cfg.store.max_mb, max_days=cfg.store.max_days)
@@ -165,13 +164,13 @@ def command(
                     config_hash=cfg.hash(),
                     store=store,
                     group=cfg.publish.ipc_group,
-                    allowed=allowed,
+                    admission=admission,
                 )
             stack.callback(query.close)
             socket.greet(publisher, query.endpoint)
             store.report_to(publisher.tell)
             store.open()
-            attendants += [socket, query, store]
+            attendants += [admission, socket, query, store]
         lane = Lane(
             source,
             bundle,

@@ -214,11 +214,13 @@ def _rounds(
     sleeper = select.poll()
     sleeper.register(stop.fileno(), select.POLLIN)
     sockets = {
-        _number(socket, zmq.FD): socket for socket in (each.pollable for each in attendants) if socket is not None
+        int(socket.get(zmq.FD)): socket for socket in (each.pollable for each in attendants) if socket is not None
     }
+    asked = [(socket, zmq.POLLIN) for socket in sockets.values()]
     for descriptor in sockets:
         sleeper.register(descriptor, select.POLLIN)
-    news, beat_s = set(sockets.values()), 0.0
+    news: set[object] = set(sockets.values())
+    beat_s = 0.0
     while not stop.asked and not all(lane.source.done for lane in lanes):
         now_s = time.monotonic()
         # On the common beat the time is the beat's: waking a little late does not bring the next one's sources along,
@@ -237,16 +239,13 @@ def _rounds(
         if len(lanes) >= MANY and due_s != now_s:  # at full speed a source is due whenever it is asked
             due_s = TICK_S * math.ceil(due_s / TICK_S)
         wait_s = min(due_s - now_s, IDLE_S)
-        # Asked before every sleep: a descriptor tells of news once, and sending on its socket may have taken note.
-        news = {socket for socket in sockets.values() if _number(socket, zmq.EVENTS) & zmq.POLLIN}
+        # Asked before every sleep: a descriptor tells of news once, and sending on its socket may have taken note. By
+        # this call, since other threads run meanwhile; the sockets' own `EVENTS` holds the interpreter.
+        news = {socket for socket, _ in zmq.zmq_poll(asked, 0)}
         news -= {attendant.pollable for attendant in attendants if attendant.resting}
         if wait_s > 0 and not news and (woken := sleeper.poll(math.ceil(wait_s * 1000))):
             news = {sockets[descriptor] for descriptor, _ in woken if descriptor in sockets}
             stop.slept()
-
-
-def _number(socket: zmq.Socket[bytes], option: int) -> int:
-    return int(socket.get(option))
 
 
 def _hear(lanes: Sequence[Lane], together: Together, now_s: float) -> None:

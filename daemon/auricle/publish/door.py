@@ -3,6 +3,7 @@ there."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import struct
 import time
@@ -20,6 +21,7 @@ CONNECTIONS = 400
 SHAKEN_S = 5
 """A connection that has not said after so long that it speaks ZeroMQ is ended."""
 TELL_S = 60.0
+_numbers = itertools.count()
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 
 
@@ -46,6 +48,8 @@ class Door:
         self.gone: Callable[[int], None] = lambda number: None
         """Is called with the descriptor of whoever came or left: what is known of that number belongs to another
         connection."""
+        self.came: Callable[[int], None] = lambda number: None
+        """Is called then with the descriptor of whoever came and may stay."""
         self.tell: Callable[[str], None] = lambda detail: None
         """Is called, once a minute at most, with a line about who was cut."""
         self._address: Address = None
@@ -53,7 +57,8 @@ class Door:
         self._news_s = 0.0
         self._news: dict[str, int] = {}
         socket.setsockopt(zmq.HANDSHAKE_IVL, SHAKEN_S * 1000)
-        where = f"inproc://door-{id(self)}"
+        # Never the same twice: ZeroMQ's own thread may still be closing the one before.
+        where = f"inproc://door-{next(_numbers)}"
         socket.monitor(where, _EVENTS)
         self._events = context.socket(zmq.PAIR)
         self._events.rcvhwm = 0  # else ZeroMQ's own thread would wait for us
@@ -79,6 +84,8 @@ class Door:
             self.inside.add(number)
             if len(self.inside) > self.most:
                 self.hang_up(number, f"more than {self.most} connections at a time")
+            else:
+                self.came(number)
         self._say()
 
     def knows(self, number: int) -> bool:
@@ -90,11 +97,16 @@ class Door:
 
     def hang_up(self, number: int, why: str) -> None:
         """Cut this connection off, and count it."""
-        self.cut += 1
-        self._news[why] = self._news.get(why, 0) + 1
+        self.count(why)
         if (each := connection(number, self._address)) is not None:
             hang_up(each)
             each.close()
+
+    def count(self, why: str, n: int = 1) -> None:
+        """Count so many that were cut off, perhaps elsewhere."""
+        if n:
+            self.cut += n
+            self._news[why] = self._news.get(why, 0) + n
 
     def note_key(self, frame: zmq.Frame) -> None:
         """Take note of whose connection a frame came by, where keys are wanted."""

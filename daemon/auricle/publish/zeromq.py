@@ -11,8 +11,11 @@ import zmq
 
 from auricle.errors import EndpointError
 from auricle.messages.questions import Welcome
-from auricle.publish.curve import Allowed
+from auricle.publish import floods
+from auricle.publish.admission import Admission, Pace
+from auricle.publish.connections import address_of
 from auricle.publish.door import CONNECTIONS, Door
+from auricle.publish.floods import Floods
 from auricle.publish.place import Place
 from auricle.publish.publisher import Publisher
 from auricle.publish.slow import Slow
@@ -51,7 +54,8 @@ class Socket:
         group: of an ipc socket.
         most: connections at a time; how much each may subscribe to, `Subscriptions` says. Whoever exceeds that is
             cut off.
-        allowed: lets in those with allowed keys alone; everybody unless given.
+        admission: lets in whoever may come, and not too many at once. Without it whoever comes is there, which is for
+            places that no stranger can reach.
         patient: whether an address that is in use, or not there yet, is tried again (`Place`).
 
     Raises:
@@ -66,7 +70,7 @@ class Socket:
         queue: int = QUEUE,
         group: str | None = None,
         most: int = CONNECTIONS,
-        allowed: Allowed | None = None,
+        admission: Admission | None = None,
         patient: bool = False,
     ) -> None:
         self._socket = context.socket(zmq.XPUB)
@@ -92,9 +96,11 @@ class Socket:
         self.door = Door(context, self._socket, most)
         self.door.gone = self._subscriptions.forget
         self._slow: Slow | None = None
-        self._allowed = allowed
-        if allowed is not None:
-            allowed.guard(self._socket)
+        self._floods: Floods | None = None
+        self._pace = Pace()
+        self._keyed = admission is not None and admission.allowed is not None
+        if admission is not None:
+            admission.guard(self._socket, self._admits)
         try:
             self.place = Place(
                 self._socket, endpoint, group=group, key="publish.endpoint", patient=patient, opened=self._opened
@@ -129,20 +135,21 @@ class Socket:
             return
         if self._overflowed:
             self._judge()
-        self.door.look()
+        self._look()
         until_s = time.monotonic() + SERVE_S
         while (now_s := time.monotonic()) < until_s:
             try:
                 message = self._socket.recv(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            if self._allowed is not None:
+            if self._keyed:
                 self.door.note_key(message)
             frame = message.bytes
             if (number := _number(message)) is not None and self.door.knows(number):
                 over = self._subscriptions.note(number, frame, now_s)
                 if over is not None:
-                    self.door.hang_up(number, over)
+                    self.door.hang_up(*over)
+                    self._pace.close(now_s)
                     continue
             if frame.startswith(b"\x01" + WELCOME) and self._welcome is not None:
                 self._send(frame[1:], self._welcome)
@@ -153,10 +160,27 @@ class Socket:
             self._slow.close()
         self.door.close()
         self._socket.close(linger_ms)
+        if self._floods is not None:
+            self._floods.finish(linger_ms / 1000)
 
     def _opened(self, endpoint: str) -> None:
         self.door.bound(endpoint)
         self._slow = Slow(endpoint)
+        if (address := address_of(endpoint)) is not None:
+            self._floods = Floods(address)
+            self.door.came = self._floods.watch
+
+    def _admits(self, now_s: float) -> bool:
+        """Return whether one more may come in now; whoever may is watched already."""
+        self._look()
+        return self._pace.admits(now_s)
+
+    def _look(self) -> None:
+        """Take note of who came, who went, and who was cut off."""
+        self.door.look()
+        if self._floods is not None and (n := self._floods.cut()):
+            self.door.count(floods.WHY, n)
+            self._pace.close(time.monotonic())
 
     def _send(self, topic: bytes, payload: bytes) -> None:
         try:

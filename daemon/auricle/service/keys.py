@@ -7,8 +7,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import zmq
-
 from auricle import config
 from auricle.errors import KeysError
 from auricle.messages.keys import Pair, read_allowed, read_pair
@@ -42,8 +40,8 @@ def own_pair(publish: config.Publish, environ: Mapping[str, str] = os.environ) -
     return read_pair(path, owner_only=False)
 
 
-def guard(context: zmq.Context[zmq.Socket[bytes]], publish: config.Publish) -> Allowed | None:
-    """Make what lets in those with allowed keys alone; ``None`` where no keys are configured.
+def allowed(publish: config.Publish) -> Allowed | None:
+    """Read the daemon's own pair of keys, and who may connect; ``None`` where no keys are configured.
 
     Raises:
         KeysError: the keys cannot be read.
@@ -54,7 +52,7 @@ def guard(context: zmq.Context[zmq.Socket[bytes]], publish: config.Publish) -> A
     names = read_allowed(publish.allowed_keys)
     if not names:
         log.warning("%s: nobody may connect yet; auricle keys allow NAME KEY, then reload", publish.allowed_keys)
-    return Allowed(context, pair, names)
+    return Allowed(pair, names)
 
 
 class Renewed:

@@ -16,6 +16,7 @@ from auricle import config
 from auricle.capture.poller import Poller
 from auricle.errors import EXIT_SKIPPED
 from auricle.hearing import engine
+from auricle.publish.admission import Admission
 from auricle.publish.journal import Journal
 from auricle.publish.leftover import closed
 from auricle.publish.publisher import Publisher
@@ -100,11 +101,10 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             stack.callback(store.close)
         journal = Journal()
         most = connections_each()
-        allowed = keys.guard(context, cfg.publish)
-        if allowed is not None:
-            stack.callback(allowed.close)
+        admission = Admission(context, keys.allowed(cfg.publish))
+        stack.callback(admission.close)
         socket = Socket(
-            context, cfg.publish.endpoint, group=cfg.publish.ipc_group, most=most, allowed=allowed, patient=True
+            context, cfg.publish.endpoint, group=cfg.publish.ipc_group, most=most, admission=admission, patient=True
         )
         stack.callback(socket.close)
         # In this order: what is published is kept already.
@@ -121,7 +121,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             store=store,
             group=cfg.publish.ipc_group,
             most=most,
-            allowed=allowed,
+            admission=admission,
             patient=True,
         )
         stack.callback(query.close)
@@ -147,7 +147,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             if store is not None:
                 store.bounds.max_mb, store.bounds.max_days = new.store.max_mb, new.store.max_days
 
-        renewed = keys.Renewed(allowed, [socket.door, query.door])
+        renewed = keys.Renewed(admission.allowed, [socket.door, query.door])
         reload = Reload(
             cfg,
             renewed.with_list(load),
@@ -180,7 +180,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             roster.tick(now_s)
             watchdog.tick(now_s)
 
-        attendants: list[engine.Attendant] = [each for each in (allowed, socket, query, store) if each is not None]
+        attendants: list[engine.Attendant] = [admission, socket, query, *([] if store is None else [store])]
         trouble = engine.Trouble(publisher)
         engine.run(
             roster.lanes,

@@ -36,7 +36,7 @@ from auricle.messages.questions import (
     Tag,
 )
 from auricle.messages.topics import topic
-from auricle.publish.curve import Allowed
+from auricle.publish.admission import Admission
 from auricle.publish.door import CONNECTIONS, Door
 from auricle.publish.journal import Journal
 from auricle.publish.place import Place
@@ -101,7 +101,7 @@ class Query:
         most: connections at a time.
         config_hash: may be set anew.
         store: the history, if there is one.
-        allowed: lets in those with allowed keys alone; everybody unless given.
+        admission: lets in those with allowed keys alone, where there are keys; everybody unless given.
         patient: whether an address that is in use, or not there yet, is tried again (`Place`).
 
     Raises:
@@ -120,7 +120,7 @@ class Query:
         store: Store | None,
         group: str | None = None,
         most: int = CONNECTIONS,
-        allowed: Allowed | None = None,
+        admission: Admission | None = None,
         patient: bool = False,
     ) -> None:
         self.config_hash = config_hash
@@ -139,9 +139,9 @@ class Query:
         self._socket.sndhwm = ANSWERS_WAITING
         self.door = Door(context, self._socket, most)
         self.door.tell = partial(publisher.tell, "crowded")
-        self._allowed = allowed
-        if allowed is not None:
-            allowed.guard(self._socket)
+        self._keyed = admission is not None and admission.allowed is not None
+        if admission is not None:
+            admission.guard(self._socket)
         self.moved: Callable[[], None] = lambda: None
         """Called when it was bound at last, and `endpoint` may be another."""
         self.reasons: Callable[[], Iterable[str]] = tuple
@@ -177,7 +177,7 @@ class Query:
                 parts = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            if self._allowed is not None:
+            if self._keyed:
                 self.door.note_key(parts[-1])
             asker, *frames = (part.bytes for part in parts)
             envelope = [asker]
