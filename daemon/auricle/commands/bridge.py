@@ -9,19 +9,25 @@ import json
 import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import time
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auricle.config import Config, Decision, broker_of, served_at
+from auricle.config import Config, Decision, broker_of, listed, served_at
 from auricle.connectors import credentials
 from auricle.connectors.extras import bring
-from auricle.errors import ConfigError, ModelError
+from auricle.errors import EXIT_SKIPPED, ConfigError, ModelError
 from auricle.terminal import options
 from auricle.terminal.help import PLAIN
 from auricle.terminal.options import ConfigFile
+from auricle.terminal.text import say
+
+if TYPE_CHECKING:
+    from auricle.connectors.notices import Hours, Rule
 
 app = typer.Typer(help="Hand events on to other programs.", no_args_is_help=True, **PLAIN)
 
@@ -90,6 +96,73 @@ def metrics(config: ConfigFile = None) -> None:
     host, port = served_at(wanted.listen)
     token = wanted.token and credentials.read(wanted.token, "auricle-metrics.token", "bridges.metrics.token")
     run(Settings(cfg.publish.endpoint, cfg.publish.client_key, host, port, token or None), Notifier())
+
+
+@app.command()
+def notify(
+    config: ConfigFile = None,
+    test: Annotated[bool, typer.Option("--test", help="Send each target a message, and say whether it came.")] = False,
+) -> int:
+    """Tell people of events by rules, until it is stopped; return the exit code."""
+    bring("notify", "apprise")
+    from auricle.connectors import targets
+    from auricle.connectors.notify import Settings, run
+    from auricle.service import logs
+    from auricle.service.notify import Notifier
+
+    cfg = options.load(config)
+    logs.set_up(cfg.log)
+    wanted = cfg.bridges.notify
+    at = "bridges.notify.targets"
+    if wanted.targets is None:
+        raise ConfigError([f"{at}: nobody is to be told; name a file with a name and an address in each line"])
+    text = credentials.read(wanted.targets, "auricle-notify.targets", at)
+    sends = targets.read(text, f"{at}: {wanted.targets}")
+    if test:
+        came = targets.test(sends, f"Auricle, {cfg.node}")
+        for name, well in came.items():
+            say(f"{name}: {'delivered' if well else 'NOT delivered'}")
+        return 0 if all(came.values()) else EXIT_SKIPPED
+    rules = [_rule(cfg, i, sends) for i in range(len(wanted.rules))]
+    if not rules:
+        raise ConfigError(["bridges.notify.rules: there are none, so that nobody would be told anything; write one"])
+    quiet = _hours(wanted.quiet_hours)
+    run(Settings(cfg.publish.endpoint, cfg.publish.client_key, cfg.node, rules, quiet), sends, Notifier())
+    return 0
+
+
+def _rule(cfg: Config, i: int, known: Collection[str]) -> Rule:
+    """Make a rule of a section.
+
+    Raises:
+        ConfigError: it names a target that there is not.
+    """
+    from auricle.connectors.notices import Rule
+
+    wanted = cfg.bridges.notify.rules[i]
+    for name in wanted.to or ():
+        if name not in known:
+            at = f"bridges.notify.rules[{i}].to"
+            raise ConfigError([f"{cfg.origins[at]}: {at}: {name!r} is no target; use {listed(sorted(known))}"])
+    return Rule(
+        name=wanted.name,
+        labels=None if wanted.labels is None else frozenset(wanted.labels),
+        sources=None if wanted.sources is None else frozenset(wanted.sources),
+        least_peak=wanted.least_peak,
+        least_duration_s=wanted.least_duration_s,
+        hours=_hours(wanted.hours),
+        not_while=frozenset(wanted.not_while),
+        cooldown_s=wanted.cooldown_s,
+        digest_s=wanted.digest_s,
+        urgent=wanted.urgent,
+        to=wanted.to,
+    )
+
+
+def _hours(given: tuple[str, str] | None) -> Hours | None:
+    from auricle.connectors.notices import Hours
+
+    return None if given is None else Hours(*(time.fromisoformat(each) for each in given))
 
 
 def labels_of(cfg: Config, decision: Decision, model: str) -> Sequence[str]:

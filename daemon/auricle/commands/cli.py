@@ -23,7 +23,7 @@ COMMANDS = {
     "status": "Ask the daemon whether it hears: exit 0 if so, 1 if not all is well, 69 if there is none.",
     "events": "Ask the daemon for the events of the past.",
     "mark": "Mark this moment in the daemon's stream and history.",
-    "bridge": "Hand events on to other programs: MQTT and Home Assistant, Prometheus.",
+    "bridge": "Hand events on to other programs: MQTT and Home Assistant, Prometheus, notifications.",
     "topics": "List every topic: what is said there, when, and an example.",
     "demo": "Hear a synthesised scene through the daemon and a subscriber: does it all work here?",
     "bench": "Measure what this machine can carry with this configuration.",

@@ -6,11 +6,12 @@ Another file of keys is declared with the same pieces: `key`, `value`, `section`
 
 from __future__ import annotations
 
-from auricle.config.bridges import Bridges, Metrics, Mqtt, broker_of, served_at
+from auricle.config.bridges import Metrics, Mqtt, broker_of, served_at
 from auricle.config.compounds import Many, OneOf, Pair, Table, each
 from auricle.config.keys import REQUIRED, key, keys_of, section, value, values
 from auricle.config.kinds import Choice, Flag, Kind, Misfit, Name, Number, Text, plain
 from auricle.config.layers import Expected, document
+from auricle.config.notify import Bridges, Notify, NotifyRule
 from auricle.config.read import load, no_label
 from auricle.config.schema import Config
 from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Store, UserRule
@@ -44,6 +45,8 @@ __all__ = [
     "Mqtt",
     "Name",
     "Node",
+    "Notify",
+    "NotifyRule",
     "Number",
     "OneOf",
     "Pair",

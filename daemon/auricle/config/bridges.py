@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.config.compounds import Many, OneOf
-from auricle.config.keys import key, section
+from auricle.config.keys import key
 from auricle.config.kinds import Choice, File, Misfit, Name, Number, Text
 from auricle.config.tree import Node
 
@@ -67,14 +67,14 @@ class TopicPrefix:
         return {"type": "string", "pattern": r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", "maxLength": 128}
 
 
-def _secret(what: str) -> OneOf:
+def secret_file(what: str) -> OneOf:
     """Take the path of a secret's file, or systemd's credential: never the secret itself."""
     return OneOf((Choice(("credential",)), File(f"the path of {what}")), f"the path of {what}, or credential")
 
 
-_LOGIN = _secret("a file with user and password")
-_PRIVATE_KEY = _secret("a private key")
-_TOKEN = _secret("a file with a token")
+_LOGIN = secret_file("a file with user and password")
+_PRIVATE_KEY = secret_file("a private key")
+_TOKEN = secret_file("a file with a token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,16 +205,3 @@ def unfit(mqtt: Mqtt) -> Iterator[tuple[str, str]]:
                 yield name, "is of use with TLS alone; write broker: mqtts://HOST, or remove it"
     if mqtt.certificate_key is not None and mqtt.certificate is None:
         yield "certificate_key", "is a key without a certificate; give certificate too, or remove it"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bridges:
-    """Bridges hand events on to other programs: auricle bridge, each a process and a unit of its own. The daemon only
-    checks these keys; a bridge reads them when it starts."""
-
-    mqtt: Mqtt = section(
-        Mqtt,
-    )
-    metrics: Metrics = section(
-        Metrics,
-    )

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from auricle.config.bridges import Bridges, Metrics, Mqtt
+from auricle.config.bridges import Metrics, Mqtt
 from auricle.config.keys import key, section, values
 from auricle.config.kinds import File, Model, Text
+from auricle.config.notify import Bridges, Notify, NotifyRule
 from auricle.config.sections import (
     DEFAULT_MODEL,
     Capture,
@@ -46,6 +47,8 @@ __all__ = [
     "Metrics",
     "Microphone",
     "Mqtt",
+    "Notify",
+    "NotifyRule",
     "Publish",
     "Recording",
     "Source",

@@ -62,14 +62,21 @@ def _section(of: Any, path: str, indent: str, config: Config) -> Iterator[tuple[
         if about.section is None:
             yield f"{indent}{name}: {scalar(value)}", config.origins.get(at, "default")
         elif about.many == "list":
-            yield f"{indent}{name}:", ""
+            yield f"{indent}{name}:{'' if value else ' []'}", "" if value else "default"
             for i, item in enumerate(value):
-                yield from _source(item, f"{at}[{i}].", indent + "  ", config)
+                one = _source if isinstance(item, Source) else _item
+                yield from one(item, f"{at}[{i}].", indent + "  ", config)
         elif about.many == "labels":
             yield from _labels(value, None, at, indent, config)
         elif value is not None:
             yield f"{indent}{name}:", ""
             yield from _section(value, f"{at}.", indent + "  ", config)
+
+
+def _item(of: Any, path: str, indent: str, config: Config) -> Iterator[tuple[str, str]]:
+    """Yield a section in a list, its first key behind the dash."""
+    for n, (line, origin) in enumerate(_section(of, path, indent + "  ", config)):
+        yield (line if n else f"{indent}- {line.strip()}"), origin
 
 
 def _source(source: Source, path: str, indent: str, config: Config) -> Iterator[tuple[str, str]]:
@@ -143,7 +150,8 @@ def _property(about: Key) -> dict[str, Any]:
     if about.section is not None:
         inner = _object(about.section)
         if about.many == "list":
-            inner = {"type": "array", "items": inner, "minItems": 1}
+            kind = "array" if about.fewest else ["array", "null"]
+            inner = {"type": kind, "items": inner, "minItems": about.fewest}
         elif about.many == "labels":
             inner = {"type": ["object", "null"], "additionalProperties": inner}
         return {"description": about.doc} | inner
@@ -250,8 +258,10 @@ def _example(of: type, indent: str) -> Iterator[str]:
             continue
         yield from _prose(about.doc, indent)
         yield f"{indent}{name}:"
-        if about.many == "list":
+        if about.section is Source:
             yield from _example_sources(indent + "  ")
+        elif about.many == "list":
+            yield from _example_item(about.section, indent + "  ")
         elif about.many == "labels":
             yield f"{indent}  #{about.example}:"
             yield from _commented(about.section, indent + "  ", "  ")
@@ -265,6 +275,13 @@ def _commented(of: type, indent: str, depth: str) -> Iterator[str]:
         value = about.example if about.example is not None else about.default
         yield from _explained(about, indent)
         yield f"{indent}#{depth}{name}: {scalar(value)}"
+
+
+def _example_item(of: type, indent: str) -> Iterator[str]:
+    """Yield an item of a list to uncomment."""
+    first, *_ = keys_of(of)
+    for line in _commented(of, indent, "  "):
+        yield line.replace(f"{indent}#  {first}:", f"{indent}#- {first}:")
 
 
 def _example_sources(indent: str) -> Iterator[str]:

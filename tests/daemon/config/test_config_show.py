@@ -100,7 +100,8 @@ def test_the_docs_hold_the_table() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert config_show.table() in text, "run: make docs"
     for path in paths(Config):
-        assert f"`{path.replace('sources', 'sources[]').replace('decision.labels', 'decision.labels.LABEL')}`" in text
+        shown = re.sub(r"^sources|(?<=notify\.)rules", r"\g<0>[]", path)
+        assert f"`{shown.replace('decision.labels', 'decision.labels.LABEL')}`" in text
 
 
 def test_the_schema_takes_the_examples() -> None:

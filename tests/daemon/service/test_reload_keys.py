@@ -59,6 +59,7 @@ OTHER: dict[str, Any] = {
     "store.max_days": 3,
     "bridges.mqtt": {"prefix": "house"},
     "bridges.metrics": {"listen": "127.0.0.1:9000"},
+    "bridges.notify": {"quiet_hours": ["22:00", "07:00"]},
     "log.level": "error",
     "log.format": "json",
     "model": "other",
@@ -86,6 +87,7 @@ LIVE: dict[str, Callable[[Daemon], Any]] = {
     "store.max_mb": lambda d: d.reload.cfg.store.max_mb,
     "store.max_days": lambda d: d.reload.cfg.store.max_days,
     "bridges.metrics": lambda d: {"listen": d.reload.cfg.bridges.metrics.listen},
+    "bridges.notify": lambda d: {"quiet_hours": list(d.reload.cfg.bridges.notify.quiet_hours or ())},
     "bridges.mqtt": lambda d: {"prefix": d.reload.cfg.bridges.mqtt.prefix},
     "log.level": lambda d: logging.getLevelName(logging.getLogger("auricle").level).lower(),
 }

@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.alone]
 
 ROOT = Path(__file__).resolve().parents[3]
 HOP = RATE * 80 // 1000
+UNITS = ("auricle.service", "auricle@.service", *(f"auricle-{name}.service" for name in ("mqtt", "metrics", "notify")))
 PROGRAM = "/opt/auricle/bin/auricle"
 
 
@@ -91,8 +92,7 @@ def test_install_touches_nothing_else(installed: Path, tmp_path: Path) -> None:
     """The program is in /opt, the units in their place; without a configuration the commented one is laid there; what
     is installed does not know where it was made; uninstall leaves the configuration alone, and what it did not make."""
     found = {str(at.relative_to(installed)) for at in installed.rglob("*") if not at.is_dir()}
-    names = ("auricle.service", "auricle@.service", "auricle-mqtt.service", "auricle-metrics.service")
-    units = {f"usr/local/lib/systemd/system/{name}" for name in names}
+    units = {f"usr/local/lib/systemd/system/{name}" for name in UNITS}
     units.add("usr/local/lib/systemd/user/auricle.service")
     assert {at for at in found if not at.startswith("opt/auricle/")} == {*units, "etc/auricle/auricle.yaml"}
     made_at = str(installed).encode()
@@ -116,7 +116,7 @@ def test_the_configuration_was_kept(machine: Machine) -> None:
 def test_the_units_are_clean_and_closed(machine: Machine) -> None:
     """systemd-analyze finds nothing in any unit, and an exposure of at most 1.5."""
     where = "/usr/local/lib/systemd"
-    for unit in ("auricle.service", "auricle@.service", "auricle-mqtt.service", "auricle-metrics.service"):
+    for unit in UNITS:
         machine.run("systemd-analyze", "verify", "--recursive-errors=yes", f"{where}/system/{unit}")
         machine.run("systemd-analyze", "security", "--offline=true", "--threshold=15", f"{where}/system/{unit}")
     machine.run(
