@@ -66,7 +66,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Notice:
-    """What somebody is to be told: a line, for some targets or for all."""
+    """A notice is a line that somebody is to be told: some targets, or all."""
 
     rule: str
     text: str
