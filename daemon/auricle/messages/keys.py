@@ -114,6 +114,10 @@ def write_allowed(path: Path, allowed: Mapping[str, str]) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+    except FileNotFoundError:
+        raise KeysError(
+            f"{path}: there is no such folder; make it, or set publish.allowed_keys to another file"
+        ) from None
     except OSError as e:
         raise KeysError(f"{path}: cannot be written: {e.strerror}; correct publish.allowed_keys, or ask root") from None
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -272,9 +273,14 @@ def test_keys_are_made_allowed_and_revoked_by_command(tmp_path: Path) -> None:
     """The files have their modes, the list its order; what cannot be is one line with its remedy."""
     config = tmp_path / "auricle.yaml"
     config.write_text(json.dumps({"publish": {"allowed_keys": str(tmp_path / "allowed.keys")}}))
+    nowhere = tmp_path / "nowhere.yaml"
+    nowhere.write_text(json.dumps({"publish": {"allowed_keys": str(tmp_path / "no" / "allowed.keys")}}))
     made = auricle("keys", "new", tmp_path / "a.key")
     public = made.stdout.strip()
     assert is_key(public)
+    assert shlex.split(f"x {public} {public}") == ["x", public, public]
+    assert public[0].isalnum()
+    assert not set(public) & set("!*?&<>()[]{}$~"), "a shell would read them"
     assert (tmp_path / "a.key").stat().st_mode & 0o777 == 0o600
     assert read_pair(tmp_path / "a.key").public == public
     assert zmq.curve_public(read_pair(tmp_path / "a.key").secret.encode()).decode() == public
@@ -291,6 +297,7 @@ def test_keys_are_made_allowed_and_revoked_by_command(tmp_path: Path) -> None:
         (["allow", "c", public, "-c", config], 78, "a is allowed already; revoke it first"),
         (["allow", "a b", public, "-c", config], 2, "'a b' is no name"),
         (["allow", "d", tmp_path / "none.key", "-c", config], 78, "there is no such file"),
+        (["allow", "e", public, "-c", nowhere], 78, "there is no such folder; make it"),
         (["revoke", "c", "-c", config], 78, "there is no 'c'; there are b, a"),
     ):
         done = auricle("keys", *words)
