@@ -59,8 +59,8 @@ class Doubts:
 
     def look(self, block: NDArray[np.float32], mixed: NDArray[np.float32], rate: int) -> None:
         """Look at a block ``(n, channels)`` and what was made of it, ``(n,)``, both float32 at ``rate``."""
-        if not len(block):
-            return
+        if not len(block) or not np.isfinite(mixed).all():
+            return  # such samples are cleaned and counted elsewhere; of these no sum can be made
         if (block.shape[1], rate) != (self._sums.channels, self._sums.rate):
             self.end()
             self._sums = _Sums(block.shape[1], rate)

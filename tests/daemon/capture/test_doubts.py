@@ -89,6 +89,19 @@ def test_samples_that_are_not_finite_raise_no_doubt_and_no_warning() -> None:
     assert doubts.take() == []
 
 
+def test_infinities_of_both_signs_raise_no_warning() -> None:
+    """Of plus and minus infinity there is no sum; the block that holds them is not looked at, the next one is."""
+    doubts = Doubts()
+    struck = np.full((4000, 1), 0.1, np.float32)
+    struck[10], struck[20] = np.inf, -np.inf
+    doubts.look(struck, struck[:, 0], 4000)
+    struck[10:21] = 0.1
+    doubts.look(struck, struck[:, 0], 4000)
+    doubts.end()
+    (said,) = doubts.take()
+    assert "a constant offset of 10.0 %" in said
+
+
 def test_a_live_source_is_questioned_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Raw samples with an offset on one of their channels: told once, while they are heard."""
     monkeypatch.setattr("auricle.capture.doubts.LOOK_S", 1.0)
