@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from auricle.adopt import child, golden, known, proof
 from auricle.adopt.draft import Draft, draft
@@ -175,14 +174,10 @@ def _given(wish: Wish) -> dict[str, Any]:
     if wish.card is None:
         return {}
     try:
-        given = yaml.load(plain.read(wish.card, _MOST_OF_CARD), yaml.SafeLoader)
+        text = plain.read(wish.card, _MOST_OF_CARD)
     except StoredError as e:
         raise ModelError(str(e)) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as e:
-        raise ModelError(f"{wish.card}: not YAML ({str(e).splitlines()[0]})") from None
-    if not isinstance(given, dict):
-        raise ModelError(f"{wish.card}: holds no keys of a card; write some, as front_end: {{...}}")
-    return given
+    return reading.parsed(text, str(wish.card), "write some of a card, as front_end: {...}")
 
 
 def _misfits(made: Draft, wish: Wish) -> list[str]:

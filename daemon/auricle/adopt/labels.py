@@ -19,7 +19,7 @@ from auricle.errors import ModelError, StoredError
 from auricle.stored import plain
 
 _MOST_BYTES = 4 * 2**20
-_NUMBERED = re.compile(r"\s*(\d+)\s*[\s:,;.)-]\s*(\S.*)")
+_NUMBERED = re.compile(r"\s*(\d{1,9})\s*[\s:,;.)-]\s*(\S.*)")
 _NAMES = ("display_name", "common_name", "label", "name", "class", "class_name")
 """These columns of a table hold a name, the better first."""
 _SCIENTIFIC = re.compile(r"([A-Z][a-z-]+ [^_]+)_([^_]+)")
@@ -138,7 +138,10 @@ def parsed(content: bytes, where: str) -> Labels:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise ModelError(f"{where}: is empty; write a label a line, in the order of the scores")
-    names = _column(lines) or _without_numbers(lines)
+    try:
+        names = _column(lines) or _without_numbers(lines)
+    except csv.Error as e:
+        raise ModelError(f"{where}: cannot be read as a table ({e}); write a label a line") from None
     if any(not name.isprintable() for name in names):
         raise ModelError(f"{where}: holds what cannot be printed; write a label a line")
     return named(names, where)

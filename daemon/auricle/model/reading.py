@@ -23,15 +23,16 @@ _MOST = 1000
 """A problem has no more characters than this; of one that quotes thousands the middle is left out."""
 
 
-def read(text: bytes, where: str) -> tuple[Card, dict[str, Any]]:
-    """Return a card, and all that stands in it.
+def parsed(text: bytes, where: str, remedy: str) -> dict[str, Any]:
+    """Return the keys that stand in a text of YAML.
 
     Args:
-        text: the content of ``card.yaml``.
-        where: how to name the card in errors.
+        text: of a card, or of a part of one.
+        where: how to name it in errors.
+        remedy: what to write instead of a text without keys.
 
     Raises:
-        ModelError: every problem, each a line with its place.
+        ModelError: it is no YAML, a value in it cannot be read, or it holds no keys.
     """
     if b"<<" in text:  # each may double what it names
         raise ModelError(f"{where}: merges (<<) are not read; write the keys out")
@@ -43,7 +44,21 @@ def read(text: bytes, where: str) -> tuple[Card, dict[str, Any]]:
         # A date that is none, a number of thousands of digits, a tag of YAML's own with the wrong value.
         raise ModelError(f"{where}: a value cannot be read ({' '.join(str(e).split())[:200]})") from None
     if not isinstance(raw, dict):
-        raise ModelError(f"{where}: holds no keys; a card begins with format: {FORMAT}")
+        raise ModelError(f"{where}: holds no keys; {remedy}")
+    return raw
+
+
+def read(text: bytes, where: str) -> tuple[Card, dict[str, Any]]:
+    """Return a card, and all that stands in it.
+
+    Args:
+        text: the content of ``card.yaml``.
+        where: how to name the card in errors.
+
+    Raises:
+        ModelError: every problem, each a line with its place.
+    """
+    raw = parsed(text, where, f"a card begins with format: {FORMAT}")
     if raw.get("format") != FORMAT:
         said = f"format {_short(raw['format'])} is not known" if "format" in raw else "format is missing"
         raise ModelError(f"{where}: {said}; this version reads format {FORMAT}")

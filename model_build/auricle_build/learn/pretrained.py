@@ -39,7 +39,7 @@ def classes(path: Path) -> list[str]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             names = [row["display_name"] for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, KeyError) as error:
+    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
         raise ConfigError([f"{path}: cannot be read as the table of AudioSet's classes: {error}"]) from error
     if len(names) != mobilenet.N_AUDIOSET:
         raise ConfigError([f"{path}: {len(names)} classes; AudioSet's table has {mobilenet.N_AUDIOSET}"])

@@ -53,7 +53,7 @@ def _rows(path: Path, needed: Iterable[str]) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError([f"{path}: cannot be read as a table: {error}"]) from error
     missing = set(needed) - set(rows[0] if rows else ())
     if missing:

@@ -485,7 +485,7 @@ def test_what_is_not_found_can_be_told(tmp_path: Path, models: Path) -> None:
     own.write_text("labels: [yes, no]\n")
     assert "labels: [0] is bool; use str; put yes, no, on and off in quotes" in refused(*again)[0]
     own.write_text("- a list\n")
-    assert "holds no keys of a card" in refused(*again)[0]
+    assert "holds no keys; write some of a card" in refused(*again)[0]
 
 
 def test_yamnet_is_cut_where_it_quantises_its_features(tmp_path: Path, models: Path, data: Path) -> None:

@@ -54,6 +54,9 @@ def test_names_in_every_form(content: bytes, slugs: tuple[str, ...], display: tu
     assert (found.slugs, found.display) == (slugs, display)
 
 
+LONG = "labels.txt: cannot be read as a table (field larger than field limit (131072)); write a label a line"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -63,6 +66,8 @@ def test_names_in_every_form(content: bytes, slugs: tuple[str, ...], display: tu
         (b"dog\ncat\ndog\n", "labels.txt: 'dog' stands there twice; every label needs a name of its own"),
         (b"{not json", "labels.txt: begins like JSON, but is none"),
         (b"{}", "labels.txt: names no wake_word; write a label a line instead"),
+        (b"index,display_name\n0," + b"x" * 200_000, LONG),
+        (b'"' + b"x" * 200_000 + b"\ncat\n", LONG),
         (b"dog\x07\ncat\n", "labels.txt: holds what cannot be printed; write a label a line"),
     ],
 )
@@ -71,6 +76,12 @@ def test_what_is_no_list_of_labels_is_one_line(content: bytes, said: str) -> Non
     with pytest.raises(ModelError) as found:
         labels.parsed(content, "labels.txt")
     assert found.value.lines() == [said]
+
+
+def test_a_number_of_thousands_of_digits_counts_nothing() -> None:
+    """What stands before a name counts the names only where it can be a number of theirs."""
+    found = labels.parsed(b"1" * 5000 + b" dog\n2 cat\n", "labels.txt")
+    assert found.display[1] == "2 cat"
 
 
 def zipped(**files: str) -> bytes:
