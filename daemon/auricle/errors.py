@@ -14,6 +14,16 @@ EXIT_AGAIN = 75
 EXIT_CONFIG = 78
 
 
+LONGEST = 1000
+"""A problem has no more characters than this; of one that quotes thousands the middle is left out."""
+
+
+def one_line(problem: str) -> str:
+    """Write a problem on one line that can be read, whatever it quotes from a file."""
+    line, half = "\\n".join(problem.splitlines()), (LONGEST - 5) // 2
+    return line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}"
+
+
 class AuricleError(Exception):
     """Says what a user can understand and mend: ``where: what is wrong; the remedy``."""
 
@@ -54,8 +64,8 @@ class ModelError(AuricleError):
     exit_code = EXIT_CONFIG
 
     def __init__(self, *problems: str) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
+        self.problems = tuple(map(one_line, problems))
+        super().__init__("\n".join(self.problems))
 
     def lines(self) -> list[str]:
         return list(self.problems)
@@ -67,7 +77,7 @@ class ConfigError(AuricleError):
     exit_code = EXIT_CONFIG
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(map(one_line, problems))
         super().__init__("\n".join(self.problems))
 
     def lines(self) -> list[str]:

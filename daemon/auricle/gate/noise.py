@@ -27,6 +27,8 @@ _LOUDEST = 16.0
 _DEAFENING_DB = -6.0
 """A floor of which half of the bins reach this with one deviation above their mean leaves no sound that could be
 louder: even noise at full scale spreads over all bins, and is far below this in each."""
+_WIDEST_DB = 300.0
+"""No level deviates so much: all lie between those of nothing, -313 dB, and full scale."""
 PROFILE = {"noise": Member("f", 1), "sample_rate": Member("iu", 0)}
 LEARNED = {
     "mean_db": Member("f", 1),
@@ -159,9 +161,9 @@ class Floor:
         mean, std = (np.array(known[name], np.float64) for name in ("mean_db", "std_db"))
         if not 1 <= frames < 2**53 or (std < 0).any():
             raise ValueError("learned noise: no frame, or a negative deviation; learn it anew")
-        if mean.max() > 1.0 or np.median(mean + std) > _DEAFENING_DB:
+        if mean.max() > 1.0 or std.max() > _WIDEST_DB or np.median(mean + std) > _DEAFENING_DB:
             raise ValueError(
-                f"learned noise: {np.median(mean):.4g} dB that deviate by {np.median(std):.4g} dB are no room's; "
+                f"learned noise: {np.median(mean):.4g} dB that deviate by up to {std.max():.4g} dB are no room's; "
                 "learn it anew"
             )
         self.mean_db, self._variance, self.frames = mean, std**2, int(frames)

@@ -19,8 +19,6 @@ FORMAT = 1
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NEAR = 0.8
 """A key that people added to a card is taken for a misspelling if it is at least so alike to one of ours."""
-_MOST = 1000
-"""A problem has no more characters than this; of one that quotes thousands the middle is left out."""
 
 
 def parsed(text: bytes, where: str, remedy: str) -> dict[str, Any]:
@@ -149,7 +147,7 @@ def _short(value: Any) -> str:
 
 
 def placed(problems: Sequence[str], text: bytes, where: str) -> list[str]:
-    """Return the problems with the lines of their keys, in the order of the card; none is too long to be read."""
+    """Return the problems with the lines of their keys, in the order of the card."""
     lines = _lines(text)
 
     def at(problem: str) -> int:
@@ -158,11 +156,7 @@ def placed(problems: Sequence[str], text: bytes, where: str) -> list[str]:
             key = key.rpartition(".")[0]
         return lines.get(key, 0)
 
-    def cut(problem: str) -> str:
-        half = (_MOST - 5) // 2
-        return problem if len(problem) <= _MOST else f"{problem[:half]} ... {problem[-half:]}"
-
-    found = sorted((at(problem), i, cut(problem)) for i, problem in enumerate(dict.fromkeys(problems)))
+    found = sorted((at(problem), i, problem) for i, problem in enumerate(dict.fromkeys(problems)))
     return [f"{where}:{line}: {problem}" if line else f"{where}: {problem}" for line, _, problem in found]
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from auricle.errors import ModelError
+from auricle.errors import LONGEST, ModelError
 from auricle.model import reading
 from auricle.model.card import contained
 
@@ -145,3 +145,14 @@ def test_a_value_of_thousands_of_characters_is_cut(wrong: str, line: int, end: s
     assert max(map(len, told)) <= 1000
     assert told[-1].endswith(end)
     assert "XXX" in told[-1]
+
+
+def test_a_line_break_in_what_is_quoted_makes_no_second_line() -> None:
+    """A key, a name or a hash of a card may hold line breaks: a problem is one line all the same."""
+    card = WRONG.replace("logit:", "logits:").replace("soon", "0").replace("tresholds", "thresholds")
+    (told,) = problems(card.replace("  hop_lenght: 160", '  "hop\\n\\u2028size": 160'))[17]
+    assert told.startswith("front_end.hop\\n\\nsize: unknown key")
+    error = ModelError("a\r\nb", "c" * 9999)
+    assert error.lines()[0] == "a\\nb"
+    assert len(error.lines()[1]) <= LONGEST
+    assert str(error).count("\n") == 1

@@ -122,7 +122,9 @@ def test_a_schema_that_is_no_text_is_set_aside(tmp_path: Path) -> None:
     assert path.with_name("events.db.broken").exists()
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "encrypted", "another", "endless", "wide", "folder", "loud"])
+@pytest.mark.parametrize(
+    "damage", ["empty", "cut", "encrypted", "another", "endless", "wide", "wild", "folder", "loud"]
+)
 def test_a_learned_noise_that_is_none_is_learned_anew(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -145,6 +147,8 @@ def test_a_learned_noise_that_is_none_is_learned_anew(
         np.savez_compressed(path, **{**gate.learned, "geometry": np.zeros(20_000_000, np.int8)})
     elif damage == "wide":
         np.savez_compressed(path, **{**gate.learned, "mean_db": np.zeros(20_000_000, np.int8)})
+    elif damage == "wild":  # one bin of 257 that deviates by what no threshold can be computed from
+        np.savez(path, **{**gate.learned, "std_db": np.where(np.arange(257) == 7, 1e30, gate.learned["std_db"])})
     elif damage == "loud":
         np.savez(path, **{**gate.learned, "mean_db": np.full(257, 0.5)})
     if damage == "folder":
