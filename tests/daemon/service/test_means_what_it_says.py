@@ -77,6 +77,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> set[tuple[type, str]]:
     return read
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise still looks for it
 def test_every_key_of_a_bridge_changes_something(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Callable[[bool, str], None]
 ) -> None:
@@ -86,18 +87,20 @@ def test_every_key_of_a_bridge_changes_something(
     (tmp_path / "login").write_text("user\nword\n")
     files = {"login": "login", "ca": "ca.pem", "certificate": "client.pem", "certificate_key": "client.key"}
     mqtt = {"broker": "mqtts://localhost", **{key: str(tmp_path / name) for key, name in files.items()}}
-    for name in files.values():
+    (tmp_path / "targets").write_text("hook json://127.0.0.1:1/x\n")
+    for name in (*files.values(), "targets"):
         (tmp_path / name).chmod(0o600)
+    notify = {"targets": str(tmp_path / "targets"), "rules": [{"name": "all"}]}
     path = tmp_path / "auricle.yaml"
-    path.write_text(json.dumps({"model": "esc10", "bridges": {"mqtt": mqtt}}))
+    path.write_text(json.dumps({"model": "esc10", "bridges": {"mqtt": mqtt, "notify": notify}}))
     read = watched(monkeypatch)
     handed = []
-    for name in ("mqtt", "metrics"):
+    for name in ("mqtt", "metrics", "notify"):
         connector = pytest.importorskip(f"auricle.connectors.{name}", reason="missing here: the extras of bridges")
         monkeypatch.setattr(connector, "run", lambda *given: handed.append(given))
         done = CliRunner().invoke(app, ["bridge", name, "-c", str(path)])
         assert done.exit_code == 0, done.output
-    assert len(handed) == 2
+    assert len(handed) == 3
     assert not [key for of, name, key in declared() if key.startswith("bridges.") and (of, name) not in read]
 
 
