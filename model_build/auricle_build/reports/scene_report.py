@@ -196,7 +196,8 @@ def _made(folders: Sequence[Path]) -> list[str]:
             found.append(f"{folder.name}: it does not say how it was made")
             continue
         about = yaml.safe_load((folder / ABOUT).read_text(encoding="utf-8"))
-        found.append(f"{folder.name}: {', '.join(f'{key} {_plain(key, value)}' for key, value in about.items())}")
+        told = {key: _plain(key, value) for key, value in about.items() if value != []}
+        found.append(f"{folder.name}: {', '.join(f'{key} {value}' for key, value in told.items())}")
     return found
 
 
