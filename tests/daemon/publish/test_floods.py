@@ -27,6 +27,7 @@ class Place:
     listening: sockets.socket
     address: Address
     floods: Floods
+    thread: threading.Thread
 
     def comes(self) -> tuple[sockets.socket, sockets.socket]:
         """Somebody connects, and is watched; return that end, and ours."""
@@ -49,11 +50,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         listening.listen()
         name = listening.getsockname()
         address = name[1] if request.param == "tcp" else name
+        before = set(threading.enumerate())
         floods = Floods(address)
-        yield Place(listening, address, floods)
-        if any(thread.name == "floods" for thread in threading.enumerate()):
+        (thread,) = set(threading.enumerate()) - before
+        yield Place(listening, address, floods, thread)
+        if thread.is_alive():
             floods.finish(0)
-        until(lambda: not any(thread.name == "floods" for thread in threading.enumerate()))
+        until(lambda: not thread.is_alive())
 
 
 def until(ready: Callable[[], bool]) -> None:
@@ -131,5 +134,5 @@ def test_at_the_end_all_are_hung_up_on(place: Place) -> None:
     with there, here:
         place.floods.finish(0.05)
         until(lambda: ended(here))
-    until(lambda: not any(thread.name == "floods" for thread in threading.enumerate()))
+    until(lambda: not place.thread.is_alive())
     assert len(os.listdir("/proc/self/fd")) == before - 2

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from auricle.errors import ConfigError
+from auricle.errors import AudioError, ConfigError
 from helpers.fuzz import server
 from helpers.fuzz.kind import Kind
 
@@ -23,6 +23,10 @@ server.CPU_S = 1
 
 def _refuse(*lines: str) -> str:
     raise ConfigError(lines)
+
+
+def _split() -> str:
+    raise AudioError("a.wav: cannot\nbe")
 
 
 def _log() -> str:
@@ -58,7 +62,7 @@ DONE: dict[str, Callable[[], str]] = {
     "traceback": lambda: str({}["nothing"]),
     "warning": _warn,
     "logged": _log,
-    "two lines": lambda: _refuse("a.yaml:1: cannot\nbe"),
+    "two lines": _split,
     "memory": lambda: str(len(bytearray(400 * 2**20))),
     "hang": lambda: str(time.sleep(60)),
     "loop": _spin,
