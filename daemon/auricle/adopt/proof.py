@@ -17,6 +17,8 @@ from auricle.model.bundle import Bundle
 
 BEST = 3
 """The label must be among so many of the highest; where labels are few, among the higher half of them."""
+LEAST_SHARE = 0.1
+"""It must have so much of the highest score: a second place at nothing is no proof."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def highest(bundle: Bundle, clip: Path) -> NDArray[np.float32]:
 
 
 def proof(scores: NDArray[np.float32], names: Sequence[str], wanted: int) -> Proof:
-    """Return whether a label is among the best.
+    """Return whether a label is among the best, and heard at all beside the highest.
 
     Args:
         scores: one for each name.
@@ -57,7 +59,8 @@ def proof(scores: NDArray[np.float32], names: Sequence[str], wanted: int) -> Pro
     """
     order = np.argsort(-scores, kind="stable")
     best = order[: max(1, min(BEST, len(names) // 2))]
-    return Proof([(names[i], float(scores[i])) for i in order[:BEST]], wanted in best)
+    heard = scores[wanted] > 0 and scores[wanted] >= LEAST_SHARE * scores[order[0]]
+    return Proof([(names[i], float(scores[i])) for i in order[:BEST]], bool(wanted in best and heard))
 
 
 def order_of(scores: NDArray[np.float32], labels: Labels, name: str) -> tuple[Proof, Proof]:
