@@ -72,6 +72,7 @@ RUNS ?= runs
 SHIPPED ?= home
 SCENES ?= $(RUNS)/scenes-{fold}
 PHONES ?= $(RUNS)/phones-{fold}
+ALL ?= $(RUNS)/all-{fold}
 OUT ?= docs
 FOLDS ?= 1 2 3 4
 # Networks of `esc10` without a fold, as runs/esc10-without-{fold}/bundle, to stand beside it in scenes; none unless told.
@@ -94,7 +95,10 @@ ear: $(VENV)/.stamp-build
 	    --snr 10 10 --negatives --seed 301 --out $(subst {fold},$$fold,$(SCENES)) || exit 1; \
 	  [ -e $(subst {fold},$$fold,$(PHONES)) ] || $(BIN)/auricle-build scenes home --data $(DATA) --fold $$fold --number 2 \
 	    --snr 10 10 --negatives --phone $(FAR:%=--label %) --seed 401 --out $(subst {fold},$$fold,$(PHONES)) \
-	    || exit 1; done
+	    || exit 1; \
+	  [ -e $(subst {fold},$$fold,$(ALL)) ] || $(BIN)/auricle-build scenes home --data $(DATA) --fold $$fold --number 4 \
+	    --snr 10 10 --every 6 --negatives --seed 501 --out $(subst {fold},$$fold,$(ALL)) || exit 1; done
+	$(BIN)/auricle-build scene-report $(judged) --scenes '$(ALL)' --name all
 	$(BIN)/auricle-build scene-report $(judged) --scenes '$(SCENES)' --name home $(if $(ESC10),--model 'esc10=$(ESC10)')
 	$(BIN)/auricle-build scene-report $(judged) --scenes '$(PHONES)' --name phones $(FAR:%=--label %)
 
