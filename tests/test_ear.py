@@ -20,17 +20,18 @@ def test_its_places_are_options() -> None:
     found = steps(
         "RUNS=/r", "SCENES=/s/test-{fold}", "PHONES=/p/far-{fold}", "OUT=/o", "FOLDS=1 2", "SHIPPED=/r/home/bundle"
     )
-    clips, scenes, phones = found[-4], found[-2], found[-1]
+    clips, made, everything, scenes, phones = found[-5:]
     assert "crossval home --data ../shared/data --runs /r --out /o --beside AudioSet=/r/untaught/bundle" in clips
-    for page in (scenes, phones):
+    for page in (everything, scenes, phones):
         assert "--model 'home=/r/home-without-{fold}/bundle' --rules home=/r/home/bundle" in page
         assert "--fold 1 --fold 2 --cache /r/heard --out /o" in page
+    assert "--scenes '/r/all-{fold}' --name all" in everything
     assert "--scenes '/s/test-{fold}' --name home" in scenes
     assert "esc10" not in scenes
     assert "--scenes '/p/far-{fold}' --name phones --label baby_cry --label dog_bark" in phones
-    made = found[-3]
     assert "for fold in 1 2;" in made
-    assert "[ -e /s/test-$fold ] ||" in made
+    for folder in ("/s/test", "/p/far", "/r/all"):
+        assert f"[ -e {folder}-$fold ] ||" in made
     assert "--phone" in made
 
 

@@ -104,6 +104,7 @@ def house(folder: Path, **publish: object) -> Iterator[House]:
         one.until_logged("publishing on")
         found = re.search(r"publishing on (\S+), answering on (\S+)", one.log)
         assert found is not None
+        one.until_ready()
         yield House(one, folder, daemon, *found.groups())
 
 
