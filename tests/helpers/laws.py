@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from auricle.stages import batch
-from auricle.stages.stage import Block, Stage, count_out
+from auricle.stages.stage import Block, Stage, count_out, reach_of
 
 
 class Learner(Stage, Protocol):
@@ -63,8 +63,24 @@ def hold_batch(make: Callable[[], Stage], signal: Block, sizes: Sequence[int]) -
         np.testing.assert_array_equal(out, run(make(), [heard])[0], strict=True)
 
 
+def hold_reach(make: Callable[[], Stage], signal: Block, whole: Block) -> None:
+    """Assert that a stage that says how far its rows reach back gives the same bits where it begins later."""
+    stage = make()
+    if (reach := reach_of(stage)) is None:
+        return
+    assert reach >= 1
+    warm = max(0, -(-(reach - stage.span) // stage.hop))
+    for later in (1, 7, 32):
+        out = stage.process(signal[later * stage.hop :])
+        wanted = whole[later + warm :]
+        np.testing.assert_array_equal(out[warm : warm + len(wanted)], wanted, strict=True)
+        assert len(out) == max(0, len(whole) - later)
+        stage.reset()
+
+
 def hold(make: Callable[[], Stage], signal: Block, sizes: Sequence[int], *, whole: Block | None = None) -> None:
-    """Assert that the stage obeys *cut*, *count*, *reset* and *batch* on this signal under these cuts."""
+    """Assert that the stage obeys *cut*, *count*, *reset* and *batch* on this signal under these cuts, and forgets as it
+    says."""
     stage = make()
     blocks = cut(signal, sizes)
     out, counts = run(stage, blocks)
@@ -76,6 +92,7 @@ def hold(make: Callable[[], Stage], signal: Block, sizes: Sequence[int], *, whol
     stage.reset()
     again, _ = run(stage, [signal])
     np.testing.assert_array_equal(again, whole, strict=True)
+    hold_reach(make, signal, whole)
     hold_batch(make, signal, sizes)
 
 
@@ -95,4 +112,5 @@ def hold_learning(make: Callable[[], Learner], signal: Block, sizes: Sequence[in
     new.learned = stage.learned
     stage.reset()
     np.testing.assert_array_equal(run(stage, blocks)[0], run(new, [signal])[0], strict=True)
+    hold_reach(make, signal, whole)
     hold_batch(make, signal, sizes)

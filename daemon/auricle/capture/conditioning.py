@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 import soxr
 from numpy.typing import NDArray
@@ -56,3 +60,56 @@ class Resampler:
         tail = np.asarray(self._stream.resample_chunk(np.empty(0, np.float32), last=True), np.float32)
         self._stream = soxr.ResampleStream(*self._rates, 1, dtype="float32")
         return tail
+
+
+@dataclass(frozen=True, slots=True)
+class Joints:
+    """Says where a `Resampler` may be begun within a stream without changing a bit of what it gives.
+
+    Args:
+        every: samples at the rate in: at any multiple of them.
+        warm: samples at the rate out that it gives first, which are not those of the stream yet.
+        late: samples at the rate in that it must be given at most behind the one whose place a sample has.
+    """
+
+    every: int
+    warm: int
+    late: int
+
+
+_LONGEST_JOINT_S = 20.0
+_PROOF = 2
+
+
+@lru_cache
+def joints(rate_in: int, rate_out: int) -> Joints | None:
+    """Find where a resampler may be begun; ``None`` where no such place is found.
+
+    soxr filters by Fourier transforms of blocks of one length, so that it gives what it gives in bursts: begun a whole
+    number of blocks later, it computes the same blocks. The bursts tell how long these are; that the bits are the same
+    is tried on noise.
+    """
+    if rate_in == rate_out:
+        return Joints(1, 0, 0)
+    one = np.zeros(1, np.float32)
+    probe, bursts = Resampler(rate_in, rate_out), list[int]()
+    for at in range(round(_LONGEST_JOINT_S * rate_in)):
+        if len(probe.process(one)):
+            bursts.append(at)
+            if len(bursts) > _PROOF:
+                break
+    steps = {later - at for at, later in zip(bursts, bursts[1:], strict=False)}
+    if len(steps) != 1:
+        return None
+    (step,) = steps
+    common = math.gcd(rate_in, rate_out)
+    every = math.lcm(step, rate_in // common)
+    if every > _LONGEST_JOINT_S * rate_in:
+        return None
+    noise = np.random.default_rng(0).uniform(-1, 1, every + 8 * step + 2 * bursts[0]).astype(np.float32)
+    whole, later = (Resampler(rate_in, rate_out).process(part) for part in (noise, noise[every:]))
+    whole = whole[every * rate_out // rate_in :]
+    warm = 2 * step * rate_out // rate_in
+    if not np.array_equal(later[warm:], whole[warm:]) or len(later) <= 2 * warm:
+        return None
+    return Joints(every, warm, bursts[0] + 2 * step)

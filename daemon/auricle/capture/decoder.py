@@ -31,6 +31,7 @@ _HEADERLESS = (
     "; raw samples do not say what they are: put a header before them, "
     "as with ffmpeg -f s16le -ar 16000 -ac 1 -i IN.raw OUT.wav"
 )
+_SOUGHT = frozenset(("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "RAW"))
 _OPEN_LENGTH = 2**60
 """libsndfile's count of samples where a header leaves it open is near 2^63."""
 
@@ -80,6 +81,19 @@ class Part:
     raw: streams.Stitched | None = None
     fault: str = ""
     rest: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Return whether any sample can be sought, and is the same as when the part is read from its start."""
+        kind = self.file.subtype
+        return self.file.format in _SOUGHT and (kind.startswith("PCM_") or kind in ("FLOAT", "DOUBLE", "ULAW", "ALAW"))
+
+    def seek(self, frame: int) -> bool:
+        """Go to a sample; return whether it is there."""
+        try:
+            return bool(self.file.seek(frame) == frame)
+        except soundfile.LibsndfileError:
+            return False
 
     def read(self, frames: int) -> Iterator[NDArray[np.float32]]:
         """Yield all sound as blocks ``(frames, channels)`` float32; where it breaks, stop and say why in ``fault``."""

@@ -132,6 +132,27 @@ class Reader:
         except CutShort as cut:
             self.short = str(cut)
 
+    @property
+    def exact(self) -> bool:
+        """Return whether `samples` can give any of it, and how many there are is known, as far as its header is true."""
+        return len(self._parts) == 1 and self._parts[0].exact and self._parts[0].frames is not None
+
+    def samples(self, begin: int, end: int) -> Iterator[NDArray[np.float32]]:
+        """Yield a part of an `exact` recording at its own rate, ``(n,)`` a block, mixed and cleaned; fewer samples where
+        they cannot be read."""
+        (part,) = self._parts
+        left = end - begin
+        try:
+            if not part.seek(begin):
+                return
+            for block in part.read(min(max(1, _READ_VALUES // self.channels), _READ_FRAMES)):
+                yield self._mixed(block[:left], self.rate)
+                if (left := left - len(block)) <= 0:
+                    return
+        finally:
+            self._doubts.end()
+            self.close()
+
     def pieces(self, samples: int) -> Iterator[Stretch | NDArray[np.float32] | None]:
         """Yield the blocks, with a `Stretch` before the first and wherever rate or channels change; may be read once.
 

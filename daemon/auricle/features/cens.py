@@ -37,7 +37,7 @@ class ChromaCens:
             )
         check_norm(norm)
         self._norm = norm
-        self.span = win_len_smooth
+        self.span = self.reach = win_len_smooth
         self.lead = win_len_smooth // 2
         # The Hann taper of two points more, whose ends are zero.
         window = np.hanning(win_len_smooth + 2)[1:-1]

@@ -67,7 +67,7 @@ class Delta:
             raise ValueError(f"width {width} has no middle; use an odd number of rows, at least 3")
         if not 0 < order < width:
             raise ValueError(f"order {order} does not fit width {width}; use 1 to {width - 1}")
-        self.span = width
+        self.span = self.reach = width
         self.lead = width // 2
         self._weights = filters.savgol(width, order)
         self._rows: Block | None = None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auricle.stages.stage import Block, Stage
+from auricle.stages.stage import Block, Stage, reach_of
 
 
 class Stack:
@@ -34,6 +34,9 @@ class Stack:
         self.lead = max(branch.lead for branch in branches)
         self._passed_over = [self.lead - branch.lead for branch in branches]
         self.span = max(d + branch.span for d, branch in zip(self._passed_over, branches, strict=True))
+        reaches = [reach_of(branch) for branch in branches]
+        further = max((r - b.span for r, b in zip(reaches, branches, strict=True) if r is not None), default=0)
+        self.reach = None if None in reaches else self.span + further
         self._skip: list[int]
         self._waiting: list[Block | None]
         self.reset()

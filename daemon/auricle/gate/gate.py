@@ -184,6 +184,11 @@ class NoiseGate(BatchStage[_Held]):
         """Return whether the floor is not known yet, so that sound passes unchanged."""
         return self._floor.frames < self._needed
 
+    @property
+    def reach(self) -> int | None:
+        """Return how many frames a row depends on; ``None`` while the floor is learned, which never forgets."""
+        return None if self._teachable or self._unsettled else self._smoother.reach
+
     def begin(self) -> _Held:
         """Return a memory without frames; those before the first one that a row is about are passed over."""
         return _Held(self._smoother.begin(), None, -self.lead, [self])

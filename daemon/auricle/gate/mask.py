@@ -64,6 +64,7 @@ class MaskSmoother(BatchStage[MaskMemory]):
     def __init__(self, n_bins: int, *, n_freq: int, n_past: int, n_ahead: int) -> None:
         self._n_bins, self._n_freq, self._n_past, self._n_ahead = n_bins, n_freq, n_past, n_ahead
         self._reach = n_past + n_ahead
+        self.reach = self._reach + 1
         full = (n_freq + 1) ** 2
         taps = np.append(np.arange(1, n_past + 1), np.arange(n_past + 1, n_past - n_ahead, -1))
         self._over_time, self._over_frequency = _triangles(n_freq, n_past, n_ahead)

@@ -40,6 +40,7 @@ class Smoother(BatchStage[_Kept]):
         self.lengths = tuple(lengths)
         self._longest = max(lengths)
         self.span = min(lengths)
+        self.reach = self._longest
         self.lead = self.span - 1
         self._columns = {n: np.flatnonzero(np.equal(lengths, n)) for n in sorted(set(lengths))}
         self._before = np.zeros((1, self._longest - self.span, len(self.lengths)), np.float32)
@@ -200,6 +201,11 @@ class Detector:
         for i, rule in self._rules.items():
             self._on[i] = rule.threshold
             self._off[i] = rule.threshold - rule.hysteresis
+
+    @property
+    def least(self) -> NDArray[np.float32]:
+        """Return by label the score below which nothing begins and nothing lasts: in its place any lower one will do."""
+        return self._off
 
     def reset(self) -> None:
         """Forget the segment; events that were open must have been closed."""

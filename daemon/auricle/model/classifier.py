@@ -126,7 +126,7 @@ class _Stream(BatchStage[_Heard]):
         assert bundle.network is not None
         self._network = bundle.network
         self.hop = hop_frames
-        self.span = bundle.card.timing.window_frames
+        self.span = self.reach = bundle.card.timing.window_frames
         self.lead = self.span // 2
         self._long = max(1, _LONG_CALL // self.hop) * self.hop
         self._every = self.hop // self._network.stride

@@ -34,6 +34,7 @@ class PreEmphasis(BatchStage[_Kept]):
 
     hop = 1
     span = 2
+    reach = 2
     lead = 1
 
     def __init__(self, coefficient: float) -> None:

@@ -56,6 +56,17 @@ class Stage(Protocol):
         """Forget the signal heard so far (a segment begins)."""
 
 
+def reach_of(stage: Stage) -> int | None:
+    """Return how many input items, counted back from the newest it is made of, an output item depends on; ``None``
+    where it depends on all that came before.
+
+    A stage that forgets says so by ``reach``: begun a multiple of its ``hop`` later, it gives the same output items, bit
+    for bit, as soon as they reach back to no item that it did not hear. Of one that does not say, nothing is assumed.
+    """
+    reach: int | None = getattr(stage, "reach", None)
+    return reach
+
+
 def count_out(n: int, *, span: int, hop: int) -> int:
     """Return how many output items a stage has given after ``n`` input items: the law *count*."""
     return max(0, (n - span) // hop + 1)
@@ -72,6 +83,17 @@ class Pipeline:
             lead += stage.lead * hop
             hop *= stage.hop
         self.hop, self.span, self.lead = hop, span, lead
+
+    @property
+    def reach(self) -> int | None:
+        """Return how many input items an output item depends on, as `reach_of` says; by the same arithmetic."""
+        reach, hop = 1, 1
+        for stage in self.stages:
+            if (own := reach_of(stage)) is None:
+                return None
+            reach += (own - 1) * hop
+            hop *= stage.hop
+        return reach
 
     def process(self, block: Block) -> Block:
         """Run the block through every stage in turn."""
@@ -95,6 +117,7 @@ class RowStage:
     hop = 1
     span = 1
     lead = 0
+    reach: int | None = 1
 
     def process(self, block: Block) -> Block:
         """Map every item of the block."""
@@ -241,6 +264,7 @@ class Slices(BatchStage[_Kept]):
         self.span = span
         self.hop = hop
         self.lead = span // 2 if lead is None else lead
+        self.reach = span
         self.reset()
 
     def begin(self) -> _Kept:
