@@ -58,6 +58,12 @@ class ShortError(AuricleError):
     exit_code = EXIT_AGAIN
 
 
+class ClusterError(AuricleError):
+    """Machines that were to do the work are gone, or cannot do it: the same command goes on when they are there."""
+
+    exit_code = EXIT_AGAIN
+
+
 class ModelError(AuricleError):
     """A bundle that does not hold: it is refused before the first sample, for one problem or for several."""
 

@@ -17,7 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from auricle.errors import EXIT_AGAIN, EXIT_INTERNAL, EXIT_OUTPUT, EXIT_USAGE, AuricleError
-from auricle.service import allocator
+from auricle.stages import allocator
 
 OPTIONS = {"--config": "config", "-c": "config", "--model": "model"}
 """The options of `auricle run`."""

@@ -32,7 +32,7 @@ import own_core
 from auricle import config
 from auricle.hearing.ear import Ear
 from auricle.model import bundle
-from auricle.service import allocator
+from auricle.stages import allocator
 
 RATE, HOP_MS = 16_000, 40
 GATE = {"AURICLE__GATE__ENABLED": "on", "AURICLE__DECISION__HOP_MS": str(HOP_MS)}

@@ -40,7 +40,7 @@ from auricle.model import bundle
 from auricle.model.classifier import classifier, window_classifier
 from auricle.model.network import Network, quantise
 from auricle.publish.publisher import Publisher
-from auricle.service import allocator
+from auricle.stages import allocator
 
 RATE, HOP_MS = 16_000, 40
 ROUNDS = 7

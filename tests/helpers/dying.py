@@ -1,4 +1,4 @@
-"""A worker process that dies over every file, in place of one that hears."""
+"""Worker processes that end over every unit, in place of those that hear."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import signal
 from multiprocessing.connection import Connection
 
 
-def work(connection: Connection, settings: object) -> None:
-    """Take a file, and die."""
+def killed(connection: Connection, settings: object) -> None:
+    """Take a unit, and be killed."""
     connection.recv()
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash(connection: Connection, settings: object) -> None:
+    """Take a unit, and die of it."""
+    connection.recv()
+    os.kill(os.getpid(), signal.SIGSEGV)

@@ -79,8 +79,8 @@ def hold_reach(make: Callable[[], Stage], signal: Block, whole: Block) -> None:
 
 
 def hold(make: Callable[[], Stage], signal: Block, sizes: Sequence[int], *, whole: Block | None = None) -> None:
-    """Assert that the stage obeys *cut*, *count*, *reset* and *batch* on this signal under these cuts, and forgets as it
-    says."""
+    """Assert that the stage obeys *cut*, *count*, *reset* and *batch* on this signal under these cuts, and forgets
+    as it says."""
     stage = make()
     blocks = cut(signal, sizes)
     out, counts = run(stage, blocks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import soxr
@@ -98,7 +99,7 @@ def joints(rate_in: int, rate_out: int) -> Joints | None:
             bursts.append(at)
             if len(bursts) > _PROOF:
                 break
-    steps = {later - at for at, later in zip(bursts, bursts[1:], strict=False)}
+    steps = {later - at for at, later in pairwise(bursts)}
     if len(steps) != 1:
         return None
     (step,) = steps

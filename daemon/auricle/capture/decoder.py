@@ -91,7 +91,7 @@ class Part:
     def seek(self, frame: int) -> bool:
         """Go to a sample; return whether it is there."""
         try:
-            return bool(self.file.seek(frame) == frame)
+            return not isinstance(self.file, Transcoded) and bool(self.file.seek(frame) == frame)
         except soundfile.LibsndfileError:
             return False
 

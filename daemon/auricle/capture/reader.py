@@ -134,12 +134,12 @@ class Reader:
 
     @property
     def exact(self) -> bool:
-        """Return whether `samples` can give any of it, and how many there are is known, as far as its header is true."""
+        """Return whether `samples` can give any of it, and its length is known, as far as its header is true."""
         return len(self._parts) == 1 and self._parts[0].exact and self._parts[0].frames is not None
 
     def samples(self, begin: int, end: int) -> Iterator[NDArray[np.float32]]:
-        """Yield a part of an `exact` recording at its own rate, ``(n,)`` a block, mixed and cleaned; fewer samples where
-        they cannot be read."""
+        """Yield a part of an `exact` recording at its own rate, mixed and cleaned, ``(n,)`` a block; fewer samples
+        where they cannot be read."""
         (part,) = self._parts
         left = end - begin
         try:

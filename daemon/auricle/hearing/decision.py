@@ -204,7 +204,7 @@ class Detector:
 
     @property
     def least(self) -> NDArray[np.float32]:
-        """Return by label the score below which nothing begins and nothing lasts: in its place any lower one will do."""
+        """Return by label the score below which nothing begins and nothing lasts: any lower one will do instead."""
         return self._off
 
     def reset(self) -> None:

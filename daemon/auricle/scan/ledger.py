@@ -1,42 +1,17 @@
-"""A ledger holds what came of every file, a line each: after any interruption nothing is lost and nothing is twice."""
+"""A ledger holds what came of every unit of work, a line each: after any interruption nothing is lost and nothing is
+twice."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from auricle.errors import OutputError, UsageError
-from auricle.tables.row import Row
+from auricle.scan.work import Finding, Heard, Result, Stamp
 
-
-class Stamp(msgspec.Struct, frozen=True):
-    """Tells a file from what it was before: bytes, and when it was changed, in nanoseconds since 1970."""
-
-    size: int
-    changed_ns: int
-
-
-class Result(msgspec.Struct):
-    """Says what came of one file.
-
-    ``state``: ``heard`` to its end, ``cut`` (some of it is missing, ``reason`` says what) or ``refused``.
-    """
-
-    path: bytes
-    stamp: Stamp
-    state: Literal["heard", "cut", "refused"]
-    reason: str = ""
-    seconds: float = 0.0
-    sha256: str = ""
-    rows: list[Row] = []
-    notes: list[str] = []
-    """What is strange in its sound, though it was heard."""
+_FORM = 2
 
 
 class _Head(msgspec.Struct):
@@ -44,26 +19,16 @@ class _Head(msgspec.Struct):
     settings: str
 
 
-def stamp_of(path: str) -> Stamp:
-    """Return the stamp of a file; of one that is not there an impossible one."""
-    try:
-        about = os.stat(path)
-    except OSError:
-        return Stamp(-1, -1)
-    return Stamp(about.st_size, about.st_mtime_ns)
+class _Line(msgspec.Struct, tag_field="type", tag="heard"):
+    """Reads of a line no more than is kept in memory."""
 
-
-def hash_of(path: str) -> str:
-    """Return the SHA-256 of a file's bytes, or nothing where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
+    key: str
 
 
 class Ledger:
     """Keeps results in a file that is only appended to; one process at a time has it.
+
+    In memory is where each of them stands, not what it says.
 
     Args:
         path: of the file; what another run has left there is gone on with.
@@ -76,7 +41,9 @@ class Ledger:
 
     def __init__(self, path: Path, settings: str) -> None:
         self._path = path
-        self._done: dict[bytes, Result] = {}
+        self._places: dict[str, tuple[int, int]] = {}
+        self._findings: dict[bytes, Finding] = {}
+        self._end = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b", buffering=0)
@@ -93,55 +60,69 @@ class Ledger:
             self._file.close()
             raise
 
-    def result(self, path: str) -> Result | None:
-        """Return what came of a file, if it has not changed since."""
-        found = self._done.get(os.fsencode(path))
-        return found if found is not None and found.stamp == stamp_of(path) else None
+    def __contains__(self, key: str) -> bool:
+        """Return whether a unit has been heard."""
+        return key in self._places
 
-    def results(self, paths: Sequence[str]) -> list[Result]:
-        """Return what came of these files, in their order, of each once."""
-        return [self._done[path] for path in dict.fromkeys(map(os.fsencode, paths)) if path in self._done]
+    def heard(self, key: str) -> Heard:
+        """Read what came of a unit that has been heard."""
+        at, length = self._places[key]
+        self._file.seek(at)
+        return msgspec.json.decode(self._file.read(length), type=Heard)
+
+    def finding(self, path: bytes, stamp: Stamp) -> Finding | None:
+        """Return what was found of a file, if it has not changed since."""
+        found = self._findings.get(path)
+        return found if found is not None and found.stamp == stamp else None
 
     def add(self, result: Result) -> None:
         """Append a result: it is in the file as a whole line, or not at all."""
-        self._append(msgspec.json.encode(result))
-        self._done[result.path] = result
+        line = msgspec.json.encode(result) + b"\n"
+        at = self._append(line)
+        self._take(result, at, len(line))
 
     def close(self) -> None:
         """Let another scan have it."""
         self._file.close()
 
-    def _append(self, line: bytes) -> None:
+    def _take(self, result: _Line | Result, at: int, length: int) -> None:
+        if isinstance(result, Finding):
+            self._findings[result.path] = result
+        else:
+            self._places[result.key] = at, length
+
+    def _append(self, line: bytes) -> int:
+        """Write a line at the file's end, and return where it begins."""
         try:
-            whole = line + b"\n"
-            if self._file.write(whole) != len(whole):
-                raise OSError(28, "No space left on device")
+            written = 0
+            while written < len(line):  # a disk that is full takes a part, and says so at the next
+                written += self._file.write(line[written:])
         except OSError as e:
             hint = "free some space, and give the same command again"
             raise OutputError(f"{self._path}: {e.strerror or e}; {hint}") from None
+        self._end += len(line)
+        return self._end - len(line)
 
     def _read(self, settings: str) -> None:
         self._file.seek(0)
-        whole = 0
         for number, line in enumerate(self._file):
             if not line.endswith(b"\n"):
                 break  # what was being written when it was interrupted
             try:
                 if number == 0:
                     head = msgspec.json.decode(line, type=_Head)
-                    if head.settings != settings:
+                    if head != _Head(_FORM, settings):
                         raise UsageError(
                             f"--out: {self._path.parent} was made with another model, configuration or version; "
                             "give another folder"
                         )
                 else:
-                    result = msgspec.json.decode(line, type=Result)
-                    self._done[result.path] = result
+                    self._take(msgspec.json.decode(line, type=_Line | Finding), self._end, len(line))
             except (msgspec.DecodeError, UnicodeDecodeError) as e:
                 raise UsageError(
                     f"{self._path}:{number + 1}: is no line of a ledger ({e}); give another --out"
                 ) from None
-            whole += len(line)
-        self._file.truncate(whole)
-        if not whole:
-            self._append(msgspec.json.encode(_Head(1, settings)))
+            self._end += len(line)
+        self._file.truncate(self._end)
+        if not self._end:
+            self._append(msgspec.json.encode(_Head(_FORM, settings)) + b"\n")

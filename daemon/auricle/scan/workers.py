@@ -1,36 +1,26 @@
-"""Worker processes share the files; one that dies gives its file back."""
+"""Worker processes on this machine share the units of work; one that dies gives its unit back."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import signal
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from auricle import config
-from auricle.scan.ledger import Result, stamp_of
+from auricle.scan.work import Finding, Heard, Lost, Result, Settings, Unit
 
-TRIES = 3
-"""A file on which so many workers have died is refused."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Holds what every worker needs to know."""
-
-    cfg: config.Config
-    channel: int | str
-    local: bool
+CRASHES, KILLS = 3, 30
+"""A unit over which so many workers have ended is given up: by themselves, or killed from without, where it may be by
+chance."""
+_FROM_WITHOUT = (-signal.SIGKILL, -signal.SIGTERM)
 
 
 class Workers:
-    """Has files heard by processes of their own.
+    """Has units of work heard by processes of their own.
 
     Args:
         settings: of all of them.
@@ -44,31 +34,41 @@ class Workers:
         self._busy: dict[object, _Worker] = {}
         self._jobs = jobs
 
-    def hear(self, paths: Sequence[str]) -> Iterator[Result]:
-        """Yield the result of every file, in the order in which they are done."""
-        waiting, deaths = deque(paths), dict.fromkeys(paths, 0)
-        while waiting or self._busy:
-            while waiting and len(self._busy) < self._jobs:
+    def hear(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | Lost]]:
+        """Yield what came of every unit, in the order in which they are done; units are drawn as they are needed."""
+        drawn, ahead = iter(units), deque[Unit]()
+        crashes, kills = Counter[str](), Counter[str]()
+        more = True
+        while True:
+            while more and len(ahead) < self._jobs - len(self._busy):
+                more = _draw(drawn, ahead)
+            while ahead and len(self._busy) < self._jobs:
                 worker = self._idle.pop() if self._idle else _Worker(self._context, self._settings)
-                path = waiting.popleft()
-                if worker.give(path):
+                unit = ahead.popleft()
+                if worker.give(unit):
                     self._busy[worker.connection] = worker
                 else:
-                    waiting.appendleft(path)  # it died while it was idle: another one takes it
+                    ahead.appendleft(unit)  # it died while it was idle: another one takes it
                     worker.end()
-            for connection in wait([worker.connection for worker in self._busy.values()]):
+            if not self._busy:
+                return
+            connections = [worker.connection for worker in self._busy.values()]
+            # Nobody shall wait for what comes next: it is looked for while they hear.
+            while more and len(ahead) < self._jobs and not wait(connections, 0):
+                more = _draw(drawn, ahead)
+            for connection in wait(connections):
                 worker = self._busy.pop(connection)
                 if (result := worker.take()) is not None:
                     self._idle.append(worker)
-                    yield result
+                    yield worker.unit, result
                     continue
-                path, how = worker.path, worker.end()
-                deaths[path] += 1
-                if deaths[path] < TRIES:
-                    waiting.append(path)
-                else:
-                    reason = f"{path}: {TRIES} processes ended that heard it ({how})"
-                    yield Result(os.fsencode(path), stamp_of(path), "refused", reason)
+                unit, code = worker.unit, worker.end()
+                (kills if code in _FROM_WITHOUT else crashes)[unit.key] += 1
+                if crashes[unit.key] < CRASHES and kills[unit.key] < KILLS:
+                    ahead.appendleft(unit)
+                    continue
+                how = f"signal {-code}" if code < 0 else f"status {code}"
+                yield unit, Lost(f"{crashes[unit.key] + kills[unit.key]} processes ended that heard it ({how})")
 
     def close(self) -> None:
         """End all of them, whatever they do."""
@@ -77,19 +77,27 @@ class Workers:
         self._idle, self._busy = [], {}
 
 
+def _draw(drawn: Iterator[Unit], ahead: deque[Unit]) -> bool:
+    """Put the next unit with those that wait; return whether there was one."""
+    unit = next(drawn, None)
+    if unit is not None:
+        ahead.append(unit)
+    return unit is not None
+
+
 class _Worker:
     def __init__(self, context: multiprocessing.context.SpawnContext, settings: Settings) -> None:
         self.connection, theirs = context.Pipe()
-        self.path = ""
+        self.unit: Unit
         self._process: SpawnProcess = context.Process(target=_work, args=(theirs, settings), daemon=True)
         self._process.start()
         theirs.close()
 
-    def give(self, path: str) -> bool:
-        """Have a file heard; return whether there is still anybody to do it."""
-        self.path = path
+    def give(self, unit: Unit) -> bool:
+        """Have a unit heard; return whether there is still anybody to do it."""
+        self.unit = unit
         try:
-            self.connection.send(path)
+            self.connection.send(unit)
         except OSError:
             return False
         return True
@@ -98,29 +106,30 @@ class _Worker:
         """Return the result, or ``None`` if the process has died over it."""
         with suppress(EOFError, OSError):
             found = self.connection.recv()
-            if isinstance(found, Result):
+            if isinstance(found, Heard | Finding):
                 return found
         return None
 
-    def end(self) -> str:
-        """End the process; return how it ended."""
+    def end(self) -> int:
+        """End the process; return its exit code, negative for a signal."""
         self.connection.close()
         self._process.join(0.2)
         self._process.kill()
         self._process.join()
-        code = self._process.exitcode or 0
-        return f"signal {-code}" if code < 0 else f"status {code}"
+        return self._process.exitcode or 0
 
 
 def _work(connection: Connection, settings: Settings) -> None:
-    """Hear files until nobody asks any more."""
+    """Hear units until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt at the terminal is for whoever started this
     logging.getLogger("auricle").setLevel(logging.ERROR)  # what is to be told of a file stands in its result
     from auricle.model import bundle
     from auricle.scan.listener import Listener
+    from auricle.stages import allocator
 
+    allocator.keep_freed()
     cfg = settings.cfg
-    listener = Listener(cfg, bundle.load(cfg.model, cfg.models_dir), channel=settings.channel, local=settings.local)
+    listener = Listener(settings, bundle.load(cfg.model, cfg.models_dir))
     with suppress(EOFError, OSError):
         while True:
             connection.send(listener.hear(connection.recv()))

@@ -60,8 +60,9 @@ def reach_of(stage: Stage) -> int | None:
     """Return how many input items, counted back from the newest it is made of, an output item depends on; ``None``
     where it depends on all that came before.
 
-    A stage that forgets says so by ``reach``: begun a multiple of its ``hop`` later, it gives the same output items, bit
-    for bit, as soon as they reach back to no item that it did not hear. Of one that does not say, nothing is assumed.
+    A stage that forgets says so by ``reach``: begun a multiple of its ``hop`` later, it gives the same output items,
+    bit for bit, as soon as they reach back to no item that it did not hear. Of one that does not say, nothing is
+    assumed.
     """
     reach: int | None = getattr(stage, "reach", None)
     return reach

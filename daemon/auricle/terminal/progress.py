@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,11 +36,17 @@ def bars(*, counted: bool = False, shown: bool = True) -> Bars:
 
 
 @contextmanager
-def bar(what: str, *, shown: bool = True) -> Iterator[Progress]:
-    """Show a bar for one task, whose progress is a share of 1."""
+def bar(what: str, *, shown: bool = True, says: Callable[[], str] | None = None) -> Iterator[Progress]:
+    """Show a bar for one task, whose progress is a share of 1.
+
+    Args:
+        what: its name.
+        shown: whether there shall be a bar.
+        says: what stands in the name's place once there is progress.
+    """
     if not shown or not sys.stderr.isatty():  # without a terminal nothing of rich is loaded
         yield lambda share: None
         return
     with bars() as drawn:
         task = drawn.add_task(what, total=1.0)
-        yield lambda share: drawn.update(task, completed=share)
+        yield lambda share: drawn.update(task, completed=share, description=what if says is None else says())

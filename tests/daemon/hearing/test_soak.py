@@ -21,7 +21,7 @@ from auricle.hearing import engine, pipeline
 from auricle.hearing.lane import Lane
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
-from auricle.service import allocator
+from auricle.stages import allocator
 
 allocator.keep_freed()
 path, repeats = sys.argv[1], int(sys.argv[2])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from auricle.commands import scan
 from auricle.commands.synth import scene
 from auricle.errors import OutputError, UsageError
 from auricle.scan import workers
-from auricle.scan.ledger import Ledger, Result, stamp_of
-from auricle.scan.workers import Settings, Workers
+from auricle.scan.ledger import Ledger
+from auricle.scan.work import Finding, Heard, Lost, Part, Result, Settings, Told, Unit, stamp_of
+from auricle.scan.workers import CRASHES, KILLS, Workers
 from helpers import dying
 from helpers.sounds import RATE, varied, write
 
@@ -106,8 +108,8 @@ def test_killed_again_and_again_the_output_is_the_same(
     done = subprocess.run(command(folder, out, 2), capture_output=True, text=True, timeout=100)
     assert "Traceback" not in done.stderr
     assert {name: (out / name).read_bytes() for name in TABLES} == undisturbed
-    paths = [json.loads(line)["path"] for line in ledger.read_text().splitlines()[1:]]
-    assert len(paths) == len(set(paths)) == 7, "no file was heard twice"
+    keys = [json.loads(line).get("key") for line in ledger.read_text().splitlines()[1:]]
+    assert len(keys) == len(set(keys)) == 7, "no file was heard twice"
 
 
 def settings() -> Settings:
@@ -115,47 +117,65 @@ def settings() -> Settings:
     return Settings(config.load(None, environ={}, overrides={"model": "esc10"}), "mix", False)
 
 
-def test_a_worker_that_dies_gives_its_file_back(tmp_path: Path) -> None:
-    """Whichever is killed, every file has its result, and the others hear on."""
-    paths = [str(write(tmp_path / f"{number}.wav", varied(3.0, seed=number))) for number in range(6)]
+def alone(path: Path) -> Unit:
+    """A recording to be heard by itself."""
+    return Unit((Part(os.fsencode(path), stamp_of(str(path))),), whole=True, ends=(0,))
+
+
+def test_a_worker_that_dies_gives_its_unit_back(tmp_path: Path) -> None:
+    """Whichever is killed, every unit has its result, and the others hear on."""
+    units = [alone(write(tmp_path / f"{number}.wav", varied(3.0, seed=number))) for number in range(6)]
     pool = Workers(settings(), 2)
-    results: dict[bytes, Result] = {}
-    for result in pool.hear(paths):
-        results[result.path] = result
+    results: dict[str, Result | Lost] = {}
+    for unit, result in pool.hear(units):
+        results[unit.key] = result
         if len(results) in (1, 3):
             os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
     pool.close()
-    assert {os.fsdecode(path) for path in results} == set(paths)
-    assert {result.state for result in results.values()} == {"heard"}
+    assert set(results) == {unit.key for unit in units}
+    assert {result.told[0].state for result in results.values() if isinstance(result, Heard)} == {"heard"}
+    assert not [result for result in results.values() if not isinstance(result, Heard)]
     assert multiprocessing.active_children() == []
 
 
-def test_a_file_that_kills_every_worker_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After three of them, with the signal; nobody hangs."""
-    monkeypatch.setattr(workers, "_work", dying.work)
+@pytest.mark.parametrize(("worker", "tries", "how"), [(dying.crash, 2, 11), (dying.killed, 3, 9)])
+def test_a_unit_over_which_every_worker_ends_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker: Any, tries: int, how: int
+) -> None:
+    """After few that crash, after many that are killed, which may be by chance; with the signal, and nobody hangs."""
+    assert CRASHES < 20 < KILLS, "twenty that are killed at random are none too many"
+    monkeypatch.setattr(workers, "CRASHES", 2)
+    monkeypatch.setattr(workers, "KILLS", 3)
+    monkeypatch.setattr(workers, "_work", worker)
     pool = Workers(settings(), 1)
-    path = str(write(tmp_path / "a.wav", varied(1.0)))
-    (result,) = pool.hear([path])
+    ((_, result),) = pool.hear([alone(write(tmp_path / "a.wav", varied(1.0)))])
     pool.close()
-    assert (result.state, result.reason) == ("refused", f"{path}: 3 processes ended that heard it (signal 9)")
+    assert result == Lost(f"{tries} processes ended that heard it (signal {how})")
 
 
-def test_a_changed_file_is_heard_again(tmp_path: Path) -> None:
-    """One that was written to since has no result any more; one that was not keeps its own."""
-    path = str(write(tmp_path / "a.wav", varied(1.0)))
+def test_a_ledger_knows_what_was_heard_and_found(tmp_path: Path) -> None:
+    """Also when it is opened again; what was found of a file that has changed since does not count."""
+    path = write(tmp_path / "a.wav", varied(1.0))
+    unit, name = alone(path), os.fsencode(path)
     ledger = Ledger(tmp_path / "ledger.jsonl", "x")
-    assert ledger.result(path) is None
-    first = Result(os.fsencode(path), stamp_of(path), "heard", seconds=1.0)
+    assert unit.key not in ledger
+    first = Heard(unit.key, [], [Told(name, seconds=1.0)])
+    finding = Finding(name, stamp_of(path.as_posix()), 100, "broken")
     ledger.add(first)
-    assert ledger.result(path) == first
-    ledger.close()
-    ledger = Ledger(tmp_path / "ledger.jsonl", "x")
-    assert ledger.result(path) == first
-    write(tmp_path / "a.wav", varied(2.0))
-    assert ledger.result(path) is None
-    second = Result(os.fsencode(path), stamp_of(path), "heard", seconds=2.0)
+    ledger.add(finding)
+    for _ in range(2):
+        assert unit.key in ledger
+        assert ledger.heard(unit.key) == first
+        assert ledger.finding(name, finding.stamp) == finding
+        ledger.close()
+        ledger = Ledger(tmp_path / "ledger.jsonl", "x")
+    write(path, varied(2.0))
+    assert alone(path).key not in ledger
+    assert ledger.finding(name, stamp_of(path.as_posix())) is None
+    second = Heard(alone(path).key, [], [Told(name, seconds=2.0)])
     ledger.add(second)
-    assert ledger.results([path, path, "other"]) == [second]
+    assert ledger.heard(second.key) == second
+    assert ledger.heard(first.key) == first
     ledger.close()
 
 
@@ -175,8 +195,22 @@ def test_a_folder_of_another_scan_is_refused(tmp_path: Path) -> None:
     full._file.close()
     with open("/dev/full", "ab", buffering=0) as full._file:
         with pytest.raises(OutputError, match="No space left on device; free some space"):
-            full.add(Result(b"a.wav", stamp_of("a.wav"), "heard"))
-        assert full.results(["a.wav"]) == []
+            full.add(Heard("a", [], []))
+        assert "a" not in full
+
+
+def test_a_full_disk_ends_it_in_a_line(folder: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """Wherever the limit is met, in the ledger or in a table: with room again the same command ends it."""
+    out = tmp_path / "out"
+    for limit in (1200, len(undisturbed["events.csv"]) - 1):
+        words = ["prlimit", f"--fsize={limit}", *command(folder, out, 2)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 74, done.stderr
+        assert done.stderr.splitlines()[-1].startswith("auricle: error: ")
+        assert "File too large; free some space" in done.stderr
+        assert not (out / "events.csv").exists()
+    assert subprocess.run(command(folder, out, 2), capture_output=True, timeout=100).returncode == 1
+    assert {name: (out / name).read_bytes() for name in TABLES} == undisturbed
 
 
 def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
