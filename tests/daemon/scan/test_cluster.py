@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -32,11 +33,17 @@ class Dask:
     def __init__(self, folder: Path) -> None:
         self._folder, self._stack = folder, ExitStack()
         self.workers: list[subprocess.Popen[bytes]] = []
-        file = folder / "scheduler.json"
-        words = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+        self.address = ""
+        self.schedule()
+
+    def schedule(self) -> None:
+        """Start a scheduler, where the one before was."""
+        file, port = self._folder / "scheduler.json", self.address.rpartition(":")[2] or "0"
+        file.unlink(missing_ok=True)
+        words = ["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard", "--scheduler-file", str(file)]
         self.scheduler = self._start(words)
         until(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
-        self.address: str = json.loads(file.read_text())["address"]
+        self.address = json.loads(file.read_text())["address"]
 
     def work(self, count: int) -> None:
         """Start so many workers of one thread."""
@@ -127,6 +134,40 @@ def test_a_cluster_gives_what_processes_give(dask: Dask, tmp_path: Path) -> None
     third = dask.scan(folder, again, "--jobs", "1")
     third.communicate(timeout=WAIT_S)
     assert [(again / table).read_bytes() for table in TABLES] == wanted
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_killed_twenty_times_at_random(dask: Dask, tmp_path: Path) -> None:
+    """A worker, the scan or the scheduler, each time another: once it is done the tables are those of nobody's kill."""
+    folder, out, chance = tmp_path / "night", tmp_path / "out", random.Random(0)
+    folder.mkdir()
+    (tmp_path / "auricle.yaml").write_text("model: digits\ndecision: {threshold: 0.1, hysteresis: 0.05}\n")
+    for number in range(60):
+        name = f"R_20240501_03{number:02d}00.flac"
+        soundfile.write(folder / name, varied(60.0, rate=48_000, seed=number), 48_000)
+    own = dask.scan(folder, tmp_path / "own", "--jobs", "2")
+    own.communicate()
+    wanted = [(tmp_path / "own" / table).read_bytes() for table in TABLES]
+    running: subprocess.Popen[str] | None = None
+    for _ in range(20):
+        if dask.scheduler.poll() is not None:
+            dask.schedule()
+        dask.work(2 - sum(worker.poll() is None for worker in dask.workers))
+        if running is None or running.poll() is not None:
+            running = dask.scan(folder, out, "--dask", dask.address)
+        time.sleep(chance.uniform(0.5, 5.0))
+        victims = [running, dask.scheduler, *(worker for worker in dask.workers if worker.poll() is None)]
+        victim = chance.choice(victims)
+        victim.kill()
+        victim.wait()
+    assert running is not None
+    running.kill()
+    running.wait()
+    last = dask.scan(folder, out, "--jobs", "2")
+    _, said = last.communicate()
+    assert last.returncode == 0, said
+    assert [(out / table).read_bytes() for table in TABLES] == wanted
 
 
 def test_no_scheduler_is_a_line(monkeypatch: pytest.MonkeyPatch, require: Callable[[bool, str], None]) -> None:
