@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from auricle.client.client import Client, ask
 from auricle.client.follow import Bookmark, Item, Missed
-from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Status
+from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Spectrum, Status
 from auricle.messages.questions import AskEvents, AskMark, AskSnapshot, AskStatus, History, Marked, Report, Snapshot
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Report",
     "Scores",
     "Snapshot",
+    "Spectrum",
     "Status",
     "ask",
 ]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 
 from auricle.client.follow import Item, Missed
-from auricle.messages import Health, Scores
+from auricle.messages import Fleeting
 from auricle.messages.topics import topic_of
 
 _Waiting = tuple[int, str, Item]
 
 
 class Backlog:
-    """Takes items and gives them in the order they came; of more than it may hold the oldest scores and `health` are
-    dropped.
+    """Takes items and gives them in the order they came; of more than it may hold the oldest scores,
+    spectra and `health` are dropped.
 
     In front of the next message of such a topic stands a `Missed` with their number. Other messages can be had again
     from the daemon and are not dropped: a backlog that is `full` of them is to be given nothing more until it has been
@@ -38,7 +38,7 @@ class Backlog:
 
     def put(self, endpoint: str, item: Item) -> None:
         """Add the newest item, from this endpoint."""
-        (self._fleeting if isinstance(item, Scores | Health) else self._lasting).append((self._n, endpoint, item))
+        (self._fleeting if isinstance(item, Fleeting) else self._lasting).append((self._n, endpoint, item))
         self._n += 1
         if self._fleeting and len(self._fleeting) + len(self._lasting) > self._most:
             _, of, oldest = self._fleeting.popleft()
@@ -54,7 +54,7 @@ class Backlog:
         if not queues:
             return self._missed(next(iter(self._lost))) if self._lost else None
         _, endpoint, item = min(queues, key=lambda queue: queue[0][0]).popleft()
-        if self._lost and isinstance(item, Scores | Health) and (endpoint, _topic(item)) in self._lost:
+        if self._lost and isinstance(item, Fleeting) and (endpoint, _topic(item)) in self._lost:
             self._next = item
             return self._missed((endpoint, _topic(item)))
         return item
@@ -64,5 +64,5 @@ class Backlog:
 
 
 def _topic(item: Item) -> str:
-    assert isinstance(item, Scores | Health)
+    assert isinstance(item, Fleeting)
     return topic_of(item)

@@ -25,7 +25,7 @@ import zmq
 from auricle.client.backlog import Backlog
 from auricle.client.follow import Bookmark, Follower, Item, Missed
 from auricle.errors import EndpointError, KeysError, NoDaemonError, UsageError
-from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Status
+from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Spectrum, Status
 from auricle.messages.keys import Pair, read_pair
 from auricle.messages.questions import (
     AnyAnswer,
@@ -60,6 +60,7 @@ __all__ = [
     "Report",
     "Scores",
     "Snapshot",
+    "Spectrum",
     "Status",
     "ask",
 ]
@@ -74,9 +75,9 @@ _A = TypeVar("_A", History, Marked, Report, Snapshot)
 class Client:
     """Follows one or several daemons.
 
-    It gives messages (`Event`, `Scores`, `Gap`, `Status`, `Mark`, `Health`), a `Snapshot` whenever it has joined a
-    daemon or a daemon has started anew, followed by the newest message of every event that goes on, and a `Missed` for
-    messages that are lost for good. Within a topic they come in order, none twice.
+    It gives messages (`Event`, `Scores`, `Spectrum`, `Gap`, `Status`, `Mark`, `Health`), a `Snapshot` whenever it has
+    joined a daemon or one has started anew, followed by the newest message of every event that goes on, and a `Missed`
+    for messages that are lost for good. Within a topic they come in order, none twice.
 
     Args:
         endpoints: where daemons publish; one on this machine unless given.
@@ -85,7 +86,7 @@ class Client:
             endpoint only.
         key: the pair of keys to connect with, or its file, where the daemon wants keys; it has the daemon's public key.
         queue: messages that wait here for a slow reader, in the socket and once more behind it. Of more the oldest
-            scores and `health` are dropped and reported; all else is asked for again.
+            scores, spectra and `health` are dropped and reported; all else is asked for again.
         since: what is held already of one endpoint, from an earlier life; what the daemon still has of all that was
             published after it comes first.
 

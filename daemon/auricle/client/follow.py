@@ -22,12 +22,10 @@ from auricle.messages.questions import (
     Snapshot,
     Welcome,
 )
-from auricle.messages.topics import topic_of
+from auricle.messages.topics import FLEETING, topic_of
 
 ANSWER_S = 3.0
 """How long an answer is waited for before the stream goes on without it."""
-_TOLD_ANEW = ("score.", "health.")
-"""Topics that no history holds."""
 
 _answers: msgspec.json.Decoder[AnyAnswer] = msgspec.json.Decoder(AnyAnswer)
 
@@ -197,7 +195,7 @@ class Follower:
         if self._wants(topic):
             position = self._position.get(topic, 0 if self._from_start else message.seq - 1)
             if message.seq > position + 1:
-                if not topic.startswith(_TOLD_ANEW) and self.query is not None:
+                if not topic.startswith(FLEETING) and self.query is not None:
                     self._held.appendleft(message)
                     self._recover([(topic, message.seq - 1)], now_s)
                     return
@@ -224,7 +222,7 @@ class Follower:
     def _recover(self, last_seq: Iterable[tuple[str, int]], now_s: float) -> None:
         """Ask for what is missing up to these; go on at once if nothing is, or if it cannot be had."""
         behind = {name: seq for name, seq in last_seq if self._wants(name) and seq > self._position.get(name, 0)}
-        for name in [name for name in behind if name.startswith(_TOLD_ANEW) or self.query is None]:
+        for name in [name for name in behind if name.startswith(FLEETING) or self.query is None]:
             self._lose(name, behind.pop(name))
         if self._before is None and not behind:
             if not self._settled:

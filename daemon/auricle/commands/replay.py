@@ -30,6 +30,7 @@ from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
 from auricle.service import keys, logs
 from auricle.service.query import Query
+from auricle.service.viewers import Viewers
 from auricle.tables.output import Tables, tables
 from auricle.tables.row import row_of
 from auricle.terminal import options, text
@@ -187,7 +188,14 @@ def command(
         source.open()
         stack.callback(source.close)
         began_s = time.monotonic()
-        engine.run([lane], publisher, stop, progress=lambda: moved(source.progress), attendants=attendants)
+        viewers = None if no_publish else Viewers(lanes, socket.subscriptions, cfg.spectrum)
+
+        def between() -> None:
+            moved(source.progress)
+            if viewers is not None:
+                viewers.tick()
+
+        engine.run([lane], publisher, stop, progress=between, attendants=attendants)
         took_s = max(time.monotonic() - began_s, 1e-9)
     if not json:
         print(_summary(lane, seen, bundle, took_s))

@@ -16,6 +16,7 @@ from auricle.config.read import load, no_label
 from auricle.config.schema import Config
 from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Store, UserRule
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin
+from auricle.config.spectra import Spectra
 from auricle.config.tree import Branch, Leaf, Node, Problems, Row, Where, from_object
 from auricle.config.walk import Walk
 from auricle.config.wording import listed, nearest, printable, shown
@@ -55,6 +56,7 @@ __all__ = [
     "Recording",
     "Row",
     "Source",
+    "Spectra",
     "Stdin",
     "Store",
     "Table",

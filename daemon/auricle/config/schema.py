@@ -31,6 +31,7 @@ from auricle.config.sections import (
     UserRule,
 )
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin, default_sources
+from auricle.config.spectra import Spectra
 from auricle.config.wording import mask
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Publish",
     "Recording",
     "Source",
+    "Spectra",
     "Stdin",
     "Store",
     "UserRule",
@@ -104,6 +106,9 @@ class Config:
     )
     publish: Publish = section(
         Publish,
+    )
+    spectrum: Spectra = section(
+        Spectra,
     )
     capture: Capture = section(
         Capture,

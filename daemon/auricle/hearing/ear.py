@@ -9,6 +9,7 @@ import numpy as np
 
 from auricle import config
 from auricle.hearing import groups, pipeline
+from auricle.hearing.spectrogram import Spectrogram
 from auricle.model.bundle import Bundle
 from auricle.stages import batch
 from auricle.stages.level import Level
@@ -60,6 +61,9 @@ class Ear:
         )
         """Ears of the same kind can be computed in one batch. Their kind is one and the same object, so that lanes are
         sorted by identity at every tick, not by the values that make a kind."""
+        self.spectrogram: Spectrogram | None = None
+        """Makes columns, while somebody looks."""
+        self._unwatched = self.chain, self.kind
 
     def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
         """Take over what may change between two blocks without a new segment."""
@@ -72,9 +76,26 @@ class Ear:
             self.gate.reduction = gate.reduction
             self.gate.adaptation_s = gate.adaptation_s
 
+    def watch(self, columns_per_s: float | None, samples: int) -> None:
+        """Make columns of what is heard from now on, or no more.
+
+        Args:
+            columns_per_s: at most so many; ``None``: nobody looks.
+            samples: of the segment, heard so far.
+        """
+        self.chain, self.kind = self._unwatched
+        self.spectrogram = None
+        if columns_per_s is not None:
+            rate = self.bundle.card.front_end.sample_rate
+            self.spectrogram = Spectrogram(self.chain, self.gate, rate, columns_per_s)
+            self.spectrogram.begin(samples)
+            self.chain, self.kind = self.spectrogram.chain, _kind(self.kind, "watched")
+
     def reset(self) -> None:
         """Forget the signal: a segment begins."""
         self.stages.reset()
+        if self.spectrogram is not None:
+            self.spectrogram.begin()
         self.level.reset()
         self.detector.reset()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import zmq
@@ -15,6 +14,7 @@ from auricle import config, messages
 from auricle.capture.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
 from auricle.gate import NoiseGate
 from auricle.hearing import pipeline
+from auricle.hearing.counters import Counters
 from auricle.hearing.decision import Change, finite
 from auricle.hearing.ear import Ear
 from auricle.hearing.reporter import Reporter
@@ -26,26 +26,6 @@ log = logging.getLogger("auricle")
 THRESHOLDS_S = 2.0
 """How often the thresholds in force are published, in seconds of sound: who joins late has them soon, at little cost.
 """
-
-
-@dataclass
-class Counters:
-    """Counts what became of a source since the start; samples at the source's own rate unless it says otherwise."""
-
-    heard: int = 0
-    heard_s: float = 0.0
-    tail: int = 0
-    """Samples at the model's rate that segments held after their last decision, or without one."""
-    lost: int = 0
-    gaps: int = 0
-    decisions: int = 0
-    late: int = 0
-    """Decisions that came more than one decision hop after their sound was delivered."""
-    events: int = 0
-    skipped: int = 0
-    overloads: int = 0
-    unsound: int = 0
-    """Decisions in which the model gave what is no number."""
 
 
 SHARED = (OSError, zmq.ZMQError)
@@ -102,6 +82,8 @@ class Lane:
         """The rest of the same sound, which follows that block."""
         self._failure = ""
         self._unsound = False
+        self.columns_per_s: float | None = None
+        """Columns of the spectrum a second, at most; ``None`` while nobody looks. `watch` sets it."""
         self.score_interval_s = 0.0
         """At most one score message in this time, however often the configuration wants one."""
 
@@ -151,6 +133,7 @@ class Lane:
         self._samples += len(self.waiting)
         if len(scores):
             self._decide(scores, levels)
+        self._tell_spectrum()
         self.processed_s = time.monotonic()
         self._wait(self._left)
 
@@ -193,6 +176,11 @@ class Lane:
         self._next_ear = ear
         if not self._hearing:
             self._change_ears()
+
+    def watch(self, columns_per_s: float | None) -> None:
+        """Tell the spectrum from now on, at most so many columns a second; ``None``: no more."""
+        self.columns_per_s = columns_per_s
+        self.ear.watch(columns_per_s, self._samples if self._hearing else 0)
 
     def fail(self, error: Exception) -> None:
         """End the segment of this source, in which something went wrong; the other sources hear on."""
@@ -290,6 +278,7 @@ class Lane:
         if self._hearing:
             self._end("reload")
         self.ear = ear
+        self.ear.watch(self.columns_per_s, 0)
         self.reporter.use(ear.bundle, ear.labels)
         self._tell_gate()
         if place is not None:
@@ -353,7 +342,13 @@ class Lane:
         self.counters.events += change.phase == "onset"
         self.reporter.change(change, self._delivered_s)
 
+    def _tell_spectrum(self, *, all_of_it: bool = False) -> None:
+        if (spectrogram := self.ear.spectrogram) is not None:
+            for columns in spectrogram.taken(all_of_them=all_of_it):
+                self.reporter.spectrum(columns, spectrogram.column_s, spectrogram.top_hz, self._delivered_s)
+
     def _end(self, cause: messages.OffsetCause) -> None:
+        self._tell_spectrum(all_of_it=True)
         for change in self.ear.detector.close(self._samples, cause):
             self.reporter.change(change, self._delivered_s)
         self.counters.heard += self.reporter.own_rate(self._samples)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from auricle import messages
 from auricle.capture.source import Gap, Segment
 from auricle.hearing.decision import Change
+from auricle.hearing.spectrogram import Columns
 from auricle.messages.ids import uuid7
 from auricle.messages.topics import part
 from auricle.model.bundle import Bundle
@@ -41,6 +42,7 @@ class Reporter:
         self._ids: dict[str, str] = {}
         name = part(source)
         self._score_topic = f"score.{name}."
+        self.spectrum_topic = f"spectrum.{name}."
         self._gap_topic = f"gap.{name}."
         self._status_topic = f"status.{name}."
         self.use(bundle, labels or bundle.labels)
@@ -119,13 +121,30 @@ class Reporter:
             names, scores = [names[i] for i in best.tolist()], scores[best]
             thresholds = {name: thresholds[name] for name in names if name in thresholds} if thresholds else None
         message = messages.Scores(
-            **self._heard(at, delivered_s),
+            **self._decided(at, delivered_s),
             scores=dict(zip(names, _rounded(scores), strict=True)),
             level_dbfs=round(level_dbfs, 2),
             held_back=dict(held_back) if held_back else UNSET,
             thresholds=dict(thresholds) if thresholds else UNSET,
         )
         self._publisher.send(self._score_topic, message)
+
+    def spectrum(self, columns: Columns, column_s: float, top_hz: float, delivered_s: float | None) -> None:
+        """Publish columns of the spectrum.
+
+        Args:
+            column_s: from the beginning of one column to that of the next.
+            top_hz: the upper end of the bands.
+        """
+        message = messages.Spectrum(
+            **self._heard(columns.at, delivered_s),
+            columns=columns.n,
+            column_s=round(column_s, 6),
+            top_hz=top_hz,
+            bands=columns.bands,
+            gated=UNSET if columns.gated is None else columns.gated,
+        )
+        self._publisher.send(self.spectrum_topic, message)
 
     def change(self, change: Change, delivered_s: float | None) -> None:
         """Publish that an event began, goes on or ended."""
@@ -134,7 +153,7 @@ class Reporter:
             self._ids[change.label] = str(uuid7())
         onset_sample, onset_us = self._place(change.onset)
         message = messages.Event(
-            **self._heard(change.at, delivered_s),
+            **self._decided(change.at, delivered_s),
             phase=change.phase,
             id=self._ids[change.label],
             label=change.label,
@@ -179,13 +198,19 @@ class Reporter:
             "sample": place[0],
         }
 
+    def _decided(self, at: int, delivered_s: float | None) -> dict[str, Any]:
+        """Return what a decision says; its latency counts among those that `health` tells of."""
+        common = self._heard(at, delivered_s)
+        if common["latency_ms"] is not None:
+            self.latencies_ms.append(common["latency_ms"])
+        return common
+
     def _heard(self, at: int, delivered_s: float | None) -> dict[str, Any]:
         assert self._segment is not None
         common = self._common(self._place(at))
         common["latency_ms"] = None
         if delivered_s is not None:
             common["latency_ms"] = round((time.monotonic() - delivered_s) * 1000, 3)
-            self.latencies_ms.append(common["latency_ms"])
         if self._segment.file is not None:
             common["file"] = self._segment.file
             common["t_known"] = self._segment.clock.known

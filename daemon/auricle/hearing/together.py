@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from auricle.capture.source import Piece
-from auricle.hearing.ear import Ear
 from auricle.hearing.lane import SHARED, Lane
 from auricle.stages import batch
 from auricle.stages.stage import Block
@@ -29,8 +28,9 @@ class Together:
     """Computes what waits at the lanes, as many of a kind at once as go together; the same ones again and again."""
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[Ear, ...], _Ears] = {}
-        self._older: dict[tuple[Ear, ...], _Ears] = {}
+        self._groups: dict[tuple[object, ...], _Ears] = {}
+        """By their kind, which changes when somebody looks at them, and the ears themselves."""
+        self._older: dict[tuple[object, ...], _Ears] = {}
         """The groups that were not used lately; those not used until the next turn are forgotten."""
         self._until_s = 0.0
 
@@ -84,10 +84,11 @@ class Together:
     def _compute(self, lanes: Sequence[Lane]) -> tuple[Iterable[Block], Iterable[Block]]:
         """Return the scores and the levels of the block that waits at each of these lanes."""
         ears = tuple([lane.ear for lane in lanes])
-        if (group := self._groups.get(ears)) is None:
-            if (group := self._older.get(ears)) is None:
+        key = (ears[0].kind, *ears)
+        if (group := self._groups.get(key)) is None:
+            if (group := self._older.get(key)) is None:
                 stages, levels = batch.Group([ear.chain for ear in ears]), batch.Group([[ear.level] for ear in ears])
                 group = _Ears(stages, levels)
-            self._groups[ears] = group
+            self._groups[key] = group
         blocks = batch.stacked([lane.waiting for lane in lanes if lane.waiting is not None])
         return group.stages.process(blocks), group.levels.process(blocks)

@@ -99,6 +99,32 @@ class Scores(AboutSound, kw_only=True, tag="score", tag_field="type"):
     ] = UNSET
 
 
+class Spectrum(AboutSound, kw_only=True, tag="spectrum", tag_field="type"):
+    """What the model hears, as a coarse picture: the level in 64 bands, a few columns a message. `sample` and `t` are
+    where the first column begins."""
+
+    columns: Annotated[int, Meta(ge=1, description="how many")]
+    column_s: Annotated[float, Meta(gt=0, description="from where one column begins to the next, in seconds")]
+    top_hz: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="the middle of band b, counted from 1, is at b / 65 of the way from 0 Hz to this, over "
+            "mel = 2595 log10(1 + Hz / 700)",
+        ),
+    ]
+    bands: Annotated[
+        bytes,
+        Meta(
+            description="64 bytes a column, lowest band first, one column after the other; dBFS = byte / 2 - 127.5, "
+            "so that 0 is -127.5 or less. The bands add up to the level: a full-scale sine is -3"
+        ),
+    ]
+    gated: Annotated[
+        bytes | UnsetType, Meta(description="the same columns behind the noise gate; absent where there is none")
+    ] = UNSET
+
+
 class Event(AboutSound, kw_only=True, tag="event", tag_field="type"):
     """An event began, goes on or ended. `sample` and `t` are those of the decision that says so."""
 
@@ -229,7 +255,9 @@ class Health(Message, kw_only=True, tag="health", tag_field="type"):
     rss_mb: float
 
 
-AnyMessage = Scores | Event | Gap | Status | Mark | Health
+AnyMessage = Scores | Spectrum | Event | Gap | Status | Mark | Health
+Fleeting = Scores | Spectrum | Health
+"""Messages that nobody keeps, since the next one of their topic says it all."""
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)

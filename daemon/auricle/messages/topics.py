@@ -32,11 +32,22 @@ TOPICS = (
         "event.<source>.<label>.", published.Event, "at onset, every `publish.update_interval_s` after it, at offset"
     ),
     Topic("score.<source>.", published.Scores, "every decision, or every `publish.score_interval_ms`"),
+    Topic(
+        "spectrum.<source>.",
+        published.Spectrum,
+        "every quarter of a second, with `spectrum.enabled`, while a subscription begins with `spectrum.`",
+    ),
     Topic("gap.<source>.", published.Gap, "when it is known how much was lost"),
     Topic("status.<source>.", published.Status, "when it happens; of the daemon itself, on `status.`"),
     Topic("mark.<source>.", published.Mark, "when somebody asks for it; without a source, on `mark.`"),
     Topic("health.", published.Health, "once a second"),
 )
+
+
+FLEETING = ("score.", "spectrum.", "health.")
+"""The topics of messages that nobody keeps, since the next one says it all."""
+ON_REQUEST = "spectrum."
+"""Topics that begin so are published while somebody's subscription begins so too: one for everything does not ask."""
 
 
 def part(name: str) -> str:
@@ -151,6 +162,8 @@ def _kind(said: Mapping[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in said["enum"])
     if "additionalProperties" in said:
         return f"object of {_kind(said['additionalProperties'])}"
+    if said.get("contentEncoding") == "base64":
+        return "base64"
     bounds = f" {said['minimum']} to {said['maximum']}" if {"minimum", "maximum"} <= set(said) else ""
     return f"{said['type']}{bounds}"
 

@@ -15,6 +15,7 @@ import msgspec
 from auricle import messages
 from auricle.messages import Event
 from auricle.messages.questions import Position
+from auricle.messages.topics import FLEETING
 
 HELD = 4096
 """How many messages are held; about 3 MB."""
@@ -22,8 +23,6 @@ MARKS = 8
 """One in so many of the messages held may be a mark: whoever marks without end pushes out marks, and nothing else."""
 PAGE = 64
 """How many messages one answer holds: a question must not keep the daemon from hearing."""
-_TOLD_ANEW = ("score.", "health.")
-"""Topics whose messages are not held, since the next one says it all."""
 
 
 class _Numbered(msgspec.Struct):
@@ -51,7 +50,7 @@ class Journal:
 
     def __call__(self, topic: str, payload: bytes) -> None:
         """Remember a message."""
-        if topic.startswith(_TOLD_ANEW):
+        if topic.startswith(FLEETING):
             return
         if topic.startswith("event."):
             event = self._event.decode(payload)

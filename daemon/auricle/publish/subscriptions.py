@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from auricle.messages.topics import ON_REQUEST
+
 SUBSCRIPTIONS = 256
 """How many subscriptions one connection may have at a time."""
 PREFIX_BYTES = 8192
@@ -16,6 +18,7 @@ TOGETHER_BYTES = 65_536
 """How many bytes all different prefixes may have, those of all connections together: to go through the tree of so many
 takes some milliseconds."""
 LONGEST_PREFIX = 512
+_ON_REQUEST = ON_REQUEST.encode()
 CHANGES_PER_S = 2000
 """How many subscriptions one connection may take up and give up."""
 
@@ -37,6 +40,14 @@ class Subscriptions:
         self._times: dict[bytes, int] = {}
         """How many connections hold each prefix."""
         self._size = 0
+        self._requests: set[bytes] = set()
+        self.requested = 0
+        """How often it changed what is asked for (`asks`)."""
+
+    def asks(self, topic: str) -> bool:
+        """Return whether somebody's subscription asks for this topic, one of those that are published on request."""
+        name = topic.encode()
+        return any(name[:end] in self._requests for end in range(len(_ON_REQUEST), len(name) + 1))
 
     def note(self, number: int, frame: bytes, now_s: float) -> tuple[int, str] | None:
         """Take note of a subscription, or of its end, of the connection with this descriptor.
@@ -96,6 +107,9 @@ class Subscriptions:
         self._times[prefix] = times + 1
         if not times:
             self._size += len(prefix)
+            if prefix.startswith(_ON_REQUEST):
+                self._requests.add(prefix)
+                self.requested += 1
 
     def _give(self, prefix: bytes) -> None:
         times = self._times.pop(prefix) - 1
@@ -103,3 +117,6 @@ class Subscriptions:
             self._times[prefix] = times
         else:
             self._size -= len(prefix)
+            if prefix.startswith(_ON_REQUEST):
+                self._requests.discard(prefix)
+                self.requested += 1

@@ -92,9 +92,9 @@ class Socket:
         self._overflowed = False
         self.cut = 0
         """How many subscribers were cut off so far."""
-        self._subscriptions = Subscriptions()
+        self.subscriptions = Subscriptions()
         self.door = Door(context, self._socket, most)
-        self.door.gone = self._subscriptions.forget
+        self.door.gone = self.subscriptions.forget
         self._slow: Slow | None = None
         self._floods: Floods | None = None
         self._pace = Pace()
@@ -146,7 +146,7 @@ class Socket:
                 self.door.note_key(message)
             frame = message.bytes
             if (number := _number(message)) is not None and self.door.knows(number):
-                over = self._subscriptions.note(number, frame, now_s)
+                over = self.subscriptions.note(number, frame, now_s)
                 if over is not None:
                     self.door.hang_up(*over)
                     self._pace.close(now_s)

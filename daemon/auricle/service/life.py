@@ -35,6 +35,7 @@ from auricle.service.roster import Roster
 from auricle.service.state import Learned, alone
 from auricle.service.timeofday import TimeOfDay
 from auricle.service.trial import Trials
+from auricle.service.viewers import Viewers
 from auricle.service.watchdog import Watchdog
 
 log = logging.getLogger("auricle")
@@ -141,8 +142,11 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         if not elsewhere():
             log.info("publishing on %s, answering on %s", socket.endpoint, query.endpoint)
 
+        viewers = Viewers(roster.lanes, socket.subscriptions, cfg.spectrum)
+
         def take_over(new: config.Config) -> None:
             logs.set_level(new.log)
+            viewers.spectra = new.spectrum
             query.config_hash = new.hash()
             if store is not None:
                 store.bounds.max_mb, store.bounds.max_days = new.store.max_mb, new.store.max_days
@@ -176,6 +180,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             if (jump := time_of_day.look()) is not None:
                 log.warning("%s", jump)
                 publisher.tell("clock", jump)
+            viewers.tick()
             now_s = time.monotonic()
             roster.tick(now_s)
             watchdog.tick(now_s)

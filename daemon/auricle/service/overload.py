@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from auricle.capture.source import LiveControl
-from auricle.hearing.lane import Counters
+from auricle.hearing.counters import Counters
 from auricle.messages import SourceState
 
 STRETCH = 4.0

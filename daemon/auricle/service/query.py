@@ -305,8 +305,8 @@ class Query:
         if position.instance != self._publisher.instance:
             raise _Misasked(f"since: instance {position.instance[:40]} has ended; ask since a time")
         told, following, complete = self._journal.since(position, topics)
-        # The journal holds neither scores nor health.
-        kept = [m for m in told if not isinstance(m, messages.Scores | messages.Health)]
+        # The journal holds nothing fleeting.
+        kept = [m for m in told if not isinstance(m, messages.Fleeting)]
         return History(**self._who, messages=kept, next=following, complete=complete)
 
     def _mark(self, question: AskMark, asker: bytes) -> Marked:

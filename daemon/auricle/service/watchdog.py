@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from auricle.hearing.lane import Counters
+from auricle.hearing.counters import Counters
 from auricle.messages import NOT_HEARD, SourceState
 from auricle.service.notify import Notifier
 

@@ -39,7 +39,7 @@ class PreEmphasis(BatchStage[_Kept]):
 
     def __init__(self, coefficient: float) -> None:
         check(coefficient)
-        self._coefficient = float(coefficient)
+        self.coefficient = float(coefficient)
         self.reset()
 
     def begin(self) -> _Kept:
@@ -51,7 +51,7 @@ class PreEmphasis(BatchStage[_Kept]):
         samples = blocks if memory.last is None else np.concatenate((memory.last, blocks), 1)
         if samples.shape[1]:
             memory.last = samples[:, -1:].copy()
-        return np.asarray(samples[:, 1:] - self._coefficient * samples[:, :-1])
+        return np.asarray(samples[:, 1:] - self.coefficient * samples[:, :-1])
 
 
 def check(coefficient: float) -> None:

@@ -72,8 +72,10 @@ class Spectrum(RowStage):
         length = frame_length(n_fft, win_length, align)
         begin = (n_fft - length) // 2
         self._taper = whole[begin : begin + length].astype(np.float64 if double else np.float32)
+        self.energy = float(np.square(whole).sum())
+        """The sum of the squares of the taper."""
         self._type = np.complex128 if double else np.complex64
-        self._n_fft = n_fft
+        self.n_fft = n_fft
         self._remove_dc = win_length or n_fft if remove_dc else None
         self._n_bins = n_fft // 2 + 1
         self._direct = _rfft_even if n_fft % 2 == 0 else None
@@ -84,7 +86,7 @@ class Spectrum(RowStage):
             block = without_mean(block, self._remove_dc)
         frames = block * self._taper
         if self._direct is None:
-            return np.fft.rfft(frames, self._n_fft, axis=-1).astype(self._type, copy=False)
+            return np.fft.rfft(frames, self.n_fft, axis=-1).astype(self._type, copy=False)
         spectra: Block = np.empty((len(frames), self._n_bins), self._type)
         # Scaled by an integer, as numpy does it, which makes it compute in double precision inside.
         self._direct(frames, 1, out=spectra)

@@ -36,8 +36,8 @@ def also(event: messages.Event) -> str:
 
 
 def line(message: messages.AnyMessage) -> str | None:
-    """Write what a person wants to read of a message, on one printable line; ``None`` for scores, updates and
-    health."""
+    """Write what a person wants to read of a message, on one printable line; ``None`` for scores, spectra,
+    updates and health."""
     found = _line(message)
     return None if found is None else printable(found)
 
