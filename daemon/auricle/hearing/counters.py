@@ -1,4 +1,4 @@
-"""What became of a source is counted here."""
+"""Counters say what became of a source since the start."""
 
 from __future__ import annotations
 
