@@ -1,4 +1,4 @@
-"""What the model hears becomes columns for those who look, out of the frames that are computed for it anyway.
+"""A spectrogram makes columns for those who look, out of the frames that are computed for the model anyway.
 
 Nobody looks as a rule: then nothing of this is there. While somebody does, taps lie in the chain of a source's stages,
 before the gate and behind it, and take note of the frames that pass. A column is the mean of the frames that are due to
