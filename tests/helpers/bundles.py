@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from auricle.features import front_end
+from auricle.model import heads
 from auricle.model.card import Affine, Card
 from auricle.model.network import Network, quantise
 from helpers.sounds import RATE
@@ -79,6 +81,30 @@ def made_up(folder: Path, labels: Mapping[str, Sequence[float]], *, embedding: A
     )
     files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.tflite", "golden.npz")}
     (folder / "card.yaml").write_text(yaml.safe_dump({**whole, "files": files}, sort_keys=False))
+    return folder
+
+
+def with_heads(folder: Path, labels: Mapping[str, Sequence[float]]) -> Path:
+    """Put heads behind the embedding of a bundle that `made_up` has written: each is heard where its tones are, as
+    labels of the network are, to within the rounding of the embedding."""
+    raw = yaml.safe_load((folder / "card.yaml").read_text())
+    weights = np.zeros((len(labels), BANDS))
+    for row, hz in zip(weights, labels.values(), strict=True):
+        row[_bands_of(hz)] = 0.1 * SOURCE.scale
+    whole, steps = heads.on_a_grid(weights)
+    # Of -98 dB, int8 -128, a band adds nothing; the logit begins at -5.
+    biases = -5 + 128 * steps * whole.sum(axis=1)
+    network = Network(msgspec.convert(raw, Card), (folder / "model.tflite").read_bytes(), str(folder))
+    with np.load(folder / "golden.npz") as golden:
+        windows = quantise(golden["frames"], SOURCE).reshape(-1, FRAMES, BANDS)
+    heard = np.stack([network.with_embedding(window)[1] for window in windows])
+    made = heads.Heads(whole, steps, biases, heard, np.empty((0, len(labels)), np.float32))
+    content = heads.packed(dataclasses.replace(made, scores=np.stack([made(each) for each in heard])))
+    (folder / "heads.npz").write_bytes(content)
+    raw["labels"] += list(labels)
+    raw["heads"] = {"file": "heads.npz", "labels": list(labels)}
+    raw["files"]["heads.npz"] = hashlib.sha256(content).hexdigest()
+    (folder / "card.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     return folder
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import AuricleError, ModelError, ShortError, StoredError
-from auricle.model import reading
+from auricle.model import heads, reading
 from auricle.model.card import Card
+from auricle.model.heads import Heads
 from auricle.model.network import Network, quantise, scores_of
 from auricle.model.streaming import StreamNetwork
 from auricle.stored import arrays, plain
@@ -39,6 +40,7 @@ class Bundle:
         whole: ``model.tflite``.
         stream: ``stream.tflite``, if the model has one.
         raw: the card with all that stands there for people.
+        heads: what scores labels of somebody's own behind the embedding, if there are any.
     """
 
     path: Path
@@ -47,10 +49,11 @@ class Bundle:
     whole: bytes
     stream: bytes | None
     raw: dict[str, Any]
+    heads: Heads | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Return the labels in the order of the network's outputs."""
+        """Return the labels in the order of the scores."""
         return tuple(self.card.labels)
 
     @cached_property
@@ -169,6 +172,7 @@ def _read_all(path: Path) -> tuple[Bundle, bytes]:
         whole=files["model.tflite"],
         stream=files.get("stream.tflite") if card.streaming else None,
         raw=raw,
+        heads=None if card.heads is None else heads.read(f"{path}/{card.heads.file}", files[card.heads.file], card),
     )
     return bundle, files["golden.npz"]
 
@@ -204,11 +208,12 @@ def _check_golden(bundle: Bundle, content: bytes) -> None:
         frames.shape[1] != card.n_features
         or len(frames) < span + (len(scores) - 1) * hop
         or not len(scores)
-        or scores.shape[1] != len(card.labels)
+        or scores.shape[1] != card.n_scores
         or (scores.dtype.kind == "f") != (card.output.dtype == "float32")
     ):
         raise ModelError(f"{where}: {scores.shape} answers do not fit {frames.shape[0]} frames of {frames.shape[1:]}")
-    answers = [network(rows[j * hop : j * hop + span]) for j in range(len(scores))]
+    windows = [rows[j * hop : j * hop + span] for j in range(len(scores))]
+    answers = [network(window) for window in windows]
     for j, (given, wanted) in enumerate(zip(answers, scores, strict=True)):
         off = _steps(given, wanted, card)
         # Of a sigmoid head several labels, or none, may stand out: which is the highest may hang on a single step.
@@ -218,6 +223,9 @@ def _check_golden(bundle: Bundle, content: bytes) -> None:
                 f"{where}: the network answers window {j} with {card.labels[int(given.argmax())]}, off by {off:g} "
                 f"steps; the card's machine had {card.labels[int(wanted.argmax())]}"
             )
+    if bundle.heads is not None and card.heads is not None:
+        embeddings = [network.with_embedding(window)[1] for window in windows]
+        heads.check_trunk(f"{bundle.path}/{card.heads.file}", bundle.heads, embeddings, card.golden_steps)
     if bundle.network is not None:
         _check_stream(bundle, bundle.network, rows, hop, answers)
 

@@ -152,6 +152,13 @@ class Embedding(Affine, frozen=True, kw_only=True, forbid_unknown_fields=True):
     size: Annotated[int, told("how many numbers it is")]
 
 
+class HeadFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names labels that the network itself does not know: heads behind its embedding score them (`auricle teach`)."""
+
+    file: Annotated[str, told("their weights, one of `files`")]
+    labels: Annotated[list[str], told("the last of the card's labels")]
+
+
 class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Proposes how to decide upon the scores where the configuration says nothing; keys and units are those of
     `decision`."""
@@ -211,7 +218,15 @@ class Card(msgspec.Struct, frozen=True):
         told("by how many int8 steps (of float32 256ths of a score) other machines may differ, at most 64"),
     ] = 2
     embedding: Annotated[Embedding | None, told("the second output of model.tflite, int8, where it has one")] = None
+    heads: Annotated[
+        HeadFile | None, told("labels of somebody's own behind the embedding; `auricle teach` writes them")
+    ] = None
     stream: Annotated[StreamTensors | None, told("the tensors of stream.tflite; `auricle-build` writes them")] = None
+
+    @property
+    def n_scores(self) -> int:
+        """Return how many scores the network gives: one for every label but those of heads."""
+        return len(self.labels) - (0 if self.heads is None else len(self.heads.labels))
 
     @property
     def step_samples(self) -> int:

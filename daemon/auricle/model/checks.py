@@ -24,7 +24,7 @@ def faults(card: Card) -> Iterator[str]:
     """Yield everything in a card that does not fit together, each as ``key: what is wrong``."""
     sizes = list(_of_sizes(card))
     yield from sizes
-    for problems in (_of_network, _of_grids, _of_front_end, _of_labels):
+    for problems in (_of_network, _of_grids, _of_heads, _of_front_end, _of_labels):
         yield from problems(card)
     if not sizes:  # of a rate of 0 there is no hop
         yield from _of_rules(card)
@@ -122,6 +122,23 @@ def _of_grids(card: Card) -> Iterator[str]:
         yield "streaming: a stateful stream.tflite is int8, in and out; use false"
     if card.embedding is not None and (card.embedding.scale <= 0 or card.embedding.size < 1):
         yield f"embedding: scale {card.embedding.scale:g} and size {card.embedding.size} are not both above 0"
+
+
+def _of_heads(card: Card) -> Iterator[str]:
+    """Yield what is wrong with labels behind the embedding."""
+    if card.heads is None:
+        return
+    labels = card.heads.labels
+    if not labels or len(labels) >= len(card.labels) or card.labels[-len(labels) :] != labels:
+        yield f"heads.labels: {labels} are not the last of the labels, or all of them"
+    if card.background in labels:
+        yield f"heads.labels: {card.background!r} is the background, which no head scores"
+    if card.embedding is None:
+        yield "heads: there is no embedding for them; name the network's second output in embedding"
+    if card.streaming or card.keeps_state:
+        yield "heads: only whole windows have an embedding; use streaming: false, without keeps_state"
+    if card.heads.file not in card.files:
+        yield f"heads.file: {card.heads.file!r} is none of the files"
 
 
 def _of_front_end(card: Card) -> Iterator[str]:

@@ -33,17 +33,22 @@ class _Quantise(RowStage):
 
 
 class _Classify(RowStage):
-    """Scores windows by the whole-window network."""
+    """Scores windows by the whole-window network, and by heads behind its embedding where there are any."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._network, self._card = bundle.windows, bundle.card
+        self._network, self._card, self._heads = bundle.windows, bundle.card, bundle.heads
         self._n_labels = len(bundle.labels)
 
     def process(self, block: Block) -> Block:
         """Score ``(n, frames, n_features)`` of the input's type as ``(n, n_labels)`` float32."""
         scores = np.empty((len(block), self._n_labels), np.float32)
         for row, window in zip(scores, block, strict=True):
-            row[:] = scores_of(self._network(window), self._card)
+            if self._heads is None:
+                row[:] = scores_of(self._network(window), self._card)
+            else:
+                given, embedding = self._network.with_embedding(window)
+                row[: len(given)] = scores_of(given, self._card)
+                row[len(given) :] = self._heads(embedding)
         return scores
 
 

@@ -77,7 +77,7 @@ class Network:
     """
 
     def __init__(self, card: Card, content: bytes, where: str) -> None:
-        self._n_labels, self._where = len(card.labels), where
+        self._n_scores, self._where = card.n_scores, where
         try:
             self._interpreter = litert.load(content, size=int(np.prod(card.input.shape)))
             self._embedding = (
@@ -109,18 +109,18 @@ class Network:
         self._in, self._out = inp["index"], out["index"]
         if -1 in out.get("shape_signature", ()) and not card.keeps_state:
             self._interpreter.invoke()  # only then its extent is known
-        if (n := int(np.prod(self._interpreter.get_tensor(self._out).shape))) != self._n_labels:
-            raise ModelError(f"{where}: gives {n} scores; the card names {self._n_labels} labels")
+        if (n := int(np.prod(self._interpreter.get_tensor(self._out).shape))) != self._n_scores:
+            raise ModelError(f"{where}: gives {n} scores; the card names {self._n_scores} labels")
 
     def __call__(self, window: NDArray[Any]) -> NDArray[Any]:
-        """Return what the network says ``(n_labels,)`` of one window ``(frames, features)``, as its output's type has
+        """Return what the network says ``(n_scores,)`` of one window ``(frames, features)``, as its output's type has
         it."""
         self._interpreter.set_tensor(self._in, self._arranged(window))
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_tensor(self._out)).reshape(-1)
 
     def with_embedding(self, window: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-        """Return scores ``(n_labels,)`` and embedding ``(size,)`` of one window, both from one run of the network.
+        """Return scores ``(n_scores,)`` and embedding ``(size,)`` of one window, both from one run of the network.
 
         Raises:
             ModelError: the model has no embedding.
