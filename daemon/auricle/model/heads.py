@@ -35,6 +35,8 @@ _STEEPEST = 80.0
 _NEAR = 1e-6
 """Exponentials of two machines may differ by so much of a score."""
 _WEIGHT = 32_767
+_LARGEST = 1e6
+"""No number of heads is larger."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def read(where: str, content: bytes, card: Card) -> Heads:
     for name, shape in shapes.items():
         if held[name].shape != shape:
             raise ModelError(f"{where}: {name} of shape {held[name].shape}; the card makes it {shape}")
-        if not np.isfinite(held[name]).all():
-            raise ModelError(f"{where}: {name} that are no numbers; teach the label again")
+        if not (np.abs(held[name].astype(np.float64)) <= _LARGEST).all():
+            raise ModelError(f"{where}: {name} that are no numbers, or too large; teach the label again")
     if held["weights"].dtype != np.int16 or held["embeddings"].dtype != np.int8 or not k:
         raise ModelError(f"{where}: weights must be int16, golden embeddings int8, and there must be some")
     heads = Heads(**{name: np.ascontiguousarray(array) for name, array in held.items()})

@@ -9,6 +9,7 @@ KINDS = {
     "pipe": sound.PIPE,
     "card": models.CARD,
     "bundle": models.BUNDLE,
+    "heads": models.HEADS,
     "graph": models.GRAPH,
     "state": models.STATE,
     "truth": texts.TRUTH,
@@ -21,6 +22,6 @@ KINDS = {
 ORDER = (
     "recording", "card", "configuration", "truth", "state", "recording", "question",
     "configuration", "bundle", "recording", "graph", "recording", "card", "truth",
-    "history", "recording", "environment", "configuration", "state", "recording", "pipe",
+    "history", "recording", "environment", "configuration", "state", "recording", "pipe", "heads",
 )  # fmt: skip
 """The cases are of these kinds in turn: the further away input comes from, the more of it."""

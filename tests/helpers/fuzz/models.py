@@ -22,6 +22,7 @@ from auricle.hearing.ear import Ear
 from auricle.model import bundle
 from auricle.service.state import Learned
 from auricle.service.trial import Trials
+from helpers.bundles import made_up, with_heads
 from helpers.fuzz import mutate
 from helpers.fuzz.kind import Kind
 from helpers.sounds import RATE, varied
@@ -100,6 +101,20 @@ def _bundle(chance: random.Random, folder: Path, seeds: tuple[Path, dict[str, An
                 ("../x", "/dev/zero", ".", "..", "", "a/b", "a\x00b", "x" * 300, "\udcff", "card.yaml")
             )
             _put(copy / "card.yaml", yaml.safe_dump({**card, "files": {**card["files"], name: "0" * 64}}).encode())
+    return _load(copy)
+
+
+def _taught(folder: Path) -> tuple[Path, dict[str, Any], str]:
+    """Make a bundle with labels behind its embedding."""
+    path = with_heads(made_up(folder / "house", {"siren": [1000.0]}, embedding=0), {"gate": [2000.0], "pump": [500.0]})
+    return path, yaml.safe_load((path / "card.yaml").read_text()), ""
+
+
+def _heads(chance: random.Random, folder: Path, seeds: tuple[Path, dict[str, Any], str]) -> str:
+    path, card, _ = seeds
+    copy = _linked(path, folder)
+    _put(copy / "heads.npz", _arrays(chance, (copy / "heads.npz").read_bytes()))
+    _with_hashes(copy, card, "heads.npz")
     return _load(copy)
 
 
@@ -187,5 +202,6 @@ def _state(chance: random.Random, folder: Path, seeds: tuple[bytes, bytes]) -> s
 
 CARD = Kind(_model, _card)
 BUNDLE = Kind(_model, _bundle)
+HEADS = Kind(_taught, _heads)
 GRAPH = Kind(_model, _graph, may_die=True)
 STATE = Kind(_states, _state)
