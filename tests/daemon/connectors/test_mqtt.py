@@ -125,12 +125,13 @@ def test_a_secured_broker_is_told_everything(tmp_path: Path) -> None:
 def test_a_broker_that_was_away_hears_what_it_missed(tmp_path: Path) -> None:
     """A broker without persistence is killed and comes back after an hour of events, more than the daemon's memory
     holds: states are right at once, and every event comes in order, from the history; what is old says so."""
+    hour_us = 3600 * 1_000_000
     with parts(tmp_path, held=64) as (here, of, hears):
+        here.here.ahead_us = -hour_us
         before = here.here.event("onset", "siren")
         here.until(lambda: hears.newest("porch/state/siren")["state"] == "ON", "the siren is heard")
         of.kill()
         rng = random.Random(1)
-        hour_us = 3600 * 1_000_000
         for n in range(400):
             here.here.ahead_us = hour_us * n // 400 - hour_us
             here.here.random_step(rng)
