@@ -10,20 +10,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import soundfile
 import typer
 
-from auricle.client import Client, Event, Scores, Status
+from auricle.client import Client, Event, Scores, Spectrum, Status
 from auricle.commands import synth
 from auricle.commands.synth import Part
 from auricle.config.sections import DEFAULT_MODEL
-from auricle.errors import EXIT_SKIPPED, AuricleError
+from auricle.errors import EXIT_SKIPPED, AuricleError, UsageError
 from auricle.model import bundle
 from auricle.terminal import text
+from auricle.terminal.spectrum import Picture
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 LABELS = ("siren", "rain", "whistle", "baby_cry")
 LIMIT_S = 30.0
@@ -37,12 +42,18 @@ def write_scene(path: Path, sample_rate: int) -> list[Part]:
     return parts
 
 
-def command(out: Annotated[Path | None, typer.Option(help="Only write the scene to this WAV file.")] = None) -> int:
+def command(
+    out: Annotated[Path | None, typer.Option(help="Only write the scene to this WAV file.")] = None,
+    spectrum: Annotated[bool, typer.Option("--spectrum", help="Draw what is heard, on a terminal.")] = False,
+) -> int:
     """Run the scene through a daemon and judge what came; return the exit code.
 
     Raises:
         AuricleError: the daemon did not run.
+        UsageError: a picture is wanted where none can be drawn.
     """
+    if spectrum and not sys.stdout.isatty():
+        raise UsageError("--spectrum: is drawn on a terminal; leave out what takes the output elsewhere")
     if out is not None:
         for part in write_scene(out, 16_000):
             print(f"{part.onset_s:5.1f} s  {part.label}")
@@ -56,6 +67,7 @@ def command(out: Annotated[Path | None, typer.Option(help="Only write the scene 
             "sources": [{"name": SOURCE, "recording": {"path": f"{folder}/scene.wav", "speed": 1}}],
             "publish": {"endpoint": endpoint, "query": f"ipc://{folder}/query"},
             "store": {"enabled": False},
+            "spectrum": {"enabled": spectrum},
         }
         # JSON is YAML, and quotes everything by itself.
         Path(folder, "demo.yaml").write_text(json.dumps(config))
@@ -69,7 +81,8 @@ def command(out: Annotated[Path | None, typer.Option(help="Only write the scene 
             env={**os.environ, "STATE_DIRECTORY": folder},
         )
         try:
-            heard = _watch(endpoint, parts, daemon, LIMIT_S - (time.monotonic() - began_s))
+            with _drawn() if spectrum else nullcontext(_Plain()) as view:
+                heard = _watch(endpoint, parts, daemon, LIMIT_S - (time.monotonic() - began_s), view)
         finally:
             daemon.terminate()
             _, complaints = daemon.communicate(timeout=5)
@@ -79,12 +92,60 @@ def command(out: Annotated[Path | None, typer.Option(help="Only write the scene 
     return _judge(heard)
 
 
-def _watch(endpoint: str, parts: Sequence[Part], daemon: subprocess.Popen[str], limit_s: float) -> list[str]:
-    """Print events and top scores beside what is playing; return the labels in the order of their onsets."""
+class _Plain:
+    """Prints lines, and draws nothing."""
+
+    topics: Sequence[str] = ()
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+
+    def show(self, message: Spectrum | Event) -> None:
+        """Do nothing: there is no picture."""
+
+
+class _Drawn(_Plain):
+    """Prints lines above a picture of what is heard."""
+
+    topics = (f"spectrum.{SOURCE}.",)
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._picture, self._console = Picture(), Console()
+        self.live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=5)
+
+    def say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False)
+
+    def show(self, message: Spectrum | Event) -> None:
+        if isinstance(message, Spectrum):
+            self._picture.add(message)
+        else:
+            self._picture.mark(message)
+
+    def _draw(self) -> RenderableType:
+        console = self._console
+        return self._picture.draw(console.width, console.height // 2, colours=console.color_system is not None)
+
+
+@contextmanager
+def _drawn() -> Iterator[_Plain]:
+    view = _Drawn()
+    with view.live:
+        yield view
+
+
+def _watch(
+    endpoint: str, parts: Sequence[Part], daemon: subprocess.Popen[str], limit_s: float, view: _Plain
+) -> list[str]:
+    """Show events and top scores beside what is playing; return the labels in the order of their onsets."""
     heard: list[str] = []
     deadline_s = time.monotonic() + limit_s
     said_s = -1
-    with Client(endpoint, topics=[f"{kind}.{SOURCE}." for kind in ("event", "score", "status")]) as client:
+    topics = [*(f"{kind}.{SOURCE}." for kind in ("event", "score", "status")), *view.topics]
+    with Client(endpoint, topics=topics) as client:
         while time.monotonic() < deadline_s and daemon.poll() is None:
             match item := client.receive(0.25):
                 case Status(state="stopped"):
@@ -92,12 +153,15 @@ def _watch(endpoint: str, parts: Sequence[Part], daemon: subprocess.Popen[str], 
                 case Event(phase="onset" | "offset"):
                     if item.phase == "onset":
                         heard.append(item.label)
-                    print(f">>> {text.line(item)}".replace(str(item.file), "scene"), flush=True)
+                        view.show(item)
+                    view.say(f">>> {text.line(item)}".replace(str(item.file), "scene"))
+                case Spectrum():
+                    view.show(item)
                 case Scores():
                     at_s = _seconds(item)
                     if int(at_s) > said_s:
                         said_s = int(at_s)
-                        print(_beside(item, at_s, parts), flush=True)
+                        view.say(_beside(item, at_s, parts))
     return heard
 
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from auricle import messages
-from auricle.client import Client, Health, Item, Missed, Scores, Snapshot
+from auricle.client import Client, Event, Health, Item, Missed, Scores, Snapshot, Spectrum
 from auricle.config import printable
-from auricle.messages.topics import topic_of
+from auricle.errors import UsageError
+from auricle.messages.topics import ON_REQUEST, topic_of
 from auricle.terminal import options, text
 from auricle.terminal.options import ConfigFile, Json, KeyFile
+from auricle.terminal.spectrum import Picture
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,6 +28,8 @@ LOOK_S = 0.25
 TOP_SCORES = 5
 LAST_EVENTS = 8
 BAR_CELLS = 30
+UNSEEN = 50
+"""After so many decisions a spectrum should have come as well."""
 _WHY = {"short": "too short so far", "refractory": "too soon after the last"}
 
 
@@ -48,13 +52,19 @@ def command(
     ] = None,
     key: KeyFile = None,
     json: Json = False,
+    spectrum: Annotated[
+        bool, typer.Option("--spectrum", help="Draw what is heard, where the daemon has spectrum.enabled: true.")
+    ] = False,
     config: ConfigFile = None,
 ) -> int:
     """Subscribe and show messages until it is stopped; return the exit code.
 
     Raises:
         EndpointError: what was named is no endpoint.
+        UsageError: a picture is wanted where none can be drawn.
     """
+    if spectrum and (json or not sys.stdout.isatty()):
+        raise UsageError("--spectrum: is drawn on a terminal; leave out --json and what takes the output elsewhere")
     endpoint, pair = options.reach(named, key, config, publisher=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is put in order as after ctrl-C
     view: View
@@ -62,11 +72,12 @@ def command(
     if json:
         view = _JsonView()
     elif sys.stdout.isatty():
-        view = live = _LiveView(endpoint)
+        view = live = _LiveView(endpoint, spectrum=spectrum)
     else:
         view = _TextView()
     try:
-        with Client(endpoint, topics=topics or [""], key=pair) as client:
+        wanted = [*(topics or [""]), *([ON_REQUEST] if spectrum else [])]
+        with Client(endpoint, topics=wanted, key=pair) as client:
             watch(client, endpoint, view)
     except KeyboardInterrupt:
         return 0
@@ -127,9 +138,10 @@ class _TextView:
 
 
 class _LiveView:
-    """Draws level and top scores of every source, and the last events, anew in the same place."""
+    """Draws level and top scores of every source, its spectrum if that is wanted, and the last events, anew in the same
+    place."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, *, spectrum: bool = False) -> None:
         from rich.live import Live
 
         self._endpoint = endpoint
@@ -137,11 +149,16 @@ class _LiveView:
         self._thresholds: dict[str, dict[str, float]] = {}
         self._last: deque[str] = deque(maxlen=LAST_EVENTS)
         self._note = "waiting for the first message"
-        self._live = Live(get_renderable=self._draw, refresh_per_second=10, transient=False)
+        self._spectrum = spectrum
+        self._pictures: dict[str, Picture] = {}
+        self._decisions = 0
+        self._live = Live(get_renderable=self._draw, refresh_per_second=5 if spectrum else 10, transient=False)
         self._live.start()
 
     def show(self, item: Item) -> None:
         self._note = ""
+        if self._spectrum:
+            self._picture(item)
         if isinstance(item, Scores):
             self._scores[item.source or ""] = item
             if isinstance(item.thresholds, dict):
@@ -149,6 +166,23 @@ class _LiveView:
                 self._thresholds.setdefault(item.source or "", {}).update(item.thresholds)
         elif not isinstance(item, Health) and (line := _line(item)) is not None:
             self._last.append(line)
+
+    def _picture(self, item: Item) -> None:
+        match item:
+            case Spectrum():
+                self._pictures.setdefault(item.source or "", Picture()).add(item)
+            case Event(phase="onset") if item.source in self._pictures:
+                self._pictures[item.source].mark(item)
+            case Scores():
+                self._decisions += 1
+        if self._decisions > UNSEEN and not self._pictures:
+            self._note = "no spectrum comes: set spectrum.enabled: true, and reload the daemon"
+
+    def _drawn(self, picture: Picture) -> RenderableType:
+        console = self._live.console
+        others = 4 + (TOP_SCORES + 3) * len(self._scores) + len(self._last)
+        height = (console.height - others) // max(1, len(self._pictures))
+        return picture.draw(console.width, height, colours=console.color_system is not None)
 
     def silent(self, endpoint: str, seconds: float) -> None:
         self._note = f"nothing heard for {seconds:g} s; is a daemon running there?"
@@ -166,6 +200,8 @@ class _LiveView:
             rows.append(Text(f"\n{printable(source)}  {message.t[11:22]}  ", style="bold"))
             rows.append(Text(f"  {'level':<16} {_bar((message.level_dbfs + 80) / 80)} {message.level_dbfs:6.1f} dBFS"))
             rows.extend(Text(line, style=style) for line, style in scores(message, self._thresholds.get(source, {})))
+            if source in self._pictures:
+                rows.append(self._drawn(self._pictures[source]))
         if self._last:
             rows.append(Text("\nlast events", style="bold"))
             rows.extend(Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in list(self._last))
