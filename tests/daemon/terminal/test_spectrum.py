@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -120,10 +121,8 @@ def test_listen_draws_what_a_daemon_hears(tmp_path: Path, enabled: bool) -> None
 
         def drawn() -> bool:
             nonlocal shown
-            try:
+            with suppress(BlockingIOError):  # nothing new is drawn
                 shown += os.read(ours, 1 << 16).decode(errors="replace")
-            except BlockingIOError:
-                pass
             plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
             return bool(re.search(r"1k ▀{6}", plain)) if enabled else "set spectrum.enabled: true" in plain
 
