@@ -123,6 +123,9 @@ def evaluate(hearer: Hearer, heard: Sequence[Heard]) -> Evaluation:
             false_alarms=alarms(wrong[label], hours),
         )
 
+    def told(label: str) -> bool:
+        return len(labels) <= MANY or bool(onset.per_label[label].true or onset.per_label[label].reported)
+
     total = onset.overall
     by_threshold = [(threshold, _counts(hearer, heard, threshold)) for threshold in CURVE]
     return Evaluation(
@@ -146,7 +149,8 @@ def evaluate(hearer: Hearer, heard: Sequence[Heard]) -> Evaluation:
         segment_error_rate=_figure(segments.error_rate),
         event_f1_micro=_figure(total.f1),
         segment_f1_micro=_figure(segments.overall.f1),
-        labels={label: of(label) for label in labels},
+        labels={label: of(label) for label in labels if told(label)},
+        others=sum(not told(label) for label in labels),
         curve=[_point(threshold, list(found.values()), hours) for threshold, found in by_threshold],
         curves={
             label: [_point(threshold, [found[label]], hours) for threshold, found in by_threshold]
@@ -211,8 +215,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 def text(report: Evaluation) -> list[str]:
     """Write the report as lines of a Markdown table and what belongs to it; plain enough for a terminal."""
-    told = of_interest(report)
-    rows = [("all", report.overall), *((label, report.labels[label]) for label in told)]
+    rows = [("all", report.overall), *report.labels.items()]
     width = max(len(name) for name, _ in rows)
     lines = [
         f"| {'label':{width}} | events | noticed | F1 onset | F1 both | F1 1 s | delay s | false alarms/h (95 %)     |",
@@ -236,18 +239,11 @@ def text(report: Evaluation) -> list[str]:
             f"Error rate {_two(report.event_error_rate)} (onset), {_two(report.event_error_rate_with_offset)} (both), "
             f"{_two(report.segment_error_rate)} (segments). F1 of 'all' is the mean over the labels that occur."
         )
-    if len(told) < len(report.labels):
-        lines.append(f"Of {len(report.labels) - len(told)} other labels there was nothing, and nothing was reported.")
+    if report.others:
+        lines.append(f"Of {report.others} other labels there was nothing, and nothing was reported.")
     if report.unknown_labels:
         lines.append(f"Not judged, the model does not know them: {', '.join(report.unknown_labels)}.")
     return lines
-
-
-def of_interest(report: Evaluation) -> list[str]:
-    """Return the labels to be told of: all, or of hundreds those that occurred or were reported."""
-    if len(report.labels) <= MANY:
-        return list(report.labels)
-    return [label for label, figures in report.labels.items() if figures.true or figures.reported]
 
 
 def _two(value: float | None) -> str:

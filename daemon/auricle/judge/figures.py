@@ -55,5 +55,8 @@ class Evaluation(msgspec.Struct, kw_only=True):
     event_f1_micro: float | None
     segment_f1_micro: float | None
     labels: dict[str, Figures]
+    """Of a hundred labels at most all; of more those that occurred or were reported."""
+    others: int
+    """How many labels are not among these: there was nothing of them."""
     curve: list[Point]
     curves: dict[str, list[Point]]

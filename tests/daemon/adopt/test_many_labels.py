@@ -77,8 +77,10 @@ def test_of_thousands_of_labels_those_are_judged_of_which_there_is_something(rec
     judged = run("evaluate", recording, "--truth", folder, "--report", folder / "report")
     assert "Of 6519 other labels there was nothing" in judged
     assert len(judged.splitlines()) < 15
-    curves = json.loads((folder / "report" / "report.json").read_text())["curves"]
-    assert list(curves) == ["eurasian_blackbird", "parus_major", "bird_number_7"]
+    report = json.loads((folder / "report" / "report.json").read_text())
+    for told in (report["labels"], report["curves"]):
+        assert list(told) == ["eurasian_blackbird", "parus_major", "bird_number_7"]
+    assert report["others"] == 6519
 
 
 def test_of_thousands_of_labels_those_are_tuned_of_which_there_is_something(recording: Path) -> None:
