@@ -24,8 +24,9 @@ FLOORS = {
         adopt
         service judge scan
         hearing tables
+        model
         features connectors
-        capture client config gate model publish
+        capture client config gate publish
         messages stages stored
         errors
         """,

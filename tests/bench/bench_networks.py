@@ -25,7 +25,8 @@ import zmq
 
 import own_core
 from auricle import config
-from auricle.adopt.add import Wish, add
+from auricle.adopt.add import add
+from auricle.adopt.wish import Wish
 from auricle.capture.recording import Recordings
 from auricle.capture.source import NominalClock, Segment, Sound
 from auricle.hearing import pipeline

@@ -9,55 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from auricle.adopt import child, golden, known, proof
 from auricle.adopt.draft import Draft, draft
 from auricle.adopt.facts import Facts
-from auricle.adopt.labels import Labels, beside, named, read, slug
-from auricle.errors import ModelError, StoredError
+from auricle.adopt.labels import Labels, named
+from auricle.adopt.wish import MOST_OF_CARD, Seen, Wish, impossible, look, name_of
+from auricle.errors import ModelError
 from auricle.model import bundle as bundles
 from auricle.model import reading
 from auricle.model.bundle import Bundle
 from auricle.stored import plain
 
-COMMANDS = ("add", "check", "remove", "show")
-"""These words follow `auricle models` as commands, so that no model may have one for a name."""
-ORDERS = ("file", "alphabet")
 GOLDEN_STEPS = 8
 """Golden vectors of somebody's network may differ by so many steps: nobody knows how far another machine's kernels
 go."""
-
-
-_MOST_OF_CARD = 2**20
-
-
-@dataclass(frozen=True)
-class Wish:
-    """Holds what somebody asks for of a network.
-
-    Args:
-        path: the `.tflite` file.
-        labels: a file with its labels, where they do not lie in it or beside it.
-        name: what the bundle is to be called; as the file unless given.
-        like: a front end of `known`.
-        order: ``file``, or ``alphabet`` where the labels are not in the order of the scores.
-        clip, of: a recording, and the label that is in it.
-        card: a file with keys of a card that go before what is found.
-        cut: take the graph from where it quantises features of its own, which are then made as they come.
-    """
-
-    path: Path
-    labels: Path | None = None
-    name: str | None = None
-    like: str | None = None
-    order: str = "file"
-    clip: Path | None = None
-    of: str | None = None
-    card: Path | None = None
-    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,44 +38,18 @@ class Adopted:
     """What the recording proved."""
 
 
-def check_wish(wish: Wish) -> None:
-    """Refuse what cannot be asked for.
-
-    Raises:
-        ModelError: every such thing.
-    """
-    problems = []
-    if wish.like not in (None, *known.LIKE):
-        problems.append(f"--like: {wish.like!r} is not known; use {', '.join(known.LIKE[:-1])} or {known.LIKE[-1]}")
-    if wish.order not in ORDERS:
-        problems.append(f"--order: {wish.order!r} is not known; use {' or '.join(ORDERS)}")
-    if (wish.clip is None) != (wish.of is None):
-        problems.append("--clip and --is go together: a recording, and the label that is in it")
-    if (name := name_of(wish)) in COMMANDS or re.fullmatch("[a-z0-9_-]+", name) is None:
-        what = "is a command" if name in COMMANDS else "is no name"
-        problems.append(f"--name: {name!r} {what}; use another, of small letters, digits, '_' and '-'")
-    if problems:
-        raise ModelError(*problems)
-
-
-def name_of(wish: Wish) -> str:
-    """Return what the bundle is to be called."""
-    return slug(wish.path.stem) if wish.name is None else wish.name
-
-
 def add(wish: Wish, models_dir: Path) -> Adopted:
     """Write a bundle into a folder of models.
 
     Raises:
         ModelError: everything that stands against it; then nothing was written.
     """
-    check_wish(wish)
-    target = models_dir / name_of(wish)
-    if target.exists():
-        raise ModelError(f"{target}: is there already; auricle models remove {target.name}, or give another --name")
-    facts, labels = _look(wish)
+    problems, target = impossible(wish), models_dir / name_of(wish)
+    if not problems and target.exists():
+        problems = [f"{target}: is there already; auricle models remove {target.name}, or give another --name"]
+    seen = look(wish, problems)
     with _making(models_dir) as folder:
-        adopted = _made(wish, facts, labels, folder / target.name)
+        adopted = _made(wish, seen, folder / target.name)
         try:
             (folder / target.name).rename(target)
         except OSError as e:
@@ -121,30 +63,26 @@ def check(wish: Wish) -> Adopted:
     Raises:
         ModelError: everything that stands against it.
     """
-    check_wish(wish)
-    facts, labels = _look(wish)
+    seen = look(wish, impossible(wish))
     with tempfile.TemporaryDirectory(prefix="auricle-") as folder:
-        return _made(wish, facts, labels, Path(folder) / name_of(wish))
+        return _made(wish, seen, Path(folder) / name_of(wish))
 
 
-def _look(wish: Wish) -> tuple[Facts, Labels | None]:
-    content = child.read(wish.path)
-    facts = child.look(wish.path)
-    labels = read(wish.labels) if wish.labels is not None else beside(wish.path, content, facts.told)
-    if labels is not None and wish.order == "alphabet":
-        labels = labels.in_order()
-    return facts, labels
+def _made(wish: Wish, seen: Seen, folder: Path) -> Adopted:
+    """Make the bundle in a folder of its own: try it, and prove it where a recording was given.
 
-
-def _made(wish: Wish, facts: Facts, labels: Labels | None, folder: Path) -> Adopted:
-    """Make the bundle in a folder of its own: try it, and prove it where a recording was given."""
+    Raises:
+        ModelError: everything that stands against it.
+    """
+    facts, labels = seen.facts, seen.labels
     graph = wish.path
     if wish.cut:
         graph = folder.with_suffix(".cut")
         child.cut(wish.path, graph)
         facts = msgspec.structs.replace(child.look(graph), told=facts.told)
-    made = draft(folder.name, facts, labels, wish.like, _given(wish))
-    if problems := [*(f"{wish.path}: {problem}" for problem in made.problems), *_misfits(made, wish)]:
+    made = draft(folder.name, facts, labels, wish.like, seen.given, named=not seen.problems)
+    against = [f"{wish.path}: {problem}" for problem in made.problems]
+    if problems := [*seen.problems, *against, *_misfits(made, wish, seen)]:
         raise ModelError(*problems)
     bundle = _bundle(made, wish, folder, graph)
     if wish.cut:
@@ -165,33 +103,17 @@ def _made(wish: Wish, facts: Facts, labels: Labels | None, folder: Path) -> Adop
     return Adopted(bundle, made, proven)
 
 
-def _given(wish: Wish) -> dict[str, Any]:
-    """Read the keys of a card that somebody writes himself.
-
-    Raises:
-        ModelError: they cannot be read.
-    """
-    if wish.card is None:
-        return {}
-    try:
-        text = plain.read(wish.card, _MOST_OF_CARD)
-    except StoredError as e:
-        raise ModelError(str(e)) from None
-    return reading.parsed(text, str(wish.card), "write some of a card, as front_end: {...}")
-
-
-def _misfits(made: Draft, wish: Wish) -> list[str]:
+def _misfits(made: Draft, wish: Wish, seen: Seen) -> list[str]:
     """Return what is wrong with a card, with its line where somebody wrote it himself.
 
     Where a card could not be written to its end, only what he wrote counts.
     """
     _, problems = reading.checked({**made.card, "golden_steps": GOLDEN_STEPS, "files": {}})
-    given = _given(wish)
-    own = [problem for problem in problems if re.split(r"[.:]", problem, maxsplit=1)[0] in given]
-    others = [] if made.problems else [problem for problem in problems if problem not in own]
+    own = [problem for problem in problems if re.split(r"[.:[]", problem, maxsplit=1)[0] in seen.given]
+    others = [] if made.problems or seen.problems else [problem for problem in problems if problem not in own]
     found = [f"{wish.path}: {problem}" for problem in others]
     if wish.card is not None and own:
-        found += reading.placed(own, plain.read(wish.card, _MOST_OF_CARD), str(wish.card))
+        found += reading.placed(own, plain.read(wish.card, MOST_OF_CARD), str(wish.card))
     return found
 
 

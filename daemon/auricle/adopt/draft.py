@@ -14,7 +14,7 @@ from auricle.adopt.facts import Facts, Tensor
 from auricle.adopt.known import Known
 from auricle.adopt.labels import Labels
 from auricle.model.card import DTYPES, FEATURES
-from auricle.model.checks import LONGEST_S
+from auricle.model.fitting import LONGEST_S
 
 FLEX, EDGE_TPU = "Flex", "edgetpu-custom-op"
 _SHORTEST = 2000
@@ -45,7 +45,13 @@ class Draft:
 
 
 def draft(
-    name: str, facts: Facts, labels: Labels | None, like: str | None, given: Mapping[str, Any] = MappingProxyType({})
+    name: str,
+    facts: Facts,
+    labels: Labels | None,
+    like: str | None,
+    given: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    named: bool = True,
 ) -> Draft:
     """Write a card from what the file says.
 
@@ -53,6 +59,7 @@ def draft(
         labels: those that came with the file.
         like: a front end of `known`, where somebody knows better than the shape tells.
         given: keys of a card that go before what is found.
+        named: false where its labels could not be read, so that it is no problem that there are none.
     """
     made = Draft(name)
     if "labels" in given and isinstance(given["labels"], list):
@@ -68,7 +75,8 @@ def draft(
         made.problems.append(problem)
     else:
         _input(made, facts, like, given)
-    _labels(made, output, labels)
+    if named:
+        _labels(made, output, labels)
     about = facts.told
     made.card = {
         "format": 1,

@@ -93,8 +93,9 @@ def add(
 ) -> int:
     """Make a bundle of somebody's network, and say what was found, what assumed, and what nobody knows."""
     from auricle.adopt import add as adopting
+    from auricle.adopt.wish import Wish
 
-    wish = adopting.Wish(path, labels, name, like, order, clip, of, card, cut)
+    wish = Wish(path, labels, name, like, order, clip, of, card, cut)
     adopted = adopting.add(wish, _models_dir(config))
     _tell(adopted)
     print(f"added as {adopted.bundle.path}; hear with it: auricle run --model {adopted.bundle.card.name}")
@@ -116,10 +117,11 @@ def check(
 ) -> int:
     """Try a model, or a network before it is added, in a process of its own: everything that a start would."""
     from auricle.adopt import add as adopting
+    from auricle.adopt.wish import Wish
     from auricle.service.trial import Trials
 
     if path.suffix == ".tflite":
-        _tell(adopting.check(adopting.Wish(path, labels, name, like, order, clip, of, card, cut)))
+        _tell(adopting.check(Wish(path, labels, name, like, order, clip, of, card, cut)))
         print("ok: it can be added")
         return 0
     if any(given is not None for given in (labels, name, like, clip, of, card)) or cut or order != "file":

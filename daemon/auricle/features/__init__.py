@@ -5,6 +5,7 @@ from __future__ import annotations
 from auricle.features.cens import ChromaCens
 from auricle.features.chroma import ChromaStft
 from auricle.features.cqt import ChromaCqt
+from auricle.features.faults import faults, width
 from auricle.features.front_end import FrontEnd, extract, front_end
 from auricle.features.mel import LogMel, MelSpectrogram
 from auricle.features.mfcc import Delta, Mfcc
@@ -23,5 +24,7 @@ __all__ = [
     "Pcen",
     "Stack",
     "extract",
+    "faults",
     "front_end",
+    "width",
 ]

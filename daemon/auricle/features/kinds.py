@@ -103,9 +103,11 @@ class _Params:
         self._left = dict(params)
         self._known: set[str] = set()
 
-    def take(self, name: str, default: Any) -> Any:
+    def take(self, name: str, default: Any, wanted: str = "") -> Any:
         self._known.add(name)
-        return self._left.pop(name, default)
+        value = self._left.pop(name, default)
+        self._check(name, value, wanted)
+        return value
 
     def step(self, make: Callable[..., Stage], *, renamed: Mapping[str, str] | None = None, **given: Any) -> Step:
         renamed = renamed or {}
@@ -127,6 +129,8 @@ class _Params:
             # YAML 1.1, which PyYAML reads, takes 1e-5 for a word.
             point = "; write it with a point, as 1.0e-5" if isinstance(value, str) and "e" in value else ""
             raise ValueError(f"feature {self._kind}: {name} {value!r} is no number{point or '; use one'}")
+        if wanted.startswith("int") and value % 1 != 0:
+            raise ValueError(f"feature {self._kind}: {name} {value!r} is no whole number; use one")
         if wanted.startswith("bool") and not isinstance(value, bool):
             raise ValueError(f"feature {self._kind}: {name} {value!r} is no switch; use true or false")
 
@@ -201,7 +205,7 @@ def _sound(frames: Frames) -> Chain:
 
 def _cqt(kind: str, params: _Params, frames: Frames) -> Chain:
     given: dict[str, Any] = {"sample_rate": frames.sample_rate, "hop_length": frames.hop_length}
-    width = int(params.take("n_chroma", 12))
+    width = int(params.take("n_chroma", 12, "int"))
     if kind == "chroma_cqt":
         return Chain(kind, (*frames.before, params.step(ChromaCqt, n_chroma=width, **given)), width)
     cens = params.step(ChromaCens)
@@ -209,8 +213,8 @@ def _cqt(kind: str, params: _Params, frames: Frames) -> Chain:
 
 
 def _stft(kind: str, params: _Params, frames: Frames) -> Chain:
-    n_fft = int(params.take("n_fft", frames.n_fft))
-    win_length = params.take("win_length", frames.win_length if n_fft == frames.n_fft else None)
+    n_fft = int(params.take("n_fft", frames.n_fft, "int"))
+    win_length = params.take("win_length", frames.win_length if n_fft == frames.n_fft else None, "int | None")
     steps = frames.power(n_fft, win_length)
     if frames.gate is not None:
         if (n_fft, win_length) != (frames.n_fft, frames.win_length):
@@ -221,15 +225,15 @@ def _stft(kind: str, params: _Params, frames: Frames) -> Chain:
         steps.append(frames.gate)
     spectrum: dict[str, Any] = {"sample_rate": frames.sample_rate, "n_fft": n_fft}
     if kind == "chroma_stft":
-        width = int(params.take("n_chroma", 12))
+        width = int(params.take("n_chroma", 12, "int"))
         return Chain(kind, (*steps, params.step(ChromaStft, n_chroma=width, **spectrum)), width)
     # PCEN has a `power` of its own, and the cosine transform a `norm`: there the mel's are called mel_power and
     # mel_norm.
-    exponent = float(params.take("mel_power", 1.0) if kind == "pcen" else params.take("power", 2.0))
+    exponent = float(params.take("mel_power", 1.0, "float") if kind == "pcen" else params.take("power", 2.0, "float"))
     if exponent != 2.0:
         steps.append(Step(Root, (("exponent", exponent),)))
     gain = frames.gain(params.take("scaling", None), n_fft, win_length, exponent)
-    n_mels = int(params.take("n_mels", 128))
+    n_mels = int(params.take("n_mels", 128, "int"))
     renamed = {"norm": "mel_norm"} if kind == "mfcc" else {}
     steps.append(params.step(MelSpectrogram, renamed=renamed, n_mels=n_mels, gain=gain, **spectrum))
     keep = dict(steps[-1].params).get("keep")
@@ -239,7 +243,7 @@ def _stft(kind: str, params: _Params, frames: Frames) -> Chain:
     if kind in ("log_mel", "mfcc"):
         steps.append(params.step(LogMel))
     if kind == "mfcc":
-        n_mfcc = int(params.take("n_mfcc", 20))
+        n_mfcc = int(params.take("n_mfcc", 20, "int"))
         steps.append(params.step(Mfcc, n_mels=width, n_mfcc=n_mfcc))
         width = n_mfcc
     return Chain(kind, tuple(steps), width)

@@ -15,6 +15,10 @@ RATE, HOP, SPAN, WIDTH = 16_000, 160, 480, 40
 """What is built into it: Hz, samples from row to row and in a frame, features."""
 
 
+class Missing(ValueError):
+    """`pymicro-features` is not installed here."""
+
+
 class Micro:
     """Turns samples into rows of 40 features, noise-reduced and gain-controlled as they come.
 
@@ -22,7 +26,7 @@ class Micro:
         in ``(n,)`` float32, heard as 16-bit samples, out ``(k, 40)`` float32.
 
     Raises:
-        ValueError: `pymicro-features` is missing.
+        Missing: `pymicro-features` is.
     """
 
     hop, span, lead = HOP, SPAN, SPAN // 2
@@ -31,7 +35,7 @@ class Micro:
         try:
             from pymicro_features import MicroFrontend
         except ImportError:
-            raise ValueError("feature micro: pymicro-features is missing; pip install 'auricle[micro]'") from None
+            raise Missing("feature micro: pymicro-features is missing; pip install 'auricle[micro]'") from None
         self._front: Any = MicroFrontend()
         self._waiting: Block = np.empty(0, np.int16)
 

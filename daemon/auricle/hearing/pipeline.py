@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from auricle import config
-from auricle.errors import AudioError, ConfigError, ModelError
+from auricle.errors import AudioError, ConfigError
 from auricle.features import FrontEnd, front_end
 from auricle.hearing import groups, precedence
 from auricle.hearing.decision import Detector, Rule, Smoother
@@ -56,7 +56,6 @@ def front_end_of(bundle: Bundle, gate: config.Gate) -> FrontEnd:
 
     Raises:
         ConfigError: the gate cannot be as configured, or its noise profile cannot be read.
-        ModelError: the card's front end gives other rows than its network takes.
     """
     wanted = {
         "sensitivity": gate.sensitivity,
@@ -69,13 +68,9 @@ def front_end_of(bundle: Bundle, gate: config.Gate) -> FrontEnd:
         "adaptation_s": gate.adaptation_s,
     }
     try:
-        front = front_end(**bundle.card.front_end.params(), gate=wanted if gated(bundle, gate) else None)
+        return front_end(**bundle.card.front_end.params(), gate=wanted if gated(bundle, gate) else None)
     except (ValueError, AudioError) as e:
         raise ConfigError([str(e)]) from None
-    if front.n_features != (wide := bundle.card.n_features):
-        said = f"gives {front.n_features} features a frame, and input.shape has {wide}"
-        raise ModelError(f"{bundle.path}/card.yaml: front_end: {said}; give the front end of the training")
-    return front
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import yaml
 
 from auricle.errors import ModelError
 from auricle.model.card import Card
+from auricle.model.check import UNREAD
 from auricle.model.checks import faults
 
 FORMAT = 1
@@ -61,64 +62,61 @@ def read(text: bytes, where: str) -> tuple[Card, dict[str, Any]]:
         said = f"format {_short(raw['format'])} is not known" if "format" in raw else "format is missing"
         raise ModelError(f"{where}: {said}; this version reads format {FORMAT}")
     card, problems = checked(raw)
-    if problems or card is None:
+    if problems:
         raise ModelError(*placed(problems, text, where))
     return card, raw
 
 
-def checked(raw: Mapping[str, Any]) -> tuple[Card | None, list[str]]:
-    """Return the card that these keys make, if they make one, and everything that is wrong with them, each as ``key:
-    what is wrong``."""
-    problems = [*_misread(raw, Card, ""), *_misspelt(raw)]
-    card = _converted(raw, problems)
-    if card is not None:
-        problems += faults(card)
+def checked(raw: Mapping[str, Any]) -> tuple[Card, list[str]]:
+    """Return the card that these keys make, and everything that is wrong with them, each as ``key: what is wrong``.
+
+    What cannot be read of it stands in the card as `UNREAD`, so that the rest is checked too; such a card is of no
+    other use.
+    """
+    problems: list[str] = []
+    card: Card = _struct(raw, Card, "", problems)
+    problems += _misspelt(raw)
+    problems += faults(card)
     return card, problems
 
 
-def _converted(raw: Mapping[str, Any], problems: list[str]) -> Card | None:
-    """Return the card; where single keys of it cannot be read, what it says without them, if it says enough."""
-    left = dict(raw)
-    for problem in problems:
-        left.pop(re.split(r"[.:\[]", problem, maxsplit=1)[0], None)
-    try:
-        return msgspec.convert(left if problems else raw, Card)
-    except msgspec.ValidationError as e:
-        if not problems:  # an error says something, whatever was overlooked here
-            problems.append(str(e))
-        return None
-
-
-def _misread(value: Any, of: Any, path: str) -> Iterator[str]:
-    """Yield what in a value is not of the type that is declared, each as ``key: what is wrong``."""
+def _value(value: Any, of: Any, path: str, problems: list[str]) -> Any:
+    """Return a value as the type that is declared, or `UNREAD`; with what is wrong among the problems."""
     of = get_args(of)[0] if get_origin(of) is Annotated else of
     structs = [each for each in (of, *get_args(of)) if isinstance(each, type) and issubclass(each, msgspec.Struct)]
-    if not structs or get_origin(of) in (list, dict, tuple) or (value is None and type(None) in get_args(of)):
-        try:
-            msgspec.convert(value, of)
-        except msgspec.ValidationError as e:
-            yield f"{path}: {_said(str(e), value)}"
-        return
-    (struct,) = structs
+    if structs and get_origin(of) not in (list, dict, tuple) and not (value is None and type(None) in get_args(of)):
+        return _struct(value, structs[0], path, problems)
+    try:
+        return msgspec.convert(value, of)
+    except msgspec.ValidationError as e:
+        problems.append(f"{path}: {_said(str(e), value)}")
+        return UNREAD
+
+
+def _struct(value: Any, struct: Any, path: str, problems: list[str]) -> Any:
+    """Return a section as far as it can be read."""
     if not isinstance(value, Mapping):
-        yield f"{path}: {_short(value)} cannot stand here; put the keys below it, indented"
-        return
+        problems.append(f"{path}: {_short(value)} cannot stand here; put the keys below it, indented")
+        return UNREAD
     before = f"{path}." if path else ""
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
-    for name in value:
-        if not isinstance(name, str):
-            yield f"{before}{_short(name)}: a key is a word; put it in quotes"
+    problems += (
+        f"{before}{_short(name)}: a key is a word; put it in quotes" for name in value if not isinstance(name, str)
+    )
+    given: dict[str, Any] = {}
     for name, field in fields.items():
         if name in value:
-            yield from _misread(value[name], field.type, before + name)
+            given[name] = _value(value[name], field.type, before + name, problems)
         elif field.required:
-            yield f"{before}{name}: is missing"
+            problems.append(f"{before}{name}: is missing")
+            given[name] = UNREAD
     if struct.__struct_config__.forbid_unknown_fields:
         for name in value:
             if isinstance(name, str) and name not in fields:
                 near = difflib.get_close_matches(name, fields, 1)
                 meant = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(fields)}"
-                yield f"{before}{name}: unknown key; {meant}"
+                problems.append(f"{before}{name}: unknown key; {meant}")
+    return struct(**given)
 
 
 def _misspelt(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -153,7 +151,7 @@ def placed(problems: Sequence[str], text: bytes, where: str) -> list[str]:
     def at(problem: str) -> int:
         key = problem.partition(":")[0]
         while key and key not in lines:
-            key = key.rpartition(".")[0]
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
         return lines.get(key, 0)
 
     found = sorted((at(problem), i, problem) for i, problem in enumerate(dict.fromkeys(problems)))
@@ -161,15 +159,23 @@ def placed(problems: Sequence[str], text: bytes, where: str) -> list[str]:
 
 
 def _lines(text: bytes) -> dict[str, int]:
-    """Return the line of every key, by its path."""
+    """Return the line of every key and item, by its path."""
     found: dict[str, int] = {}
     waiting: list[tuple[Any, str]] = [(yaml.compose(text, _LOADER), "")]
+
+    def here(path: str, mark: Any, value: Any) -> None:
+        if len(found) < 100_000:
+            found.setdefault(path, mark.line + 1)
+            waiting.append((value, path))
+
     while waiting:
-        node, before = waiting.pop()
+        node, path = waiting.pop()
         if isinstance(node, yaml.MappingNode):
+            before = f"{path}." if path else ""
             for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode) and len(found) < 100_000:
-                    path = before + key.value
-                    found.setdefault(path, key.start_mark.line + 1)
-                    waiting.append((value, f"{path}."))
+                if isinstance(key, yaml.ScalarNode):
+                    here(before + key.value, key.start_mark, value)
+        elif isinstance(node, yaml.SequenceNode):
+            for i, value in enumerate(node.value):
+                here(f"{path}[{i}]", value.start_mark, value)
     return found

@@ -48,6 +48,10 @@ BASES = ("librosa", "kaldi", "tf")
 """How mel bands are drawn: straight over Hz, or over mel as Kaldi and TensorFlow do."""
 
 
+_MOST_WEIGHTS = 2**23
+"""A bank holds so many numbers at most: 4,096 bands of an FFT of 4,094 points."""
+
+
 def mel(
     *,
     sample_rate: int,
@@ -79,6 +83,8 @@ def mel(
     nyquist = sample_rate / 2
     if n_mels < 1:
         raise ValueError(f"n_mels {n_mels} cannot be; use at least 1")
+    if n_mels > (most := _MOST_WEIGHTS // (n_fft // 2 + 1)):
+        raise ValueError(f"n_mels {n_mels} of an n_fft of {n_fft} are too many; use at most {most}")
     if keep is not None and not (isinstance(keep, int) and 1 <= keep <= n_mels):
         raise ValueError(f"keep {keep!r} of {n_mels} mel bands cannot be; use 1 to {n_mels}")
     if basis not in BASES:

@@ -299,6 +299,29 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path, models: Path) -> None
     assert all(line.startswith(f"{path}: ") for line in lines)
 
 
+def test_labels_card_and_network_are_told_of_in_one_run(tmp_path: Path, models: Path) -> None:
+    """A list that cannot be read, keys of a card that cannot be, parameters of its features, and a graph of another
+    type: none waits until another is mended."""
+    path, own, names = tmp_path / "ear.tflite", tmp_path / "mine.yaml", tmp_path / "names.txt"
+    path.write_bytes(graphs.linear((1, 20, 12), np.zeros((2, 240)), [1.0, -1.0]))
+    names.write_bytes("yes\nno\n".encode("utf-16"))
+    own.write_text(
+        "head: argmax\nfront_end:\n  sample_rate: 8000\n  n_fft: 256\n  hop_length: 80\n"
+        "  features:\n  - kind: log_mel\n    n_mels: 12\n    fmax: 5000\n    nmels: 3\n    power: 0\n"
+    )
+    wrong = ("add", path, "--labels", names, "--card", own)
+    assert [line.rsplit("; ")[0] for line in refused(*wrong)] == [
+        f"{names}: is written in UTF-16, or is no text",
+        f"{own}:1: head: 'argmax' is not known",
+        f"{own}:9: front_end.features[0].fmax: 5000 is above half the sample rate",
+        f"{own}:10: front_end.features[0].nmels: unknown parameter 'nmels'",
+        f"{own}:11: front_end.features[0].power: 0 must be above 0",
+    ]
+    path.write_bytes(b"no network")
+    lines = refused(*wrong, "--like", "yamnett")
+    assert [line.split(": ")[0] for line in lines] == ["--like", str(path), str(names)]
+
+
 def test_a_graph_that_ends_its_process_is_one_line(
     tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,7 +502,8 @@ def test_what_is_not_found_can_be_told(tmp_path: Path, models: Path) -> None:
     lines = refused(*again)
     assert [line.split(": ")[:2] for line in lines] == [
         [f"{own}:2", "head"],
-        [f"{own}:4", "thresholds"],
+        [f"{own}:4", "thresholds.maybe"],
+        [f"{own}:4", "thresholds.maybe"],
         [f"{own}:5", "displai"],
     ]
     own.write_text("labels: [yes, no]\n")

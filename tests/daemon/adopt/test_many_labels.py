@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from auricle.adopt.add import Wish, add
+from auricle.adopt.add import add
+from auricle.adopt.wish import Wish
 from auricle.commands.cli import app
 from auricle.config import layers
 from helpers import graphs
