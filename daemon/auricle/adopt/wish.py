@@ -1,5 +1,5 @@
-"""What somebody asks for of a network is read here: its graph, its labels, and the keys of a card that he wrote
-himself."""
+"""A wish is what somebody asks for of a network; its graph, its labels and the keys of a card that he wrote himself
+are read here."""
 
 from __future__ import annotations
 
