@@ -203,8 +203,8 @@ def _known(file: soundfile.SoundFile | Transcoded) -> int | None:
 def _mended(path: str, as_it_is: soundfile.SoundFile | Transcoded | None = None) -> Part | None:
     """Open a file whose header states another length than it has as if that were right; ``None`` where it is.
 
-    Its samples cannot be counted by bytes: of a cut one as many are missing as its sound's share tells, unless a table
-    of its packets counts them, as ALAC has it.
+    Its samples cannot be counted by bytes. How many a cut one should have its header may count; else libsndfile tells
+    of the same file with zeros in place of what is missing, or the share of its sound that is there does.
 
     Args:
         as_it_is: what is read where it cannot be opened so.
@@ -224,9 +224,21 @@ def _mended(path: str, as_it_is: soundfile.SoundFile | Transcoded | None = None)
             raise
         file = as_it_is
     known = stated = _known(file)
-    if known is not None and mended.there and not file.subtype.startswith("ALAC"):
-        stated = round(known * mended.stated / mended.there)
+    if known is not None and mended.whole is not None:
+        share = max(1, mended.there) / mended.stated
+        stated = mended.samples or _stated(path, mended.whole) or round(known / share)
     return Part(file, known, stated, mended.note, raw=stitched)
+
+
+def _stated(path: str, pieces: container.Pieces) -> int | None:
+    """Return how many samples libsndfile finds stated in a file that ends where its header says."""
+    with streams.Stitched(path, pieces) as whole:
+        try:
+            file = _opened(whole)
+        except soundfile.LibsndfileError:
+            return None
+        with file:
+            return _known(file)
 
 
 def _opened(file: str | streams.Stitched) -> _Forward:

@@ -12,8 +12,8 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 EXTENSIONS = frozenset(
-    (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".w64", ".wav", ".wave")
-)
+    (".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".sph", ".voc", ".w64")
+) | {".wav", ".wave"}
 """The endings of the files that a folder is searched for; a file that is named itself may be called anything."""
 WITH_FFMPEG = frozenset(
     {".3gp", ".aac", ".ac3", ".amr", ".ape", ".asf", ".avi", ".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka"}

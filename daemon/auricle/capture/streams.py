@@ -25,16 +25,24 @@ class Stitched(io.RawIOBase):
 
     Args:
         path: of the file.
-        pieces: bytes, or offset and length in the file.
+        pieces: bytes, offset and length in the file, or a number of zeros.
     """
 
-    def __init__(self, path: str, pieces: Sequence[bytes | tuple[int, int]]) -> None:
+    def __init__(self, path: str, pieces: Sequence[bytes | tuple[int, int] | int]) -> None:
         self._file = open(path, "rb")  # noqa: SIM115 - closed with this
-        self._pieces: list[tuple[int, int, bytes | int]] = []
+        self._pieces: list[tuple[int, int, bytes | int | None]] = []
         end = 0
         for piece in pieces:
-            length = len(piece) if isinstance(piece, bytes) else piece[1]
-            self._pieces.append((end, end + length, piece if isinstance(piece, bytes) else piece[0]))
+            what: bytes | int | None
+            match piece:
+                case bytes():
+                    length, what = len(piece), piece
+                case int():
+                    length, what = piece, None
+                case (at, length):
+                    what = at
+            if length:
+                self._pieces.append((end, end + length, what))
             end += length
         self._size = end
         self._begins = [begin for begin, _, _ in self._pieces]
@@ -54,19 +62,28 @@ class Stitched(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        """Fill the buffer over the pieces' edges: libsndfile takes less than it asked for as the end of the file."""
         view = memoryview(buffer).cast("B")
+        filled = 0
+        while filled < len(view) and (data := self._within_a_piece(len(view) - filled)):
+            view[filled : filled + len(data)] = data
+            filled += len(data)
+        return filled
+
+    def _within_a_piece(self, most: int) -> bytes:
         if not self._at < self._size:
-            return 0
+            return b""
         begin, end, what = self._pieces[bisect(self._begins, self._at) - 1]
-        n = min(len(view), end - self._at)
+        n = min(most, end - self._at)
         if isinstance(what, bytes):
             data = what[self._at - begin : self._at - begin + n]
+        elif what is None:
+            data = bytes(n)
         else:
             self._file.seek(what + self._at - begin)
             data = self._file.read(n)
-        view[: len(data)] = data
         self._at += len(data)
-        return len(data)
+        return data
 
     def close(self) -> None:
         self._file.close()

@@ -18,6 +18,7 @@ from auricle.capture.source import Segment, Sound, Status, Terms
 from auricle.errors import AudioError, AuricleError, DeviceError, UsageError
 from auricle.gate.noise import save_profile
 from auricle.terminal import options
+from auricle.terminal.options import Channel
 
 MIN_S, MAX_S = 0.5, 60.0
 _MICROPHONE_RATE = 48_000
@@ -31,12 +32,14 @@ def command(
     seconds: Annotated[
         float | None, typer.Option(help="How much; 5 of a microphone, up to a minute of a recording.")
     ] = None,
+    channel: Channel = "mix",
 ) -> int:
     """Record a noise profile from a recording, or else from a microphone; return the exit code."""
+    listened = options.channel(channel)
     if from_ is not None:
-        print(noise_of_file(from_, out=out, seconds=seconds))
+        print(noise_of_file(from_, out=out, seconds=seconds, channel=listened))
     else:
-        print(noise_of_microphone(options.device(device), out=out, seconds=seconds))
+        print(noise_of_microphone(options.device(device), out=out, seconds=seconds, channel=listened))
     return 0
 
 
@@ -94,14 +97,17 @@ def record_noise(
     return line
 
 
-def noise_of_file(path: str, *, out: Path, seconds: float | None = None) -> str:
+def noise_of_file(path: str, *, out: Path, seconds: float | None = None, channel: int | str = "mix") -> str:
     """Keep a recording's first seconds as a noise profile, at its own rate.
+
+    Args:
+        channel: 1 is the first; ``mix`` the mean of all.
 
     Raises:
         UsageError: ``seconds`` cannot be.
-        AudioError: the recording cannot be read, is too short or silent.
+        AudioError: the recording cannot be read, has no such channel, is too short or silent.
     """
-    reader = Reader(path)
+    reader = Reader(path, channel=channel)
     try:
         return record_noise(reader.blocks(reader.rate), reader.rate, out=out, seconds=seconds, where=path)
     finally:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from auricle.commands.features import command as features_file
+from auricle.commands.noise import command as noise_command
 from auricle.commands.noise import noise_of_file, record_noise
 from auricle.errors import AudioError, AuricleError, UsageError
 from auricle.features import extract
@@ -125,6 +126,16 @@ def test_a_recording_becomes_a_noise_profile(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_profile(tmp_path / "room.npz", 8_000), hiss[:24_000])
     gate = NoiseGate(sample_rate=16_000, n_fft=512, hop_length=160, noise_profile=tmp_path / "room.npz")
     assert not gate.learning
+
+
+def test_the_noise_of_one_channel(tmp_path: Path) -> None:
+    """One channel is kept as it is, and one that the recording has not is refused."""
+    both = (0.01 * np.random.default_rng(0).standard_normal((8_000, 2))).astype(np.float32)
+    wav = sounds.write(tmp_path / "room.wav", both, rate=8_000, subtype="FLOAT")
+    noise_command(tmp_path / "room.npz", str(wav), channel="2")
+    np.testing.assert_array_equal(load_profile(tmp_path / "room.npz", 8_000), both[:, 1])
+    with pytest.raises(AudioError, match="has no channel 3; it has 2"):
+        noise_command(tmp_path / "room.npz", str(wav), channel="3")
 
 
 def test_noise_is_taken_from_any_stream_and_no_further_than_needed(tmp_path: Path) -> None:
