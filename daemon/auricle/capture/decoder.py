@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,6 @@ class Part:
         loose: samples by which a whole part may fall short of what is stated.
         raw: what the decoder reads from, to be closed with it.
         fault: why it could not be decoded any further, once that is so.
-        rest: why it holds more than will be heard; else empty.
     """
 
     file: soundfile.SoundFile | Transcoded
@@ -80,7 +80,6 @@ class Part:
     loose: int = 0
     raw: streams.Stitched | None = None
     fault: str = ""
-    rest: str = ""
 
     @property
     def exact(self) -> bool:
@@ -127,8 +126,6 @@ class Part:
         if missing:
             said = f"{read} of {self.stated} samples ({read / rate:.3f} s) could be read"
             return CutShort(f"{path}: cut short: {said}", missing)
-        if self.rest:
-            return CutShort(f"{path}: cut short: {self.rest}", 0)
         if not self.whole:
             return CutShort(f"{path}: cut short: the stream's last page is missing", 0)
         return None
@@ -157,7 +154,7 @@ def open_parts(path: str) -> list[Part]:
     try:
         return _by_libsndfile(path)
     except soundfile.LibsndfileError as e:
-        return [_transcoded(path, e.error_string.rstrip("."))]
+        return _transcoded(path, e.error_string.rstrip("."))
 
 
 def _by_libsndfile(path: str) -> list[Part]:
@@ -256,8 +253,12 @@ def _opened(file: str | streams.Stitched) -> _Forward:
         return _Forward(os.fsencode(file))
 
 
-def _transcoded(path: str, why_not: str) -> Part:
-    """Have ffmpeg decode it; ``why_not`` is what libsndfile says of it."""
+def _transcoded(path: str, why_not: str) -> list[Part]:
+    """Have ffmpeg decode it; ``why_not`` is what libsndfile says of it.
+
+    Where rate or channels change at one of the streams chained in an Ogg, ffmpeg hears no further: there another one
+    begins.
+    """
     try:
         about = transcoded.ask(path)
     except Undecodable as e:
@@ -265,11 +266,22 @@ def _transcoded(path: str, why_not: str) -> Part:
         raise AudioError(f"{shown(path)}: not a recording that can be read ({why_not}; {e}){remedy}") from None
     with open(path, "rb") as raw:
         chain = streams.ogg(raw) if raw.read(4) == b"OggS" else [streams.Stream()]
-    file = Transcoded(path, about)
-    part = Part(file, about.stated, about.stated, whole=chain[-1].whole, loose=file.loose)
-    if len({stream.form for stream in chain}) > 1:
-        part.rest = "rate or channels change at one of its streams, behind which ffmpeg hears no more of this kind"
-    return part
+    if len({stream.form for stream in chain}) == 1:
+        file = Transcoded(path, about)
+        return [Part(file, about.stated, about.stated, whole=chain[-1].whole, loose=file.loose)]
+    parts: list[Part] = []
+    for form, alike in groupby(chain, lambda stream: stream.form):
+        run = list(alike)
+        told = about if form is None else transcoded.About(form[0], form[1], None, about.tags)
+        file = Transcoded(path, told, _span(run))
+        parts.append(Part(file, None, None, whole=run[-1].whole))
+    return parts
+
+
+def _span(chain: list[streams.Stream]) -> tuple[int, int]:
+    """Return offset and length of streams of an Ogg that follow each other."""
+    pieces = [piece for stream in chain for piece in stream.pieces if isinstance(piece, tuple)]
+    return pieces[0][0], pieces[-1][0] + pieces[-1][1] - pieces[0][0]
 
 
 def _mp3(path: str) -> list[Part]:

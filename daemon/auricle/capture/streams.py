@@ -98,13 +98,13 @@ class Stream:
         pieces: what a decoder should be given.
         stated: samples that there should be where the file says so itself; else ``None``.
         whole: ``False`` where its end is missing.
-        form: bytes in which FLAC or Speex in Ogg states rate and channels; empty of others.
+        form: rate and channels, where FLAC or Speex in Ogg states them.
     """
 
     pieces: list[bytes | tuple[int, int]] = field(default_factory=list)
     stated: int | None = None
     whole: bool = True
-    form: bytes = b""
+    form: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,8 @@ def ogg(file: BinaryIO) -> list[Stream]:
     """Find the logical streams chained in an Ogg file (RFC 3533), each with whether its last page is there."""
     size = os.fstat(file.fileno()).st_size
     streams: list[Stream] = []
-    begin, at, sound, ended, form = 0, 0, False, False, b""
+    begin, at, sound, ended = 0, 0, False, False
+    form: tuple[int, int] | None = None
     while at + 27 <= size:
         file.seek(at)
         head = file.read(27)
@@ -245,8 +246,13 @@ def ogg(file: BinaryIO) -> list[Stream]:
     return streams
 
 
-def _form(packet: bytes) -> bytes:
-    """Return where the first packet of FLAC in Ogg, or of Speex, states rate and channels."""
-    if packet[:5] == b"\x7fFLAC":
-        return packet[27:30]
-    return packet[36:40] + packet[48:52] if packet[:5] == b"Speex" else b""
+def _form(packet: bytes) -> tuple[int, int] | None:
+    """Read rate and channels from the first packet of FLAC or Speex in Ogg."""
+    if packet[:5] == b"\x7fFLAC" and len(packet) >= 30:
+        (packed,) = struct.unpack(">I", packet[26:30])
+        rate = packed >> 4 & 0xFFFFF
+        return (rate, (packed >> 1 & 7) + 1) if rate else None
+    if packet[:5] == b"Speex" and len(packet) >= 52:
+        rate, channels = struct.unpack("<I8xI", packet[36:52])
+        return (rate, channels) if rate and channels else None
+    return None

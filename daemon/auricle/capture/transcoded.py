@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ _OPEN_FRAMES = 2**30
 """An AVI that was written into a pipe says that it has so many."""
 _CODEC_FRAME = 4096
 """A codec may add or leave out so many samples at a file's ends."""
+_PIPE_BYTES = 65_536
 _SAID_CHARACTERS = 300
 
 
@@ -103,14 +104,17 @@ def ask(path: str) -> About:
 class Transcoded:
     """Runs ffmpeg over a recording, to be read like a `soundfile.SoundFile`: onwards, as float32.
 
+    ffmpeg begins at the first `read`: a chain of streams has one each, and one runs at a time.
+
     Args:
         path: of the file.
         about: as `ask` has it.
+        piece: offset and length of the bytes that ffmpeg is given, which then come through a pipe; else the file.
     """
 
     subtype, format = "FLOAT", "ffmpeg"
 
-    def __init__(self, path: str, about: About) -> None:
+    def __init__(self, path: str, about: About, piece: tuple[int, int] | None = None) -> None:
         self.samplerate, self.channels = about.rate, about.channels
         self.frames = about.stated or 0
         self.loose = _CODEC_FRAME
@@ -118,13 +122,13 @@ class Transcoded:
         self._tags = about.tags
         self._frame_bytes = 4 * about.channels
         # No codec takes less than a byte for a second of sound: a small file that gives days of it is a trap.
-        most_s = min(MOST_S, 60 + os.path.getsize(path))
+        most_s = min(MOST_S, 60 + (os.path.getsize(path) if piece is None else piece[1]))
         wanted = ("-map", "0:a:0", "-ac", str(about.channels), "-ar", str(about.rate), "-t", str(most_s), "-f", "f32le")
-        command = ["ffmpeg", "-nostdin", "-v", "error", "-threads", "1", *_opened(path), *wanted, "pipe:1"]
-        self._process = _started(command)
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        self._out, self._err = self._process.stdout.fileno(), self._process.stderr.fileno()
+        source = _opened(path) if piece is None else _opened(None)
+        self._command = ["ffmpeg", "-nostdin", "-v", "error", "-threads", "1", *source, *wanted, "pipe:1"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._path, self._piece = path, piece
+        self._fed: BinaryIO | None = None
         self._complaints = b""
         self._left = most_s * about.rate
 
@@ -135,15 +139,18 @@ class Transcoded:
             Undecodable: ffmpeg failed or hangs; what it gave before has been given.
         """
         view, filled = out.reshape(-1).view(np.uint8), 0
+        process = self._process or self._begun()
         while filled < len(view):
-            if not (more := self._some(len(view) - filled)):
+            if not (more := self._some(process, len(view) - filled)):
                 break
             view[filled : filled + len(more)] = np.frombuffer(more, np.uint8)
             filled += len(more)
         frames = filled // self._frame_bytes
         self._left -= frames
-        if not frames and (code := self._ended()):
-            raise Undecodable(f"ffmpeg: {_said(self._complaints) or f'ended with {code}'}")
+        if not frames:
+            if code := self._ended(process):
+                raise Undecodable(f"ffmpeg: {_said(self._complaints) or f'ended with {code}'}")
+            self.close()
         if self._left <= 0:
             raise Undecodable("more sound than its size can hold")
         return out[:frames]
@@ -154,23 +161,60 @@ class Transcoded:
 
     def close(self) -> None:
         """End ffmpeg."""
+        if self._process is None:
+            return
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        self._feed_no_more(self._process)
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
 
-    def _ended(self) -> int:
+    def _begun(self) -> subprocess.Popen[bytes]:
+        self._process = _started(self._command, subprocess.DEVNULL if self._piece is None else subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._out, self._err = self._process.stdout.fileno(), self._process.stderr.fileno()
+        if self._piece is not None and self._process.stdin is not None:
+            os.set_blocking(self._process.stdin.fileno(), False)
+            self._fed = open(self._path, "rb")  # noqa: SIM115 - closed when it has been given
+            self._fed.seek(self._piece[0])
+            self._to_feed = self._piece[1]
+        return self._process
+
+    def _feed(self, process: subprocess.Popen[bytes]) -> None:
+        """Give ffmpeg as much of its piece as it takes now."""
+        assert self._fed is not None
+        assert process.stdin is not None
+        content = self._fed.read(min(self._to_feed, _PIPE_BYTES))
+        try:
+            taken = os.write(process.stdin.fileno(), content) if content else 0
+        except BlockingIOError:
+            taken = 0
+        except BrokenPipeError:  # it has ended, and says why
+            content, taken = b"", 0
+        self._fed.seek(taken - len(content), os.SEEK_CUR)
+        self._to_feed -= taken
+        if not content or not self._to_feed:
+            self._feed_no_more(process)
+
+    def _feed_no_more(self, process: subprocess.Popen[bytes]) -> None:
+        if self._fed is not None and process.stdin is not None:
+            process.stdin.close()
+            self._fed.close()
+            self._fed = None
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int:
         """Return the exit code, once all has been given and the last complaint, which tells why, is read."""
         until_s = time.monotonic() + STALL_S
         while self._complained(until_s - time.monotonic()):
             pass
         try:
-            return self._process.wait(max(0.0, until_s - time.monotonic()))
+            return process.wait(max(0.0, until_s - time.monotonic()))
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
+            process.kill()
+            return process.wait()
 
     def _complained(self, within_s: float) -> bool:
         """Read what ffmpeg says beside the sound, and return whether it may say more; a program that it started may
@@ -181,30 +225,33 @@ class Transcoded:
         self._complaints = (self._complaints + said)[-4096:]
         return bool(said)
 
-    def _some(self, most: int) -> bytes:
+    def _some(self, process: subprocess.Popen[bytes], most: int) -> bytes:
         """Return bytes of sound as soon as there are some, none at the end; read complaints too, lest ffmpeg wait for
         their reader."""
         until_s = time.monotonic() + STALL_S
         heard = [self._out, self._err]
         while (left_s := until_s - time.monotonic()) > 0:
-            ready, _, _ = select.select(heard, (), (), left_s)
+            feeding = [process.stdin] if self._fed is not None and process.stdin is not None else []
+            ready, hungry, _ = select.select(heard, feeding, (), left_s)
             if self._err in ready and not self._complained(left_s):
                 heard.remove(self._err)
             if self._out in ready:
                 return os.read(self._out, min(most, 2**20))
-        self._process.kill()
+            if hungry:
+                self._feed(process)
+        process.kill()
         raise Undecodable(f"ffmpeg gave nothing for {STALL_S:g} s")
 
 
-def _opened(path: str) -> list[str]:
-    """Return the options by which ffmpeg opens the file, and nothing else."""
-    return ["-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS, "-i", f"file:{path}"]
+def _opened(path: str | None) -> list[str]:
+    """Return the options by which ffmpeg opens the file, or what it is given, and nothing else."""
+    what = "pipe:0" if path is None else f"file:{path}"
+    return ["-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS, "-i", what]
 
 
-def _started(command: list[str]) -> subprocess.Popen[bytes]:
-    nowhere = subprocess.DEVNULL
+def _started(command: list[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        command, stdin=nowhere, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, process_group=0
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, process_group=0
     )
     for what, most in ((resource.RLIMIT_DATA, MOST_BYTES), (resource.RLIMIT_FSIZE, 0)):
         try:

@@ -109,17 +109,23 @@ def test_a_cut_ogg_is_named(tmp_path: Path, codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", ["flac", "libspeex"])
-def test_a_chain_of_ogg_is_heard_or_told(tmp_path: Path, codec: str) -> None:
-    """Streams of one rate, one after the other, are all heard; where the rate changes the rest is told as not heard."""
+def test_a_chain_of_ogg_is_heard(tmp_path: Path, codec: str) -> None:
+    """Streams one after the other are one recording; where the rate changes, a new segment begins, at its time."""
     one, other = (made(tmp_path / f"{rate}.oga", "-c:a", codec, "-ar", str(rate)) for rate in (RATE, 2 * RATE))
     path = tmp_path / "chain.oga"
     path.write_bytes(2 * one.read_bytes())
     result = heard(path)
-    assert (result.said, result.lost) == ([], 0)
+    assert (result.said, result.lost, len(result.segments)) == ([], 0, 1)
     assert abs(len(result.sound) - 2 * SECONDS * RATE) <= 2 * 1024
-    path.write_bytes(one.read_bytes() + other.read_bytes())
-    (line,) = heard(path).said
-    assert line.startswith(f"{path}: cut short: rate or channels change at one of its streams")
+    path.write_bytes(2 * one.read_bytes() + other.read_bytes() + one.read_bytes())
+    result = heard(path, start_us=0)
+    assert (result.said, result.lost) == ([], 0)
+    assert [segment.rate for segment in result.segments] == [RATE, 2 * RATE, RATE]
+    for length, share in zip(result.lengths(), (2, 1, 1), strict=True):
+        assert abs(length - share * SECONDS * RATE) <= 2 * 1024
+    for segment, begin in zip(result.segments, (0, 2, 3), strict=True):
+        assert abs(segment.clock.utc_us(segment.start) / 1e6 - begin * SECONDS) < 0.25
+    assert alike(result.sound[-int(SECONDS * RATE) :], varied(SECONDS)) > 0.95
 
 
 @pytest.mark.parametrize(("form", "codec"), [("asf", "wmav2"), ("avi", "mp3"), ("wv", "wavpack"), ("matroska", "flac")])
