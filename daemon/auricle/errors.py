@@ -118,6 +118,19 @@ class MissingError(AuricleError):
     exit_code = EXIT_CONFIG
 
 
+class ProbeError(AuricleError):
+    """A broker or a target is not there, or does not take what a bridge would tell it.
+
+    Args:
+        found: what is wrong.
+        remedy: how to mend it.
+    """
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{found}; {remedy}")
+        self.found, self.remedy = found, remedy
+
+
 class NoDaemonError(AuricleError):
     """Nobody answers at the endpoint."""
 

@@ -27,6 +27,7 @@ from auricle.terminal.options import ConfigFile
 from auricle.terminal.text import say
 
 if TYPE_CHECKING:
+    from auricle.connectors.mqtt import Broker
     from auricle.connectors.notices import Hours, Rule
 
 app = typer.Typer(help="Hand events on to other programs.", no_args_is_help=True, **PLAIN)
@@ -54,7 +55,7 @@ def _group() -> None:
 def mqtt(config: ConfigFile = None) -> None:
     """Tell an MQTT broker, and Home Assistant through it, until it is stopped."""
     bring("mqtt", "aiomqtt")
-    from auricle.connectors.mqtt import Broker, run
+    from auricle.connectors.mqtt import run
     from auricle.connectors.session import Settings
     from auricle.service import logs
     from auricle.service.folder import state_dir
@@ -63,8 +64,7 @@ def mqtt(config: ConfigFile = None) -> None:
     cfg = options.load(config)
     logs.set_up(cfg.log)
     wanted = cfg.bridges.mqtt
-    _, host, port = broker_of(wanted.broker)
-    login = wanted.login and credentials.login(wanted.login, "auricle-mqtt.login", "bridges.mqtt.login")
+    broker = broker_to_tell(cfg)
     labels = {source.name: wanted.labels or labels_of(cfg, source.decision, source.model) for source in cfg.sources}
     settings = Settings(
         endpoint=cfg.publish.endpoint,
@@ -79,7 +79,7 @@ def mqtt(config: ConfigFile = None) -> None:
         scores_s=wanted.scores_interval_s,
         folder=state_dir(),
     )
-    run(Broker(host, port, _tls(cfg), login or None), settings, Notifier())
+    run(broker, settings, Notifier())
 
 
 @app.command()
@@ -113,11 +113,7 @@ def notify(
     cfg = options.load(config)
     logs.set_up(cfg.log)
     wanted = cfg.bridges.notify
-    at = "bridges.notify.targets"
-    if wanted.targets is None:
-        raise ConfigError([f"{at}: nobody is to be told; name a file with a name and an address in each line"])
-    text = credentials.read(wanted.targets, "auricle-notify.targets", at)
-    sends = targets.read(text, f"{at}: {wanted.targets}")
+    sends = targets.read(*targets_to_tell(cfg))
     if test:
         came = targets.test(sends, f"Auricle, {cfg.node}")
         for name, well in came.items():
@@ -129,6 +125,32 @@ def notify(
     quiet = _hours(wanted.quiet_hours)
     run(Settings(cfg.publish.endpoint, cfg.publish.client_key, cfg.node, rules, quiet), sends, Notifier())
     return 0
+
+
+def broker_to_tell(cfg: Config) -> Broker:
+    """Return the broker of the configuration, with the secrets that it names.
+
+    Raises:
+        ConfigError: a secret, a certificate or a key cannot be read.
+    """
+    from auricle.connectors.mqtt import Broker
+
+    wanted = cfg.bridges.mqtt
+    _, host, port = broker_of(wanted.broker)
+    login = wanted.login and credentials.login(wanted.login, "auricle-mqtt.login", "bridges.mqtt.login")
+    return Broker(host, port, _tls(cfg), login or None)
+
+
+def targets_to_tell(cfg: Config) -> tuple[str, str]:
+    """Return the list of targets that the configuration names, and key and file for errors.
+
+    Raises:
+        ConfigError: it names none, or it cannot be read.
+    """
+    given, at = cfg.bridges.notify.targets, "bridges.notify.targets"
+    if given is None:
+        raise ConfigError([f"{at}: nobody is to be told; name a file with a name and an address in each line"])
+    return credentials.read(given, "auricle-notify.targets", at), f"{at}: {given}"
 
 
 def _rule(cfg: Config, i: int, known: Collection[str]) -> Rule:

@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from auricle.capture.folders import find
 from auricle.capture.reader import MAX_CHANNELS, MAX_RATE, MIN_RATE, Reader
 from auricle.capture.recording import Recordings
 from auricle.capture.source import NominalClock, Segment, Sound
+from auricle.commands.doctor_bridges import bridges
 from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, ConfigError, EndpointError, KeysError, NoDaemonError
 from auricle.hearing import pipeline
 from auricle.hearing.lane import Lane
@@ -35,6 +36,7 @@ from auricle.service.folder import state_dir
 from auricle.service.overruled import overruled
 from auricle.service.trial import Trials
 from auricle.terminal import options
+from auricle.terminal.finding import Finding
 from auricle.terminal.options import ConfigFile, Json
 from auricle.terminal.text import say
 
@@ -42,23 +44,6 @@ OLDEST = (3, 11)
 HEADROOM = 3.0
 """A machine that is not this many times faster than the sound stumbles when something else runs."""
 SAMPLE_S = 10.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Holds one line: what was looked at, what was found, and what to do where it is not well; a ``note`` is well, but
-    may not be meant."""
-
-    what: str
-    ok: bool
-    found: str
-    remedy: str = ""
-    note: bool = False
-
-    def __str__(self) -> str:
-        if self.ok:
-            return f"{'note' if self.note else 'ok  '}  {self.what}: {self.found}"
-        return f"MEND  {self.what}: {self.found}; {self.remedy}"
 
 
 def command(json: Json = False, config: ConfigFile = None) -> int:
@@ -95,6 +80,7 @@ def examine(load: Callable[[], config.Config]) -> Iterator[Finding]:
         yield keys(cfg.publish)
     yield clock(_synchronised())
     yield from models(cfg)
+    yield from bridges(cfg)
 
 
 def python() -> Finding:

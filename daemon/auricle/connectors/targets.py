@@ -7,7 +7,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import apprise
 
@@ -42,8 +43,30 @@ def read(text: str, where: str) -> dict[str, Send]:
     Raises:
         ConfigError: a line does not hold.
     """
+    return {name: _send(target) for name, target in _targets(text, where).items()}
+
+
+def places(text: str, where: str) -> dict[str, tuple[str, int] | None]:
+    """Read a list of targets as `read` does; return the host and port that each connects to, ``None`` where only its
+    service knows."""
+    return {name: _place(target[0]) for name, target in _targets(text, where).items()}
+
+
+def _place(target: Any) -> tuple[str, int] | None:
+    """Return where a plugin of apprise connects to: its mail server, the host in its address, or its service."""
+    if host := getattr(target, "smtp_host", None):
+        return str(host), int(target.port or 25)
+    if target.host and any("{host}" in template for template in target.templates):
+        return str(target.host), int(target.port or (443 if target.secure else 80))
+    service = urlsplit(getattr(target, "notify_url", None) or "")
+    if not service.hostname or "{" in service.netloc:
+        return None
+    return service.hostname, service.port or (443 if service.scheme == "https" else 80)
+
+
+def _targets(text: str, where: str) -> dict[str, apprise.Apprise]:
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # it would show addresses
-    found: dict[str, Send] = {}
+    found: dict[str, apprise.Apprise] = {}
     problems = []
     for n, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -58,7 +81,7 @@ def read(text: str, where: str) -> dict[str, Send]:
             what = "has an address that apprise does not know; see its list of services"
             problems.append(f"{where}, line {n}: {name!r} {what}")
         else:
-            found[name] = _send(target)
+            found[name] = target
     if not found and not problems:
         problems.append(f"{where}: names no target; write a name, a blank and an address of apprise in each line")
     if problems:
