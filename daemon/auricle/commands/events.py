@@ -38,6 +38,7 @@ _COLUMNS = (
     "cause",
     "estimated",
     "text",
+    "display",
 )
 
 
@@ -143,7 +144,8 @@ def _line(message: Event | Mark) -> str:
         return f"{when}  {text.line(message)}"
     cause = f" ({message.cause})" if message.cause not in ("score", UNSET) else ""
     lasts = "goes on" if message.phase != "offset" else f"{message.duration_s:.2f} s"
-    return f"{when}  {message.source}  {message.label:<16} {lasts}, peak {message.peak:.2f}{text.also(message)}{cause}"
+    name = text.called(message.label, message.display)
+    return f"{when}  {message.source}  {name:<16} {lasts}, peak {message.peak:.2f}{text.also(message)}{cause}"
 
 
 def _row(message: Event | Mark) -> dict[str, object]:

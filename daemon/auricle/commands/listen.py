@@ -7,6 +7,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
@@ -28,6 +29,8 @@ LOOK_S = 0.25
 TOP_SCORES = 5
 LAST_EVENTS = 8
 BAR_CELLS = 30
+NAME_CELLS, MOST_NAME_CELLS = 16, 40
+"""What a label's name takes before its bar: more where names are long, up to a bound."""
 UNSEEN = 50
 """After so many decisions a spectrum should have come as well."""
 _WHY = {"short": "too short so far", "refractory": "too soon after the last"}
@@ -147,6 +150,7 @@ class _LiveView:
         self._endpoint = endpoint
         self._scores: dict[str, Scores] = {}
         self._thresholds: dict[str, dict[str, float]] = {}
+        self._display: dict[str, dict[str, str]] = {}
         self._last: deque[str] = deque(maxlen=LAST_EVENTS)
         self._note = "waiting for the first message"
         self._spectrum = spectrum
@@ -164,6 +168,8 @@ class _LiveView:
             if isinstance(item.thresholds, dict):
                 # Where only the highest scores are told, so are only their thresholds.
                 self._thresholds.setdefault(item.source or "", {}).update(item.thresholds)
+            if isinstance(item.display, dict):
+                self._display.setdefault(item.source or "", {}).update(item.display)
         elif not isinstance(item, Health) and (line := _line(item)) is not None:
             self._last.append(line)
 
@@ -198,8 +204,8 @@ class _LiveView:
         rows: list[RenderableType] = [Text(f"{self._endpoint}  {self._note}", style="dim")]
         for source, message in sorted(self._scores.items()):
             rows.append(Text(f"\n{printable(source)}  {message.t[11:22]}  ", style="bold"))
-            rows.append(Text(f"  {'level':<16} {_bar((message.level_dbfs + 80) / 80)} {message.level_dbfs:6.1f} dBFS"))
-            rows.extend(Text(line, style=style) for line, style in scores(message, self._thresholds.get(source, {})))
+            told = scores(message, self._thresholds.get(source, {}), self._display.get(source, {}))
+            rows.extend(Text(line, style=style) for line, style in told)
             if source in self._pictures:
                 rows.append(self._drawn(self._pictures[source]))
         if self._last:
@@ -208,20 +214,31 @@ class _LiveView:
         return Group(*rows)
 
 
-def scores(message: Scores, thresholds: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    """Yield the highest scores of a decision as lines with their styles: each bar has a mark at the label's threshold,
-    and what is above it without an event says why.
+def scores(
+    message: Scores, thresholds: Mapping[str, float], display: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[str, str]]:
+    """Yield the level and the highest scores of a decision as lines with their styles: each bar has a mark at the
+    label's threshold, and what is above it without an event says why.
 
     Args:
         thresholds: the newest known; a label without one raises no event, or its threshold is not known yet.
+        display: what people call the labels, as far as that is known.
     """
+    best = sorted(message.scores.items(), key=lambda item: -item[1])[:TOP_SCORES]
+    names = {label: _cut(text.called(label, display.get(label))) for label, _ in best}
+    cells = max(NAME_CELLS, *map(len, names.values()), 0)
+    yield f"  {'level':<{cells}} {_bar((message.level_dbfs + 80) / 80)} {message.level_dbfs:6.1f} dBFS", ""
     why = message.held_back if isinstance(message.held_back, dict) else {}
-    for label, score in sorted(message.scores.items(), key=lambda item: -item[1])[:TOP_SCORES]:
+    for label, score in best:
         threshold = thresholds.get(label)
         above = label in why or (threshold is not None and score >= threshold)
         said = f"  {_WHY.get(why[label], why[label].replace('in:', 'told as '))}" if label in why else ""
         style = "yellow" if said else "green" if above else ""
-        yield printable(f"  {label:<16} {_bar(score, threshold)} {score:6.2f}{said}"), style
+        yield printable(f"  {names[label]:<{cells}} {_bar(score, threshold)} {score:6.2f}{said}"), style
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= MOST_NAME_CELLS else f"{name[: MOST_NAME_CELLS - 1]}…"
 
 
 def _bar(share: float, mark: float | None = None) -> str:

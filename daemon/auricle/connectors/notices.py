@@ -81,11 +81,11 @@ class _Count:
     n: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
-        key = event.label, event.source or ""
+        key = _said(event), event.source or ""
         self.n[key] = self.n.get(key, 0) + 1
 
     def __str__(self) -> str:
-        parts = [f"{n} {_said(label)} at {source}" for (label, source), n in sorted(self.n.items())]
+        parts = [f"{n} {said} at {source}" for (said, source), n in sorted(self.n.items())]
         return ", ".join(parts)
 
 
@@ -162,11 +162,11 @@ class Notices:
         self._until[key] = now + timedelta(seconds=rule.cooldown_s)
         before = self._before.pop(key, 0)
         more = f", and {before} more before it" if before else ""
-        yield Notice(rule.name, f"{now:%H:%M:%S} {_said(event.label)} at {event.source}{more}", rule.to)
+        yield Notice(rule.name, f"{now:%H:%M:%S} {_said(event)} at {event.source}{more}", rule.to)
 
 
-def _said(label: str) -> str:
-    return label.replace("_", " ")
+def _said(event: Event) -> str:
+    return event.display if isinstance(event.display, str) else event.label.replace("_", " ")
 
 
 def _start(now: datetime, every_s: float) -> datetime:

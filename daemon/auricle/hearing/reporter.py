@@ -52,6 +52,7 @@ class Reporter:
         self.model = messages.Model(bundle.card.name, bundle.hash)
         self._model_rate = bundle.card.front_end.sample_rate
         self._labels = labels
+        self._display = bundle.card.display
         self._event_topics = {label: f"event.{part(self.source)}.{part(label)}." for label in labels}
 
     @property
@@ -110,7 +111,7 @@ class Reporter:
         top: int | None = None,
     ) -> None:
         """Publish a decision; with why labels above their thresholds have no event, and from time to time with the
-        thresholds.
+        thresholds and with what people call the labels.
 
         Args:
             top: only so many of the highest scores are told, highest first, and of thresholds theirs.
@@ -120,12 +121,14 @@ class Reporter:
             best = np.argsort(-scores, kind="stable")[:top]
             names, scores = [names[i] for i in best.tolist()], scores[best]
             thresholds = {name: thresholds[name] for name in names if name in thresholds} if thresholds else None
+        display = {name: self._display[name] for name in names if name in self._display} if thresholds else None
         message = messages.Scores(
             **self._decided(at, delivered_s),
             scores=dict(zip(names, _rounded(scores), strict=True)),
             level_dbfs=round(level_dbfs, 2),
             held_back=dict(held_back) if held_back else UNSET,
             thresholds=dict(thresholds) if thresholds else UNSET,
+            display=display or UNSET,
         )
         self._publisher.send(self._score_topic, message)
 
@@ -157,6 +160,7 @@ class Reporter:
             phase=change.phase,
             id=self._ids[change.label],
             label=change.label,
+            display=self._display.get(change.label, UNSET),
             score=round(change.score, 6),
             peak=round(change.peak, 6),
             onset=messages.rfc3339(onset_us),

@@ -97,6 +97,13 @@ class Scores(AboutSound, kw_only=True, tag="score", tag_field="type"):
         dict[str, Score] | UnsetType,
         Meta(description="those in force, by label: with the first decision of a segment, and every 2 s of sound"),
     ] = UNSET
+    display: Annotated[
+        dict[str, str] | UnsetType,
+        Meta(
+            description="what people call the labels, in any script, where the model's card says so: by label, in the "
+            "messages that have `thresholds`"
+        ),
+    ] = UNSET
 
 
 class Spectrum(AboutSound, kw_only=True, tag="spectrum", tag_field="type"):
@@ -131,6 +138,10 @@ class Event(AboutSound, kw_only=True, tag="event", tag_field="type"):
     phase: Annotated[Phase, Meta(description="one onset, any number of updates, one offset")]
     id: Annotated[str, Meta(description="one UUIDv7 for all phases of an event")]
     label: Label
+    display: Annotated[
+        str | UnsetType,
+        Meta(description="what people call the label, in any script, where the model's card says so"),
+    ] = UNSET
     score: Annotated[Score, Meta(description="of the label, now")]
     peak: Annotated[Score, Meta(description="the highest so far")]
     mean: Annotated[

@@ -12,6 +12,8 @@ from auricle.model.check import Check, holds, told
 
 _FURTHEST = 2**31
 """No lag is of more samples than this."""
+_LONGEST_TEXT = 1000
+"""What is said of a label is no longer."""
 _BOUNDS = {"smoothing_ms": 10_000.0, "threshold": 1.0, "hysteresis": 1.0, "min_duration_ms": 60_000.0}
 """Keys and the most that each may be; the least is 0."""
 
@@ -131,8 +133,8 @@ def _texts(key: str) -> Check:
         for label, text in texts.items():
             if label not in known:
                 yield f"{key}.{label}: {label!r} is none of the labels"
-            if not text.strip() or not text.isprintable():
-                yield f"{key}.{label}: what is said of it is not one line of text"
+            if not text.strip() or not text.isprintable() or len(text) > _LONGEST_TEXT:
+                yield f"{key}.{label}: what is said of it is not one line of text, of {_LONGEST_TEXT} letters at most"
 
     return check
 

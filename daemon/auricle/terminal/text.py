@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import msgspec
@@ -10,7 +11,7 @@ from auricle import messages
 from auricle.config import printable
 from auricle.messages import decode
 
-__all__ = ["also", "complain", "decode", "duration", "line", "say"]
+__all__ = ["also", "called", "complain", "decode", "duration", "line", "say"]
 
 
 def say(line: str) -> None:
@@ -28,6 +29,14 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"
+
+
+def called(label: str, display: object) -> str:
+    """Write what people call a label, and the label beside it where it cannot be read out of that."""
+    if not isinstance(display, str):
+        return label
+    plain = re.sub(r"[^a-z0-9]+", "_", display.casefold()).strip("_")
+    return display if plain == label else f"{display} ({label})"
 
 
 def also(event: messages.Event) -> str:
@@ -51,11 +60,12 @@ def _line(message: messages.AnyMessage) -> str | None:
                 where = f"{message.file}  {duration(message.onset_s)}"
             else:
                 where = f"{message.source}  {message.onset[11:22]}"
+            name = called(message.label, message.display)
             if message.phase == "onset":
-                return f"{where}  {message.label:<16} begins  {message.score:.2f}{also(message)}"
+                return f"{where}  {name:<16} begins  {message.score:.2f}{also(message)}"
             cause = "" if message.cause in ("score", msgspec.UNSET) else f" ({message.cause})"
             lasted = f"{message.duration_s:.2f} s, peak {message.peak:.2f}"
-            return f"{where}  {message.label:<16} ended   {lasted}{also(message)}{cause}"
+            return f"{where}  {name:<16} ended   {lasted}{also(message)}{cause}"
         case messages.Gap():
             lost = f"{'about ' if message.estimated else ''}{message.duration_s:.3f} s not heard ({message.cause})"
             return f"{message.source}  {message.t[11:22]}  gap: {lost}"

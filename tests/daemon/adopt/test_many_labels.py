@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +73,31 @@ def test_names_of_any_script_are_in_the_table(recording: Path) -> None:
     run("replay", recording, "--speed", "max", "--no-publish", "--out", table)
     with table.open(encoding="utf-8") as file:
         assert ("parus_major", "Большая синица") in {(row["label"], row["name"]) for row in csv.DictReader(file)}
+
+
+def test_messages_say_what_people_call_a_label(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event has its label's name; scores have those of the labels that they tell, where they tell thresholds. A
+    person reads the name, and the label beside it where it cannot be read out of that."""
+    monkeypatch.setenv("AURICLE__PUBLISH__SCORES__TOP", "3")
+
+    def replayed(*more: str) -> list[str]:
+        replay = [sys.executable, "-m", "auricle", "replay", recording, "--speed", "max", "--no-publish", *more]
+        return subprocess.run(replay, check=True, capture_output=True, text=True).stdout.splitlines()
+
+    told = [json.loads(line) for line in replayed("--json")]
+    names = {each["label"]: each["display"] for each in told if each["type"] == "event"}
+    assert names == {
+        "eurasian_blackbird": "Eurasian Blackbird", "parus_major": "Большая синица", "bird_number_7": "Bird number 7",
+    }  # fmt: skip
+    scores = [each for each in told if each["type"] == "score"]
+    assert any("display" in each for each in scores)
+    for each in scores:
+        assert ("display" in each) == ("thresholds" in each)
+        assert list(each.get("display", each["scores"])) == list(each["scores"])
+    lines = [line for line in replayed() if "begins" in line]
+    assert [re.split(" +begins", line)[0].split("  ")[-1] for line in lines] == [
+        "Eurasian Blackbird", "Большая синица (parus_major)", "Bird number 7",
+    ]  # fmt: skip
 
 
 def test_of_thousands_of_labels_those_are_judged_of_which_there_is_something(recording: Path) -> None:

@@ -150,7 +150,7 @@ def test_listen_marks_thresholds_and_says_why_there_is_no_event() -> None:
     thresholds = {"siren": 0.5, "alarm": 0.5, "dog": 0.9, "rain": 1.0, "clock": 0.1}
     message = decided(held_back={"alarm": "in:siren"})
     shown = {line.split()[0]: (line.split(), style) for line, style in listen.scores(message, thresholds)}
-    assert list(shown) == ["alarm", "silence", "dog", "siren", "rain"]
+    assert list(shown) == ["level", "alarm", "silence", "dog", "siren", "rain"]
     bar = "█" * 14 + "|" + "█" * 13 + "··"
     assert shown["alarm"] == (["alarm", bar[:28] + "··", "0.95", "told", "as", "siren"], "yellow")
     assert shown["siren"] == (["siren", "█" * 14 + "|" + "·" * 15, "0.50"], "green")
@@ -161,6 +161,17 @@ def test_listen_marks_thresholds_and_says_why_there_is_no_event() -> None:
         lines = dict(listen.scores(decided(held_back={"siren": why}), thresholds))
         assert [style for line, style in lines.items() if line.endswith(said)] == ["yellow"]
     assert {style for _, style in listen.scores(decided(), {})} == {""}, "before the thresholds are known"
+
+
+def test_listen_shows_what_people_call_a_label() -> None:
+    """The name alone where the label can be read out of it, else both; bars stand below each other, and a name of
+    hundreds of letters is cut."""
+    display = {"alarm": "Alarm", "dog": "Собака", "siren": "S" * 300}
+    lines = [line for line, _ in listen.scores(decided(), {}, display)]
+    assert [line[2:42].strip() for line in lines] == [
+        "level", "Alarm", "silence", "Собака (dog)", "S" * 39 + "…", "rain",
+    ]  # fmt: skip
+    assert {re.search("[█·]", line).start() for line in lines} == {2 + 40 + 1}  # type: ignore[union-attr]
 
 
 def test_the_packaged_models_print_their_rules() -> None:

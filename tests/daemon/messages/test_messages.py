@@ -130,7 +130,7 @@ def test_a_label_that_is_no_slug_is_refused(tmp_path: Path) -> None:
     shutil.copytree(bundle.PACKAGED / "esc10", folder)
     card = (folder / "card.yaml").read_text()
     (folder / "card.yaml").write_text(card.replace("dog_bark", "dog bark"))
-    with pytest.raises(ModelError, match="labels: 'dog bark' is no slug"):
+    with pytest.raises(ModelError, match=r"labels\[3\]: 'dog bark' is no slug"):
         bundle.load(str(folder))
 
 
