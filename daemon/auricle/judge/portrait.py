@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ class Detail:
     labels: int
 
 
-PICTURE = Detail(columns=1600, bands=256, labels=6)
+PICTURE = Detail(columns=1600, bands=256, labels=10)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Portrait:
         column_s: how many seconds one column of the spectrogram is.
         spectrogram: ``(bands, columns)`` power in dB, the lowest band first.
         level: ``(columns,)`` dBFS, the power of a full-scale square wave is 0.
-        curves: of the labels that came nearest to their thresholds, or farthest above.
+        curves: of the labels in events and truth, and of those that came nearest to their thresholds.
         events: what the daemon would report.
         truth: what is really there; ``None`` where nobody says.
         start_us: microseconds since 1970 UTC of its first sample, where that is known.
@@ -102,6 +102,8 @@ def portray(
     start_us = reader.start_us(local=local)
     columns = _seen(reader, detail)
     powers = columns.all()
+    events = hearer.decide(hearing)
+    asked = {event.label for event in events} | {event.label for event in truth or ()}
     return Portrait(
         name=reader.name,
         duration_s=reader.duration_s,
@@ -109,8 +111,8 @@ def portray(
         column_s=columns.each * 2 * detail.bands / reader.rate,
         spectrogram=powers[:-1],
         level=powers[-1],
-        curves=_curves(hearer, hearing.scores, detail),
-        events=hearer.decide(hearing),
+        curves=_curves(hearer, hearing.scores, detail, asked),
+        events=events,
         truth=truth,
         start_us=start_us,
         note=hearing.cut or "",
@@ -176,7 +178,8 @@ def _seen(reader: Reader, detail: Detail) -> _Columns:
     return columns
 
 
-def _curves(hearer: Hearer, scores: NDArray[np.float32], detail: Detail) -> list[Curve]:
+def _curves(hearer: Hearer, scores: NDArray[np.float32], detail: Detail, asked: Container[str]) -> list[Curve]:
+    """Return the curves of as many labels as there is room for, those asked for first, and each from its best on."""
     if not len(scores):
         return []
     places = {label: hearer.bundle.labels.index(label) for label in hearer.labels}
@@ -191,5 +194,5 @@ def _curves(hearer: Hearer, scores: NDArray[np.float32], detail: Detail) -> list
             np.maximum.reduceat(scores[:, places[label]], begins),
             hearer.rules[label].threshold,
         )
-        for label in sorted(above, key=lambda label: -above[label])[: detail.labels]
+        for label in sorted(above, key=lambda label: (label not in asked, -above[label]))[: detail.labels]
     ]

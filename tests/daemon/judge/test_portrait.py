@@ -14,6 +14,7 @@ from auricle.commands import show
 from auricle.commands.synth import scene
 from auricle.errors import UsageError
 from auricle.hearing.hearer import Hearer
+from auricle.judge import plots
 from auricle.judge.portrait import PICTURE, Detail, portray
 from auricle.judge.truth import Event
 from auricle.model import bundle
@@ -46,7 +47,8 @@ def test_a_tone_stands_at_its_place(tmp_path: Path, hearer: Hearer, columns: int
 
 
 def test_scores_events_and_truth_are_those_of_the_daemon(tmp_path: Path, hearer: Hearer) -> None:
-    """Curves are the smoothed scores at their times, the nearest to their thresholds first; events what it decides."""
+    """Curves are the smoothed scores at their times, of what is reported or true first, then of the nearest to their
+    thresholds; events are what it decides."""
     sound, _ = scene(["rain", "clock_tick"], RATE, sound_s=3.0, pause_s=1.0)
     path = str(write(tmp_path / "a.wav", sound))
     known = [Event(1.0, 4.0, "rain")]
@@ -58,10 +60,21 @@ def test_scores_events_and_truth_are_those_of_the_daemon(tmp_path: Path, hearer:
     np.testing.assert_array_equal(first.scores, hearing.scores[:, hearer.bundle.labels.index(first.label)])
     assert first.times_s[0] == hearer.span / RATE
     assert first.times_s[1] - first.times_s[0] == pytest.approx(hearer.hop / RATE)
-    margins = [curve.scores.max() - curve.threshold for curve in found.curves]
-    assert margins == sorted(margins, reverse=True)
+    asked = {"rain", *(event.label for event in found.events)}
+    order = [(curve.label not in asked, curve.threshold - curve.scores.max()) for curve in found.curves]
+    assert order == sorted(order)
+    assert sum(not later for later, _ in order) == len(asked)
     short = portray(str(write(tmp_path / "b.wav", sound[:200])), hearer)
     assert (len(short.curves), short.spectrogram.shape) == (0, (PICTURE.bands, 1))
+
+
+def test_a_row_a_label(tmp_path: Path, hearer: Hearer) -> None:
+    """Events have the row of their label, in the order in which labels begin; of too many the last share one."""
+    path = str(write(tmp_path / "a.wav", np.zeros(RATE, np.float32)))
+    many = [Event(at / 20, 0.9, f"label {at}") for at in reversed(range(15))]
+    rows = plots.rows(portray(path, hearer, many))
+    assert rows == [*(f"label {at}" for at in range(plots.MOST_ROWS - 1)), plots.OTHERS]
+    assert plots.rows(portray(path, hearer, many[-2:])) == ["label 0", "label 1"]
 
 
 def test_the_command_draws_it(
