@@ -26,7 +26,7 @@ FLOORS = {
         hearing tables
         model
         features connectors
-        capture client config gate publish
+        capture client clips config gate publish
         messages stages stored
         errors
         """,

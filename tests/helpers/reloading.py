@@ -23,6 +23,7 @@ from auricle.model import bundle
 from auricle.publish.publisher import Publisher
 from auricle.service import logs
 from auricle.service.checks import load_models
+from auricle.service.clips import Clips
 from auricle.service.reload import Reload
 from auricle.service.roster import Roster
 from auricle.service.state import Learned
@@ -47,9 +48,13 @@ class Daemon:
         self._together = Together()
         self.roster = Roster(publisher, self._poller, Learned(folder / "noise"))
         cfg, lanes = self.start()
+        self.clips = Clips(publisher, self.roster.lanes, folder / "clips")
+        self.clips.configure(cfg)
+        self.roster.attend = self.clips.attend
         for lane, source in zip(lanes, cfg.sources, strict=True):
             self.roster.enter(lane, source)
-        self.reload = Reload(cfg, self.load, self.roster, publisher, also=[lambda new: logs.set_level(new.log)])
+        also = [lambda new: logs.set_level(new.log), self.clips.configure]
+        self.reload = Reload(cfg, self.load, self.roster, publisher, also=also)
 
     def start(self) -> tuple[config.Config, list[Lane]]:
         """Do what a start does before anything is heard."""
@@ -91,6 +96,7 @@ class Daemon:
             self.closed = True
             with self._poller:
                 self.roster.__exit__(None, None, None)
+            self.clips.close()
 
     def _hear(self, topic: str, payload: bytes) -> None:
         self.heard.append({"topic": topic, **json.loads(payload)})

@@ -19,6 +19,8 @@ from auricle.commands.synth import scene
 from helpers.sounds import RATE, write
 
 LIMIT_S = 60.0
+PROGRAM = [sys.executable, "-m", "auricle"]
+"""What is run; a test may put another in its place."""
 
 T = TypeVar("T")
 
@@ -96,7 +98,7 @@ def running(
     with (folder / "log").open("ab") as log:
         said_before = log.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "auricle", "run", "-c", str(folder / "auricle.yaml")],
+            [*PROGRAM, "run", "-c", str(folder / "auricle.yaml")],
             stderr=log,
             env={**os.environ, "STATE_DIRECTORY": str(folder / "state"), **(environ or {})},
             **how,

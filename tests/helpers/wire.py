@@ -13,7 +13,7 @@ import zmq
 
 from auricle import messages
 from auricle.client import Client, Item
-from auricle.messages import Event, Phase, Scores, SourceState, Status, rfc3339
+from auricle.messages import Clip, Event, Phase, Scores, SourceState, Status, rfc3339
 from auricle.messages.ids import uuid7
 from auricle.messages.topics import topic
 from auricle.publish.admission import Admission
@@ -128,6 +128,16 @@ class Daemon:
             self._open[source, label] = event
         self.publisher.send(topic("event", source, label), event)
         return event
+
+    def clip(self, event: Event) -> Clip:
+        """Publish that the event's sound lies in a file."""
+        clip = Clip(
+            **self._common(event.source), id=event.id, label=event.label, path="/clips/a.flac", why=None, format="flac",
+            exact=True, sha256="0" * 64, rate=16_000, samples=16_000, duration_s=1.0, source_rate=16_000,
+            onset=event.onset, onset_s=0.5, offset_s=0.75,
+        )  # fmt: skip
+        self.publisher.send(topic("clip", event.source, event.label), clip)
+        return clip
 
     def status(self, state: SourceState = "lost", source: str = "porch") -> None:
         """Publish a change of state."""

@@ -39,6 +39,7 @@ class Live:
         self.terms = terms
         self.done = False
         self.stretch = 1.0
+        self.with_own = False
         self._poller = poller
         self._counters = LiveCounters(ring_s=terms.ring_s)
         self._clock: CaptureClock | None = None
@@ -184,7 +185,7 @@ class Live:
             track = yield from self._found(feed, ring, now_s)
         drop, self._drop = self._drop, 0
         yield from track.drop(drop)
-        yield from track.hear(self.terms.silence_alarm_s)
+        yield from track.hear(self.terms.silence_alarm_s, with_own=self.with_own)
 
     def _found(self, feed: Feed, ring: Ring, now_s: float) -> Generator[Piece, None, Track]:
         """Yield the first pieces of a feed: how much was lost before it is known now."""

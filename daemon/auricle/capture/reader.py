@@ -25,6 +25,7 @@ LOOK_S = 0.25
 MIN_RATE, MAX_RATE = 1_000, 768_000
 MAX_CHANNELS = 64
 """The most channels, as pipes and sound cards may have: more are no sound, or none of which a mean says anything."""
+_NOTHING = np.empty(0, np.float32)
 _READ_FRAMES = 16_384
 """How many samples are read at once: a call into libsndfile costs as much as some thousand of them."""
 _READ_VALUES = 2**20
@@ -47,6 +48,14 @@ class Stretch:
     begin_s: float
     rate: int
     channels: int
+
+
+@dataclass(slots=True)
+class Block:
+    """Holds a block at the wanted rate, and what of the recording, mixed and clean, went into the resampler for it."""
+
+    samples: NDArray[np.float32]
+    own: NDArray[np.float32]
 
 
 class Reader:
@@ -122,8 +131,8 @@ class Reader:
         for piece in self.pieces(samples):
             if piece is None:
                 time.sleep(LOOK_S)
-            elif not isinstance(piece, Stretch):
-                yield piece
+            elif isinstance(piece, Block):
+                yield piece.samples
 
     def heard(self, samples: int) -> Iterator[NDArray[np.float32]]:
         """Yield the blocks, as far as there are any: of a file that ends too soon `short` says so afterwards."""
@@ -153,7 +162,7 @@ class Reader:
             self._doubts.end()
             self.close()
 
-    def pieces(self, samples: int) -> Iterator[Stretch | NDArray[np.float32] | None]:
+    def pieces(self, samples: int) -> Iterator[Stretch | Block | None]:
         """Yield the blocks, with a `Stretch` before the first and wherever rate or channels change; may be read once.
 
         ``None`` stands where a file that is followed may still grow: ask again in `LOOK_S`.
@@ -172,7 +181,7 @@ class Reader:
                     rate, channels = int(part.file.samplerate), int(part.file.channels)
                     if not read:
                         if like is not None and len(tail := resampler.flush()):
-                            yield tail
+                            yield Block(tail, _NOTHING)
                         if like != (rate, channels):
                             like = (rate, channels)
                             yield Stretch(seconds, rate, channels)
@@ -182,14 +191,15 @@ class Reader:
                         read += len(block)
                         cleaned, step = self._mixed(block, rate), max(1, samples * rate // self.rate_out)
                         for begin in range(0, len(cleaned), step):
-                            yield resampler.process(cleaned[begin : begin + step])
+                            own = cleaned[begin : begin + step]
+                            yield Block(resampler.process(own), own)
                     seconds = begun_s + read / rate
                     if now + 1 < len(self._parts):
                         short, read = short or part.cut(self.name, read), 0
                 if not (yield from self._grown()):
                     break
             if len(tail := resampler.flush()):
-                yield tail
+                yield Block(tail, _NOTHING)
             short = short or self._parts[now].cut(self.name, read)
         finally:
             self.close()

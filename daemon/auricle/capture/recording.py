@@ -57,6 +57,7 @@ class Recordings:
         self.live: None = None
         self.cleaned = 0
         self.done = False
+        self.with_own = False
         self._paths = tuple(paths)
         self._model_rate = model_rate
         self._speed = speed
@@ -218,7 +219,7 @@ class Recordings:
         start = reader.start_us(local=self._local) if self._next_us is None else self._next_us
         rate, missing, begun = reader.rate, 0, False
         clock = NominalClock(rate, start or 0, start is not None)
-        length, given = max(1, reader.frames * self._model_rate // rate), 0
+        length, given, place = max(1, reader.frames * self._model_rate // rate), 0, 0
         try:
             for piece in reader.pieces(self._block):
                 if piece is None:
@@ -228,11 +229,13 @@ class Recordings:
                         yield End("end")
                     begun, rate = True, piece.rate
                     clock = NominalClock(rate, start or 0, start is not None)
-                    yield Segment(round(piece.begin_s * rate), rate, clock, reader.name)
+                    place = round(piece.begin_s * rate)
+                    yield Segment(place, rate, clock, reader.name)
                 else:
-                    given += len(piece)
+                    given += len(piece.samples)
                     self.progress = self._share[0] + self._share[1] * min(1.0, given / length)
-                    yield Sound(piece)
+                    yield Sound(piece.samples, own=piece.own if self.with_own else None, start=place)
+                    place += len(piece.own)
                     for doubt in self._doubts.take():
                         yield Status("questioned", f"{reader.name}: {doubt}")
         except CutShort as e:

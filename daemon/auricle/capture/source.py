@@ -86,10 +86,15 @@ class Sound:
     Args:
         samples: ``(n,)`` float32, full scale 1.0, finite.
         delivered_s: monotonic clock when its last sample was delivered; ``None`` at full speed.
+        own: ``(m,)`` float32, what the source heard since the `Sound` before: the same sound before it was resampled,
+            where `Source.with_own` asks for it.
+        start: index of the first of these, counted as that of the segment.
     """
 
     samples: NDArray[np.float32]
     delivered_s: float | None = None
+    own: NDArray[np.float32] | None = None
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +221,9 @@ class Source(Protocol):
     """A source gives sound to one consumer, from whose thread all methods are called."""
 
     name: str
+    with_own: bool
+    """Whether `Sound` is to hold the sound before resampling as well; may be set while it runs, and what was read
+    ahead may come without."""
 
     @property
     def cleaned(self) -> int:

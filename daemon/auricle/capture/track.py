@@ -48,6 +48,7 @@ class Track:
         self._base = counters.next  # index of the ring's first sample
         self._in_segment = False
         self._delivered_s = 0.0
+        self._with_own = False
         self._zeros = 0
         self._silent = False
         self._impossible = False
@@ -58,12 +59,14 @@ class Track:
         """Return when, on the monotonic clock, the next sample is heard."""
         return self._clock.monotonic_ns(self._counters.next)
 
-    def hear(self, silence_alarm_s: float) -> Iterator[Piece]:
+    def hear(self, silence_alarm_s: float, *, with_own: bool = False) -> Iterator[Piece]:
         """Yield what waits, `AT_ONCE_S` of sound at the most; of a feed that has ended, all of it.
 
         Args:
             silence_alarm_s: exact zeros for this long are suspicious; 0 never.
+            with_own: whether each `Sound` holds the sound before resampling as well.
         """
+        self._with_own = with_own
         feed, ring = self._feed, self._ring
         # What comes while this is heard waits for the next poll.
         left = ring.waiting if feed.ended else min(ring.waiting, round(AT_ONCE_S * self._clock.rate))
@@ -108,7 +111,7 @@ class Track:
             self._counters.heard -= self._counters.next - at
 
     def _give(self, run: Run, silence_alarm_s: float) -> Iterator[Piece]:
-        n = len(run.samples)
+        n, start = len(run.samples), self._counters.next
         self._counters.heard += n
         self._delivered_s = run.delivered_ns / 1e9
         self._clock.hear(self._counters.next, run.delivered_ns)
@@ -130,9 +133,10 @@ class Track:
                 self._silent = True
                 seconds = self._zeros / self._clock.rate
                 yield Status("silent", f"nothing but zeros for {seconds:.0f} s: is it muted, or its gain at zero?")
+        own = samples if self._with_own else None
         samples = self._resampler.process(samples)
-        if len(samples):
-            yield Sound(samples, self._delivered_s)
+        if len(samples) or own is not None:
+            yield Sound(samples, self._delivered_s, own, start)
 
     def _pass_over(self, lost: Lost) -> Iterator[Piece]:
         yield from self.end("gap")

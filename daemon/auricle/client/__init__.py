@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from auricle.client.client import Client, ask
 from auricle.client.follow import Bookmark, Item, Missed
-from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Spectrum, Status
+from auricle.messages import AnyMessage, Clip, Event, Gap, Health, Mark, Scores, Spectrum, Status
 from auricle.messages.questions import AskEvents, AskMark, AskSnapshot, AskStatus, History, Marked, Report, Snapshot
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "AskStatus",
     "Bookmark",
     "Client",
+    "Clip",
     "Event",
     "Gap",
     "Health",

@@ -25,7 +25,7 @@ import zmq
 from auricle.client.backlog import Backlog
 from auricle.client.follow import Bookmark, Follower, Item, Missed
 from auricle.errors import EndpointError, KeysError, NoDaemonError, UsageError
-from auricle.messages import AnyMessage, Event, Gap, Health, Mark, Scores, Spectrum, Status
+from auricle.messages import AnyMessage, Clip, Event, Gap, Health, Mark, Scores, Spectrum, Status
 from auricle.messages.keys import Pair, read_pair
 from auricle.messages.questions import (
     AnyAnswer,
@@ -49,6 +49,7 @@ __all__ = [
     "AskStatus",
     "Bookmark",
     "Client",
+    "Clip",
     "Event",
     "Gap",
     "Health",
@@ -75,9 +76,9 @@ _A = TypeVar("_A", History, Marked, Report, Snapshot)
 class Client:
     """Follows one or several daemons.
 
-    It gives messages (`Event`, `Scores`, `Spectrum`, `Gap`, `Status`, `Mark`, `Health`), a `Snapshot` whenever it has
-    joined a daemon or one has started anew, followed by the newest message of every event that goes on, and a `Missed`
-    for messages that are lost for good. Within a topic they come in order, none twice.
+    It gives messages (`Event`, `Scores`, `Spectrum`, `Gap`, `Status`, `Mark`, `Clip`, `Health`), a `Snapshot` whenever it
+    has joined a daemon or one has started anew, followed by the newest message of every event that goes on, and a
+    `Missed` for messages that are lost for good. Within a topic they come in order, none twice.
 
     Args:
         endpoints: where daemons publish; one on this machine unless given.

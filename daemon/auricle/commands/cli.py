@@ -22,6 +22,7 @@ COMMANDS = {
     "listen": "Subscribe to a running daemon and show what it says.",
     "status": "Ask the daemon whether it hears: exit 0 if so, 1 if not all is well, 69 if there is none.",
     "events": "Ask the daemon for the events of the past.",
+    "clips": "List, play and export the sound that was kept of events.",
     "mark": "Mark this moment in the daemon's stream and history.",
     "bridge": "Hand events on to other programs: MQTT and Home Assistant, Prometheus, notifications.",
     "topics": "List every topic: what is said there, when, and an example.",

@@ -33,14 +33,17 @@ def check(config: ConfigFile = None) -> None:
     """
     from auricle import config as configs
     from auricle.service.checks import check_sockets, doubts, load_models
-    from auricle.terminal import text
+    from auricle.terminal import rules, text
 
     loaded = configs.load(config)
     check_sockets(loaded, started=False)
-    load_models(loaded)
+    models = load_models(loaded)
     for line in doubts(loaded):
         text.complain(f"warning: {line}")
     print(f"ok: {len(loaded.sources)} source(s), model {loaded.model}, configuration {loaded.hash()}")
+    if loaded.clips.enabled:
+        for source in loaded.sources:
+            text.say(rules.held_for_clips(loaded.clips, source, models[source.model]))
 
 
 @app.command()

@@ -13,7 +13,7 @@ import typer
 from msgspec import UNSET
 
 from auricle import messages
-from auricle.client import AskEvents, Event, History, Mark, ask
+from auricle.client import AskEvents, Clip, Event, History, Mark, ask
 from auricle.errors import UsageError
 from auricle.tables.formats import Raven
 from auricle.tables.row import row_of
@@ -39,6 +39,7 @@ _COLUMNS = (
     "estimated",
     "text",
     "display",
+    "clip",
 )
 
 
@@ -62,19 +63,23 @@ def command(
     if json + as_csv + raven > 1:
         raise UsageError("--json, --csv and --raven: one of them at a time")
     endpoint, pair = options.reach(query, key, config)
-    found = history(endpoint, None if since is None else moment(since), label=label, source=source, key=pair)
+    clips: dict[str, Clip] = {}
+    begin = None if since is None else moment(since)
+    found = history(endpoint, begin, label=label, source=source, key=pair, clips=clips)
     if json:
         for message in found:
             print(messages.encode(message).decode())
+            if message.id in clips:
+                print(messages.encode(clips[message.id]).decode())
     elif as_csv:
         writer = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(_row(message) for message in found)
+        writer.writerows(_row(message, clips.get(message.id)) for message in found)
     elif raven:
         _selections([message for message in found if isinstance(message, Event) and message.offset is not None])
     else:
         for message in found:
-            text.say(_line(message))
+            text.say(_line(message, clips.get(message.id)))
     return 0
 
 
@@ -85,13 +90,20 @@ def history(
     label: str | None = None,
     source: str | None = None,
     key: Path | None = None,
+    clips: dict[str, Clip] | None = None,
 ) -> list[Event | Mark]:
-    """Ask for the newest message of every event and every mark since a time (RFC 3339), by onset."""
+    """Ask for the newest message of every event and every mark since a time (RFC 3339), by onset.
+
+    Args:
+        clips: filled with the clips of events, by the event's id.
+    """
     newest: dict[str, Event | Mark] = {}
     after: str | None = None
     while True:
         page = ask(query, AskEvents(since=since, after=after, label=label, source=source), History, key=key)
         newest.update((m.id, m) for m in page.messages if isinstance(m, Event | Mark))
+        if clips is not None:
+            clips.update((m.id, m) for m in page.messages if isinstance(m, Clip))
         if not isinstance(page.next, str):
             return sorted(newest.values(), key=_begin)
         after = page.next
@@ -138,19 +150,22 @@ def _begin(message: Event | Mark) -> str:
     return message.onset if isinstance(message, Event) else message.t
 
 
-def _line(message: Event | Mark) -> str:
+def _line(message: Event | Mark, clip: Clip | None = None) -> str:
     when = f"{_begin(message)[:10]} {_begin(message)[11:22]}Z"
     if isinstance(message, Mark):
         return f"{when}  {text.line(message)}"
     cause = f" ({message.cause})" if message.cause not in ("score", UNSET) else ""
     lasts = "goes on" if message.phase != "offset" else f"{message.duration_s:.2f} s"
     name = text.called(message.label, message.display)
-    return f"{when}  {message.source}  {name:<16} {lasts}, peak {message.peak:.2f}{text.also(message)}{cause}"
+    kept = "" if clip is None else ", clip" if clip.path is not None else f", no clip ({clip.why})"
+    said = f"{lasts}, peak {message.peak:.2f}{text.also(message)}{cause}{kept}"
+    return f"{when}  {message.source}  {name:<16} {said}"
 
 
-def _row(message: Event | Mark) -> dict[str, object]:
+def _row(message: Event | Mark, clip: Clip | None) -> dict[str, object]:
     row = {name: getattr(message, name, None) for name in _COLUMNS}
     if isinstance(row["also"], list):
         row["also"] = " ".join(row["also"])
+    row["clip"] = None if clip is None else clip.path
     row |= {"type": "event" if isinstance(message, Event) else "mark", "onset": _begin(message)}
     return {name: "" if value in (None, UNSET) else value for name, value in row.items()}

@@ -29,6 +29,7 @@ from auricle.publish.publisher import Lines, Outlet, Publisher
 from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
 from auricle.service import keys, logs
+from auricle.service.clips import Clips
 from auricle.service.query import Query
 from auricle.service.viewers import Viewers
 from auricle.tables.output import Tables, tables
@@ -91,12 +92,17 @@ def command(
     follow_for: Annotated[
         float, typer.Option(metavar="SECONDS", help="With --follow: until it has not grown for so long.")
     ] = FOLLOW_S,
+    clips_in: Annotated[
+        Path | None,
+        typer.Option("--clips", metavar="FOLDER", help="Keep the sound around events there, as configured."),
+    ] = None,
     config: ConfigFile = None,
     model: ModelName = None,
 ) -> int:
     """Replay recordings as a fake stream; return the exit code.
 
-    Where it publishes it answers as the daemon does, from a history of its own that ends with it.
+    Where it publishes it answers as the daemon does, from a history of its own that ends with it. Clips go nowhere
+    unless a folder is named: those of the daemon are bounded, and what is tried out must not push them out.
 
     Raises:
         EndpointError: an endpoint is in use.
@@ -185,6 +191,13 @@ def command(
         stop = engine.Stop()
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())
+        if clips_in is not None:
+            clips = Clips(publisher, lanes, clips_in.absolute(), patient=True)
+            clips.configure(options.with_clips(cfg, clips_in.absolute()))
+            stack.callback(clips.close)
+            attendants.append(clips)
+            if not no_publish:
+                query.clips = clips.report
         source.open()
         stack.callback(source.close)
         began_s = time.monotonic()

@@ -40,6 +40,10 @@ def lines(report: Report) -> list[str]:
         lost = f"; {history.missed} messages lost" if history.missed else ""
         anew = f"; began anew at {history.anew.t}: its file {history.anew.why}" if history.anew else ""
         said.append(f"  history  about {history.events} events, {history.mb:.1f} MB{lost}{anew}")
+    clips = report.clips
+    if clips.enabled:
+        lost = f"; {clips.missed} events have none" if clips.missed else ""
+        said.append(f"  clips    {clips.files}, {clips.mb:.1f} MB; {clips.kept} since the start{lost}")
     said += [f"  ! {reason}" for reason in report.reasons]
     return said
 

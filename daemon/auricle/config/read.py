@@ -53,6 +53,11 @@ def check_labels(config: Config, labels: Mapping[str, Sequence[str]]) -> None:
     scopes: list[tuple[str, Decision, Sequence[str]]] = [("decision", config.decision, used)]
     scopes += [(f"sources[{i}].decision", each.decision, labels[each.model]) for i, each in enumerate(config.sources)]
     problems: dict[str, None] = {}
+    for path, names, known in _kept(config, labels):
+        for name in names:
+            if name not in known:
+                place = config.origins.get(path, "default")
+                problems[f"{place}: {path}: {no_label(name, sorted(set(known)))}"] = None
     above = set(_named(config.decision))
     for path, decision, known in scopes:
         groups = {label for label, rule in decision.labels.items() if rule.includes}
@@ -86,6 +91,18 @@ def no_label(name: str, known: Sequence[str]) -> str:
     return f"the model has no label {shown(name)}; " + (f"did you mean {near!r}?" if near else f"it has {some}")
 
 
+def _kept(config: Config, labels: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
+    """Yield where labels are named that clips are kept of, or must not hold: the key, the labels, those there are."""
+
+    def scored(source: Source) -> list[str]:
+        groups = [label for label, rule in source.decision.labels.items() if rule.includes]
+        return [*labels[source.model], *groups]
+
+    yield "clips.labels", config.clips.labels or (), [label for each in config.sources for label in scored(each)]
+    for i, source in enumerate(config.sources):
+        yield f"sources[{i}].privacy", source.privacy, scored(source)
+
+
 def _named(decision: Decision) -> Iterator[tuple[str, str]]:
     """Yield every label that is named, with the key below `decision` where it is."""
     yield from (("only", label) for label in decision.only or ())
@@ -116,9 +133,8 @@ class Reader(Walk):
             self._check_decision(section, path)
         elif isinstance(section, Publish):
             self._check_publish(section, path)
-        elif isinstance(section, Clips) and section.enabled:
-            at = f"{path}.enabled"
-            self.complain(self.places[at], at, "clips are not there yet, no sound would be kept; remove the key")
+        elif isinstance(section, Clips):
+            self._check_clips(section, path)
         elif isinstance(section, Mqtt) and f"{path}.broker" not in self.failed:
             for name, complaint in unfit(section):
                 self.complain(self.places[f"{path}.{name}"], f"{path}.{name}", complaint)
@@ -183,6 +199,16 @@ class Reader(Walk):
             else (f"{low} is not below the threshold {high}")
         )
         self.complain(where, path, f"{problem}, so that no event would end; lower the hysteresis")
+
+    def _check_clips(self, clips: Clips, path: str) -> None:
+        """Complain of clips that would hold nothing of their events."""
+        if clips.before_s >= clips.max_s and not {f"{path}.before_s", f"{path}.max_s"} & self.failed:
+            where, at = max((self.places[f"{path}.{name}"], f"{path}.{name}") for name in ("before_s", "max_s"))
+            before, most = shown(plain(clips.before_s)), shown(plain(clips.max_s))
+            problem = f"{most} is not above before_s {before}"
+            if at.endswith("before_s"):
+                problem = f"{before} is not below max_s {most}"
+            self.complain(where, at, f"{problem}, so that no clip would hold its event; lower before_s")
 
     def _check_publish(self, publish: Publish, path: str) -> None:
         for name, usual in (("endpoint", 5557), ("query", 5558)):

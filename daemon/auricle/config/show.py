@@ -297,6 +297,9 @@ def _example_sources(indent: str) -> Iterator[str]:
             yield from _prose(about.doc, inner)
             yield f"{inner}{name}:"
             yield from _example(about.section, inner + "  ")
+        elif about.section is None and not about.inherits and name != "name":
+            yield from _explained(about, inner)
+            yield f"{inner}#{name}: {scalar(about.example)}"
         elif about.inherits:
             yield from _prose(about.doc, inner)
             yield f"{inner}#{name}: " + (f"{{{about.example}}}" if about.section else scalar(about.default))

@@ -171,6 +171,14 @@ class Source:
         "Another model for this source.",
         inherits="model",
     )
+    privacy: tuple[str, ...] = key(
+        (),
+        Many(Name("a label, letters, digits, '_' and '-'")),
+        "live",
+        "Labels of sound that no clip of this source may hold, such as speech: where one scores "
+        "clips.privacy_threshold there is no clip.",
+        example="speech",
+    )
     gate: Gate = section(
         Gate,
         "Another gate for this source: only what differs.",

@@ -23,3 +23,6 @@ class Counters:
     overloads: int = 0
     unsound: int = 0
     """Decisions in which the model gave what is no number."""
+    clips: int = 0
+    clips_missed: int = 0
+    """Events that have no clip although they should."""

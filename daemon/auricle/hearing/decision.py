@@ -207,6 +207,12 @@ class Detector:
         """Return by label the score below which nothing begins and nothing lasts: any lower one will do instead."""
         return self._off
 
+    @property
+    def back_samples(self) -> int:
+        """Return how far the onset of an event may lie before the decision that tells it."""
+        reach = (self._lags[i][0] + rule.min_duration_samples for i, rule in self._rules.items())
+        return max(reach, default=0) + self._hop
+
     def reset(self) -> None:
         """Forget the segment; events that were open must have been closed."""
         self._rows = 0

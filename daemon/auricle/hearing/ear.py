@@ -76,6 +76,11 @@ class Ear:
             self.gate.reduction = gate.reduction
             self.gate.adaptation_s = gate.adaptation_s
 
+    @property
+    def back_s(self) -> float:
+        """Return how far the onset of an event may lie before the decision that tells it."""
+        return self.detector.back_samples / self.bundle.card.front_end.sample_rate
+
     def watch(self, columns_per_s: float | None, samples: int) -> None:
         """Make columns of what is heard from now on, or no more.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from auricle import config, messages
 from auricle.capture.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
+from auricle.clips.keeper import Keeper
 from auricle.gate import NoiseGate
 from auricle.hearing import pipeline
 from auricle.hearing.counters import Counters
@@ -70,6 +71,8 @@ class Lane:
         self.ear = Ear(bundle, decision, gate, publish)
         """The stages, level meter and rules in use now; `replace` sets others for the next decision."""
         self._next_ear: Ear | None = None
+        self.keeper: Keeper | None = None
+        """Keeps the clips of the source, if it has any."""
         self._tell_gate()
         self._hearing = False
         self._samples = 0
@@ -112,11 +115,16 @@ class Lane:
         match piece:
             case Sound():
                 self._delivered_s = piece.delivered_s
+                if self.keeper is not None and piece.own is not None:
+                    self.keeper.hear(piece.start, piece.own, time.monotonic())
                 self._wait(piece.samples)
             case Segment():
                 self._begin(piece)
+                self._show(piece)
             case End():
                 self._end(piece.cause)
+                if self.keeper is not None:
+                    self.keeper.end(piece.cause)
                 if self._next_ear is not None:
                     self._change_ears()
             case Gap():
@@ -182,6 +190,15 @@ class Lane:
         self.columns_per_s = columns_per_s
         self.ear.watch(columns_per_s, self._samples if self._hearing else 0)
 
+    def keep(self, keeper: Keeper | None) -> None:
+        """Keep clips by this keeper from now on, or none; those of the one before end here."""
+        if self.keeper is not None and self.keeper is not keeper:
+            self.keeper.close()
+        self.keeper = keeper
+        self.source.with_own = keeper is not None
+        if self._hearing and (place := self.reporter.place) is not None:
+            self._show(place[0])
+
     def fail(self, error: Exception) -> None:
         """End the segment of this source, in which something went wrong; the other sources hear on."""
         reason = f"{type(error).__name__}: {error}"
@@ -200,12 +217,16 @@ class Lane:
             except Exception as again:
                 log.error("%s: its events could not be ended: %s", self.name, again)
                 self._hearing = False
+            if self.keeper is not None:
+                self.keeper.end("gap" if self.live is not None else "end")
         self.source.fail(reason, at)
 
     def close(self, cause: messages.OffsetCause = "stop") -> None:
         """End the open segment and its events."""
         if self._hearing:
             self._end(cause)
+        if self.keeper is not None:
+            self.keeper.end("end")
 
     def tell(self, state: messages.SourceNews, detail: str = "") -> None:
         """Publish and log a change of the source's state, or other news of it."""
@@ -238,6 +259,8 @@ class Lane:
             late=counters.late,
             overloads=counters.overloads,
             unsound=counters.unsound,
+            clips=counters.clips,
+            clips_missed=counters.clips_missed,
             capture=None
             if live is None
             else messages.SourceCapture(
@@ -258,6 +281,12 @@ class Lane:
         self.ear.reset()
         if self.state not in messages.UNDER_WAY:
             self.tell("running", segment.file or "")
+
+    def _show(self, segment: Segment) -> None:
+        """Let the keeper know the segment whose sound comes."""
+        if self.keeper is not None:
+            clock = segment.clock
+            self.keeper.begin(segment.start, segment.rate, clock.utc_us, segment.file, known=clock.known)
 
     def _wait(self, sound: NDArray[np.float32] | None) -> None:
         """Let the next block of this sound wait, if there is any; a new ear takes over at a decision."""
@@ -289,6 +318,8 @@ class Lane:
     def _decide(self, scores: NDArray[np.float32], levels: NDArray[np.float32]) -> None:
         if self.ear.doubtful:
             scores = self._finite(scores)
+        if self.keeper is not None and self.keeper.rules.privacy:
+            self._judge(self.keeper, scores)
         changes = self.ear.detector.process(scores)
         first = self._rows
         self._rows += len(scores)
@@ -324,6 +355,17 @@ class Lane:
                 self._tell_change(changes[told])
                 told += 1
 
+    def _judge(self, keeper: Keeper, scores: NDArray[np.float32]) -> None:
+        """Tell the keeper in which windows there was sound that it must not keep."""
+        stages, labels = self.ear.stages, self.ear.labels
+        private = [labels.index(label) for label in keeper.rules.privacy if label in labels]
+        for row in range(len(scores)):
+            first = (self._rows + row) * stages.hop
+            bounds = self.reporter.sample(first), self.reporter.sample(first + stages.span)
+            # What a model does not know, until a reload brings the one that does, may be in any sound.
+            unknown = len(private) < len(keeper.rules.privacy)
+            keeper.judge(*bounds, 1.0 if unknown else float(scores[row, private].max()))
+
     def _finite(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores without what is no number; that is counted, and told when it begins and when it is over."""
         scores, unsound = finite(scores)
@@ -340,7 +382,9 @@ class Lane:
 
     def _tell_change(self, change: Change) -> None:
         self.counters.events += change.phase == "onset"
-        self.reporter.change(change, self._delivered_s)
+        event = self.reporter.change(change, self._delivered_s)
+        if self.keeper is not None:
+            self.keeper.told(event)
 
     def _tell_spectrum(self, *, all_of_it: bool = False) -> None:
         if (spectrogram := self.ear.spectrogram) is not None:
@@ -350,7 +394,9 @@ class Lane:
     def _end(self, cause: messages.OffsetCause) -> None:
         self._tell_spectrum(all_of_it=True)
         for change in self.ear.detector.close(self._samples, cause):
-            self.reporter.change(change, self._delivered_s)
+            event = self.reporter.change(change, self._delivered_s)
+            if self.keeper is not None:
+                self.keeper.told(event)
         self.counters.heard += self.reporter.own_rate(self._samples)
         self.counters.heard_s += self._samples / self._model_rate
         judged = self.ear.stages.span + (self._rows - 1) * self.ear.stages.hop if self._rows else 0

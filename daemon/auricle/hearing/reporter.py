@@ -149,8 +149,8 @@ class Reporter:
         )
         self._publisher.send(self.spectrum_topic, message)
 
-    def change(self, change: Change, delivered_s: float | None) -> None:
-        """Publish that an event began, goes on or ended."""
+    def change(self, change: Change, delivered_s: float | None) -> messages.Event:
+        """Publish that an event began, goes on or ended; return what was said."""
         assert self._segment is not None
         if change.phase == "onset":
             self._ids[change.label] = str(uuid7())
@@ -180,6 +180,7 @@ class Reporter:
             message.onset_s = self._file_s(change.onset)
             message.offset_s = None if change.offset is None else self._file_s(change.offset)
         self._publisher.send(self._event_topics[change.label], message)
+        return message
 
     def _place(self, at: int) -> tuple[int, int]:
         """Return the source's sample of a position in the segment, and its time in microseconds."""

@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from auricle.messages.words import DaemonNews, GapCause, OffsetCause, Phase, SourceNews, SourceState
+from auricle.messages.words import (
+    ClipForm,
+    ClipLoss,
+    DaemonNews,
+    GapCause,
+    OffsetCause,
+    Phase,
+    SourceNews,
+    SourceState,
+)
 
 VERSION = 1
 
@@ -218,6 +227,53 @@ class Mark(Message, kw_only=True, tag="mark", tag_field="type"):
     label: Annotated[Label | None, Meta(description="what it really was, if that was told")] = None
 
 
+class Silence(msgspec.Struct, frozen=True):
+    """Sound that was not heard, which is silence in a clip."""
+
+    sample: Annotated[int, Meta(ge=0, description="the first one, counted as the clip's `sample`")]
+    samples: Count
+
+
+class Clip(Message, kw_only=True, tag="clip", tag_field="type"):
+    """The sound around an event lies in a file now, or there is none, and why. `sample` and `t` are the clip's first
+    ones, and `model` the one that heard the event."""
+
+    id: Annotated[str, Meta(description="the event's")]
+    label: Label
+    path: Annotated[str | None, Meta(description="of the file, on the daemon's machine; null if there is none")]
+    why: Annotated[
+        ClipLoss | None,
+        Meta(
+            description="there is none: `privacy` (it would hold what the source's `privacy` names), `disk` (it could "
+            "not be written), `slow` (the disk does not keep up), `memory` (none was left), `gone` (the sound was not "
+            "held), `rate` (no FLAC has it)"
+        ),
+    ]
+    format: Annotated[ClipForm, Meta(description="of the file; Opus is lossy")]
+    exact: Annotated[
+        bool,
+        Meta(
+            description="whether every sample is just as it was heard: not of Opus, nor of sound with more than 24 "
+            "bits or beyond full scale"
+        ),
+    ]
+    sha256: Annotated[str | None, Meta(description="of the file, hexadecimal")]
+    rate: Annotated[int, Meta(ge=0, description="of the file, in Hz: the source's own, of Opus 48000")]
+    samples: Annotated[int, Meta(ge=0, description="how many are in the file")]
+    duration_s: Seconds
+    source_rate: Annotated[int, Meta(ge=0, description="the source's own, in Hz, by which `sample` counts")]
+    onset: Annotated[Time, Meta(description="the event's")]
+    onset_s: Annotated[float, Meta(description="from the clip's first sample to the event's onset")]
+    offset_s: Annotated[
+        float | None, Meta(description="the same to its offset; null where the event went on beyond the longest clip")
+    ]
+    gaps: Annotated[list[Silence], Meta(description="what was not heard, silence in the clip")] = []
+    file: Annotated[str | UnsetType, Meta(description="the recording, where the source plays some")] = UNSET
+    t_known: Annotated[
+        bool | UnsetType, Meta(description="of recordings: false if nobody told when it began; t is then of 1970")
+    ] = UNSET
+
+
 class SourceCapture(msgspec.Struct, kw_only=True):
     """How a live source is captured; samples at its own rate since it was opened."""
 
@@ -250,6 +306,8 @@ class SourceHealth(msgspec.Struct, kw_only=True):
     late: Annotated[int, Meta(ge=0, description="decisions over one decision hop after their sound was delivered")] = 0
     overloads: Annotated[int, Meta(ge=0, description="steps that were taken because decisions could not keep up")] = 0
     unsound: Annotated[int, Meta(ge=0, description="decisions in which the model gave what is no finite number")] = 0
+    clips: Annotated[int, Meta(ge=0, description="clips that were written")] = 0
+    clips_missed: Annotated[int, Meta(ge=0, description="events that have none although they should")] = 0
     capture: Annotated[SourceCapture | None, Meta(description="of a live source; null of a recording")] = None
 
 
@@ -266,7 +324,7 @@ class Health(Message, kw_only=True, tag="health", tag_field="type"):
     rss_mb: float
 
 
-AnyMessage = Scores | Spectrum | Event | Gap | Status | Mark | Health
+AnyMessage = Scores | Spectrum | Event | Gap | Status | Mark | Clip | Health
 Fleeting = Scores | Spectrum | Health
 """Messages that nobody keeps, since the next one of their topic says it all."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from auricle.messages.published import VERSION, Event, Gap, Label, Mark, Model, SourceHealth, Status, Time
+from auricle.messages.published import VERSION, Clip, Event, Gap, Label, Mark, Model, SourceHealth, Status, Time
 
 Tag = Annotated[str | int | None, Meta(description="given back in the answer, so that the two are known to belong")]
 
@@ -102,6 +102,17 @@ class HistoryReport(msgspec.Struct, kw_only=True):
     ] = None
 
 
+class ClipsReport(msgspec.Struct, kw_only=True):
+    """How the keeping of clips fares."""
+
+    enabled: bool
+    trouble: Annotated[str | None, Meta(description="why none are written now")] = None
+    files: Annotated[int, Meta(description="clips in the folder")] = 0
+    mb: float = 0.0
+    kept: Annotated[int, Meta(description="clips that were written since the start")] = 0
+    missed: Annotated[int, Meta(description="events since the start that have none although they should")] = 0
+
+
 class Snapshot(Answer, kw_only=True, tag="snapshot"):
     """How things stand. Messages with a `seq` up to `last_seq` of their topic are in it, later ones are not."""
 
@@ -125,12 +136,14 @@ class Report(Answer, kw_only=True, tag="report"):
     reasons: Annotated[list[str], Meta(description="empty if it hears")]
     sources: dict[str, SourceReport]
     history: HistoryReport
+    clips: ClipsReport = msgspec.field(default_factory=lambda: ClipsReport(enabled=False))
 
 
 class History(Answer, kw_only=True, tag="history"):
-    """Messages of the past. Of the history, an event's onset and its newest message; from memory, every one."""
+    """Messages of the past. Of the history, an event's onset, its newest message and its clip; from memory, every
+    one."""
 
-    messages: list[Event | Gap | Status | Mark]
+    messages: list[Event | Gap | Status | Mark | Clip]
     next: Annotated[str | Position | None, Meta(description="ask on with it as `after` or `since`; null: no more")]
     complete: Annotated[bool, Meta(description="false if memory does not reach back to the position")] = True
 

@@ -40,6 +40,11 @@ TOPICS = (
     Topic("gap.<source>.", published.Gap, "when it is known how much was lost"),
     Topic("status.<source>.", published.Status, "when it happens; of the daemon itself, on `status.`"),
     Topic("mark.<source>.", published.Mark, "when somebody asks for it; without a source, on `mark.`"),
+    Topic(
+        "clip.<source>.<label>.",
+        published.Clip,
+        "with `clips.enabled`, when the file is closed: never before the event's onset, mostly after its offset",
+    ),
     Topic("health.", published.Health, "once a second"),
 )
 
@@ -74,6 +79,8 @@ def topic_of(message: published.AnyMessage) -> str:
     """Return the exact topic on which a message was sent."""
     if isinstance(message, published.Event):
         return topic("event", message.source, message.label)
+    if isinstance(message, published.Clip):
+        return topic("clip", message.source, message.label)
     return topic(_tag(type(message)), message.source)
 
 

@@ -11,7 +11,7 @@ SourceState: TypeAlias = Literal["starting", "running", "lost", "found", "silent
 """How a source stands."""
 SourceNews: TypeAlias = Literal[SourceState, "clock", "questioned"]
 """What a `status` says of a source: its new state, or news that leave its state as it is."""
-DaemonNews: TypeAlias = Literal["store", "reloaded", "reload_refused", "slow", "crowded", "trouble", "clock"]
+DaemonNews: TypeAlias = Literal["store", "clips", "reloaded", "reload_refused", "slow", "crowded", "trouble", "clock"]
 """What a `status` without a source says."""
 Phase: TypeAlias = Literal["onset", "update", "offset"]
 """Which part of an event a message is about."""
@@ -19,6 +19,10 @@ GapCause: TypeAlias = Literal["overrun", "overflow", "lost", "load"]
 """Why sound was not heard."""
 OffsetCause: TypeAlias = Literal["score", "end", "gap", "stop", "reload", "restart"]
 """Why an event ended."""
+ClipForm: TypeAlias = Literal["flac", "opus"]
+"""How the sound of a clip is written."""
+ClipLoss: TypeAlias = Literal["privacy", "disk", "slow", "memory", "gone", "rate"]
+"""Why there is no clip of an event that should have one."""
 
 NOT_HEARD: frozenset[SourceState] = frozenset({"starting", "lost", "silent", "overloaded", "stopped"})
 """A source in one of these states is not heard as it should be."""

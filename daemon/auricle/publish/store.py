@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from auricle.messages import DaemonNews, Event, Mark, rfc3339
+from auricle.messages import Clip, DaemonNews, Event, Mark, rfc3339
 from auricle.messages.questions import Anew, HistoryReport
 from auricle.publish import table
 from auricle.publish.bounds import Bounds
@@ -77,8 +77,8 @@ class Store:
         self._tell = tell
 
     def __call__(self, topic: str, payload: bytes) -> None:
-        """Keep an event's message; anything else is no history."""
-        if not topic.startswith(("event.", "mark.")):
+        """Keep what is said of an event, and marks; anything else is no history."""
+        if not topic.startswith(("event.", "mark.", "clip.")):
             return
         self._waiting.add(table.row_of(topic, payload))
         if self.trouble is None:
@@ -102,8 +102,9 @@ class Store:
 
     def page(
         self, since_us: int, after: tuple[int, int] | None, *, label: str | None, source: str | None
-    ) -> tuple[list[Event | Mark], tuple[int, int] | None]:
-        """Return the first and newest message of the events that changed since a time, in the order of their changes.
+    ) -> tuple[list[Event | Mark | Clip], tuple[int, int] | None]:
+        """Return first and newest message and clip of the events that changed since a time, in the order of their
+        changes.
 
         Args:
             since_us: microseconds since 1970 UTC.
@@ -120,9 +121,9 @@ class Store:
         rows = table.changed(self.database.connection, after or (since_us - 1, 1 << 62))
         found = [
             message
-            for _, _, heard, called, first, last in rows
+            for _, _, heard, called, *payloads in rows
             if (label is None or called == label) and (source is None or heard == source)
-            for payload in (first, last)
+            for payload in payloads
             if payload is not None and (message := self._read(payload)) is not None
         ]
         return found, (rows[-1][0], rows[-1][1]) if len(rows) == table.PAGE else None
@@ -238,7 +239,7 @@ class Store:
         log.warning("history: %s", news)
         self._news.append(news)
 
-    def _read(self, payload: object) -> Event | Mark | None:
+    def _read(self, payload: object) -> Event | Mark | Clip | None:
         """Read a message as it was kept; ``None`` where it cannot be read, which is published once."""
         try:
             return table.message_of(payload)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from auricle import messages
-from auricle.messages import Event, Mark
+from auricle.messages import Clip, Event, Mark
 
 FORMAT = 1
 PAGE = 64
@@ -27,7 +27,8 @@ CREATE TABLE events (
   going_on INTEGER NOT NULL,
   told_us INTEGER NOT NULL,
   first BLOB NOT NULL,
-  last BLOB
+  last BLOB,
+  clip BLOB
 );
 CREATE INDEX events_told ON events (told_us, n);
 CREATE INDEX events_going_on ON events (n) WHERE going_on;
@@ -38,11 +39,12 @@ _WRITE = """
 INSERT INTO events (id, topic, source, label, going_on, first, told_us) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET going_on = excluded.going_on, told_us = excluded.told_us, last = excluded.first
 """
+_CLIP = "UPDATE events SET clip = ?, told_us = ? WHERE id = ?"
 _READ = (
-    "SELECT told_us, n, source, label, first, last FROM events WHERE (told_us, n) > (?, ?) "
+    "SELECT told_us, n, source, label, first, last, clip FROM events WHERE (told_us, n) > (?, ?) "
     "AND typeof(told_us) = 'integer' ORDER BY told_us, n LIMIT ?"
 )
-_decoder: msgspec.json.Decoder[Event | Mark] = msgspec.json.Decoder(Event | Mark)
+_decoder: msgspec.json.Decoder[Event | Mark | Clip] = msgspec.json.Decoder(Event | Mark | Clip)
 
 
 class Foreign(sqlite3.DatabaseError):
@@ -68,19 +70,24 @@ class Row(NamedTuple):
         """Return whether the message is a mark."""
         return self.topic.startswith("mark.")
 
+    @property
+    def clip(self) -> bool:
+        """Return whether the message is about an event's clip, and so no row of its own."""
+        return self.topic.startswith("clip.")
+
 
 def row_of(topic: str, payload: bytes) -> Row:
     """Make the row of a message that is published on this topic.
 
     Raises:
-        msgspec.MsgspecError: it is neither an event's nor a mark's.
+        msgspec.MsgspecError: it is neither an event's, nor a mark's, nor a clip's.
     """
     message = _decoder.decode(payload)
     going_on = isinstance(message, Event) and message.phase != "offset"
     return Row(message.id, topic, message.source, message.label, going_on, payload)
 
 
-def message_of(payload: object) -> Event | Mark:
+def message_of(payload: object) -> Event | Mark | Clip:
     """Read the message of a row.
 
     Raises:
@@ -114,8 +121,10 @@ def prepare(db: sqlite3.Connection) -> None:
     if found == 0:
         db.executescript(f"BEGIN; {_TABLE} PRAGMA user_version={FORMAT}; COMMIT;")
     try:
+        if "clip" not in [name for _, name, *_ in db.execute("PRAGMA table_info(events)")]:
+            db.execute("ALTER TABLE events ADD COLUMN clip BLOB")  # older databases have none
         db.execute(f"EXPLAIN {_WRITE}", (None,) * 7)
-        db.execute("EXPLAIN SELECT n, id, topic, source, label, going_on, told_us, first, last FROM events")
+        db.execute("EXPLAIN SELECT n, id, topic, source, label, going_on, told_us, first, last, clip FROM events")
     except sqlite3.OperationalError as e:
         if e.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR:
             raise
@@ -126,8 +135,11 @@ def prepare(db: sqlite3.Connection) -> None:
 
 
 def write(db: sqlite3.Connection, row: Row, told_us: int) -> None:
-    """Keep a message; it is an event's first one, or its newest."""
-    db.execute(_WRITE, (*row, told_us))
+    """Keep a message; it is an event's first one, its newest, or about its clip, which goes with the event."""
+    if row.clip:
+        db.execute(_CLIP, (row.payload, told_us, row.id))
+    else:
+        db.execute(_WRITE, (*row, told_us))
 
 
 def going_on(db: sqlite3.Connection) -> list[tuple[int, object, object, object]]:
@@ -143,7 +155,7 @@ def give_up(db: sqlite3.Connection, numbers: Sequence[int]) -> None:
 
 def changed(db: sqlite3.Connection, after: tuple[int, int]) -> list[tuple[Any, ...]]:
     """Return a page of rows in the order of their changes after a time and number: told_us, n, source, label, first,
-    last."""
+    last, clip."""
     return db.execute(_READ, (*after, PAGE)).fetchall()
 
 

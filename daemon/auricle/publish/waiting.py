@@ -50,7 +50,9 @@ class Waiting:
         held."""
         while self._rows:
             row = self._rows[0]
-            if row.going_on:
+            if row.clip:
+                pass  # says nothing of whether its event goes on
+            elif row.going_on:
                 self._going_on[row.id] = (*self._going_on.get(row.id, ())[:1], row)
             else:
                 self._going_on.pop(row.id, None)

@@ -24,6 +24,7 @@ from auricle.publish.store import Store
 from auricle.publish.zeromq import Socket
 from auricle.service import keys, logs
 from auricle.service.checks import check_sockets, load_models
+from auricle.service.clips import Clips
 from auricle.service.descriptors import connections_each
 from auricle.service.folder import state_dir
 from auricle.service.notify import Notifier
@@ -132,6 +133,9 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         if store is not None:
             store.report_to(publisher.tell)
             store.open(lambda topic, event: publisher.send(topic, closed(event, publisher.instance)))
+        clips = Clips(publisher, roster.lanes, state_dir() / "clips", certain=lambda: time_of_day.certain)
+        clips.configure(cfg)
+        query.clips, roster.attend = clips.report, clips.attend
         for lane, wanted in zip(lanes, cfg.sources, strict=True):
             roster.enter(lane, wanted)
 
@@ -148,6 +152,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             logs.set_level(new.log)
             viewers.spectra = new.spectrum
             query.config_hash = new.hash()
+            clips.configure(new)
             if store is not None:
                 store.bounds.max_mb, store.bounds.max_days = new.store.max_mb, new.store.max_days
 
@@ -185,7 +190,9 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             roster.tick(now_s)
             watchdog.tick(now_s)
 
-        attendants: list[engine.Attendant] = [admission, socket, query, *([] if store is None else [store])]
+        attendants: list[engine.Attendant] = [
+            each for each in (admission, socket, query, store, clips) if each is not None
+        ]
         trouble = engine.Trouble(publisher)
         engine.run(
             roster.lanes,
@@ -195,5 +202,6 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             attendants=attendants,
         )
         notifier.tell(STOPPING=1, STATUS="stopping")
+        clips.close()
         log.info("stopped")
         return EXIT_SKIPPED if any(lane.counters.skipped for lane in roster.lanes) else 0

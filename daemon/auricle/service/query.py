@@ -24,6 +24,7 @@ from auricle.messages.questions import (
     AskMark,
     AskSnapshot,
     AskStatus,
+    ClipsReport,
     History,
     HistoryReport,
     Marked,
@@ -146,6 +147,8 @@ class Query:
         """Called when it was bound at last, and `endpoint` may be another."""
         self.reasons: Callable[[], Iterable[str]] = tuple
         """Gives what else is not as it should be, for `auricle status`."""
+        self.clips: Callable[[], ClipsReport] = lambda: ClipsReport(enabled=False)
+        """Gives how the keeping of clips fares."""
         try:
             self.place = Place(
                 self._socket, bind, group=group, key="publish.query", patient=patient, opened=self._opened
@@ -271,6 +274,8 @@ class Query:
         ]
         if history.trouble is not None:
             reasons.append(f"history: {history.trouble}")
+        if (clips := self.clips()).trouble is not None:
+            reasons.append(f"clips: {clips.trouble}")
         reasons += self.reasons()
         return Report(
             **self._who,
@@ -282,6 +287,7 @@ class Query:
             reasons=reasons,
             sources=sources,
             history=history,
+            clips=clips,
         )
 
     def _events(self, question: AskEvents) -> History:

@@ -3,6 +3,7 @@ room."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 from auricle import config
@@ -30,6 +31,8 @@ class Roster:
     def __init__(self, publisher: Publisher, poller: Poller, learned: Learned) -> None:
         self.lanes: list[Lane] = []
         """The lanes in the order in which they came; always the same list, which changes."""
+        self.attend: Callable[[Lane, config.Source], None] = lambda lane, wanted: None
+        """Called with a lane before its source begins to give sound."""
         self._publisher = publisher
         self._poller = poller
         self._learned = learned
@@ -66,6 +69,7 @@ class Roster:
         self._rooms[wanted.name] = self._room(wanted, lane.bundle)
         self._restore(wanted.name, lane.ear)
         lane.tell("starting")
+        self.attend(lane, wanted)
         lane.source.open()
         self.lanes.append(lane)
 

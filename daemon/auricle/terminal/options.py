@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,6 +75,11 @@ def load(path: Path | None, model: str | None = None, *, without: Path | None = 
     from auricle import config
 
     return config.load(path, overrides={"model": model}, without=without)
+
+
+def with_clips(cfg: Config, folder: Path) -> Config:
+    """Return the configuration with clips kept in this folder."""
+    return dataclasses.replace(cfg, clips=dataclasses.replace(cfg.clips, enabled=True, folder=folder))
 
 
 def model_of(cfg: Config) -> Bundle:

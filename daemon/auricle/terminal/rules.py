@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from auricle import config
+from auricle.clips.keeper import longest_mb
 from auricle.config.show import scalar
 from auricle.errors import AuricleError
-from auricle.hearing import precedence
+from auricle.hearing import pipeline, precedence
 from auricle.hearing.precedence import Held, Value
 from auricle.model import bundle
 from auricle.model.card import Card, contained
+from auricle.service.clips import rules_of
 
 _NAMES = tuple(item.name for item in dataclasses.fields(Held))
 
@@ -113,3 +115,19 @@ def _of_source(cfg: config.Config, source: int, card: Card) -> Iterator[str]:
 
 def _line(name: str, value: str, place: str) -> str:
     return f"{f'{name}: {value}':44}  # {place}"
+
+
+USUAL_HZ = 48_000
+"""The rate of most microphones, where a source's own is not known before it is opened."""
+
+
+def held_for_clips(clips: config.Clips, source: config.Source, model: bundle.Bundle) -> str:
+    """Say how much memory the clips of a source take, at its own rate where the configuration knows it."""
+    rate = (source.stdin and source.stdin.rate) or (source.microphone and source.microphone.sample_rate) or USUAL_HZ
+    detector = pipeline.detector(model, source.decision, span=0, hop=0)
+    back_s = detector.back_samples / model.card.front_end.sample_rate
+    held_mb, most_mb = longest_mb(rules_of(clips, source), back_s, rate)
+    return (
+        f"{source.name}: clips: holds {held_mb:.1f} MB of sound at {rate / 1000:g} kHz, "
+        f"{most_mb:.1f} MB while an event lasts for {clips.max_s:g} s"
+    )

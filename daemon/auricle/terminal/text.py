@@ -72,6 +72,9 @@ def _line(message: messages.AnyMessage) -> str | None:
         case messages.Status():
             detail = f": {message.detail}" if message.detail else ""
             return f"{message.source or 'auricle'}  {message.t[11:22]}  {message.state}{detail}"
+        case messages.Clip():
+            what = f"clip: none ({message.why})" if message.path is None else f"clip of {message.duration_s:.2f} s"
+            return f"{message.source}  {message.t[11:22]}  {message.label:<16} {what}"
         case messages.Mark():
             label = "" if message.label is None else f" {message.label}"
             return f"{message.source or 'auricle'}  {message.t[11:22]}  mark:{label} {message.text}"

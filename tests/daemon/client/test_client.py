@@ -20,6 +20,7 @@ from auricle.client import (
     AskStatus,
     Bookmark,
     Client,
+    Clip,
     Event,
     Health,
     Item,
@@ -167,16 +168,20 @@ def test_where_memory_ends_history_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("store", [True, False])
 def test_a_restart_is_followed(tmp_path: Path, store: bool) -> None:
-    """Killed and started again: what was told last comes from the history, what was open is closed, all once."""
+    """Killed and started again: what was told last comes from the history, clips too, what was open is closed, all
+    once."""
     first = ExitStack()
     one = Daemon(tmp_path, first, store=store)
-    with Client(one.endpoint, topics=["event.", "status."]) as client:
+    with Client(one.endpoint, topics=["event.", "status.", "clip."]) as client:
         items = pump([one], client, joined)
         one.event("onset")
         one.event("onset", "siren")
         items += pump([one], client, lambda got: len(keys(got)) >= 2)
         # These are told, but the connection dies before they arrive.
-        unheard = [] if not store else [one.event("offset", "siren"), one.event("onset", "dog_bark")]
+        unheard: list[Event | Clip] = []
+        if store:
+            ended = one.event("offset", "siren")
+            unheard = [ended, one.clip(ended), one.event("onset", "dog_bark")]
         left = list(one.journal.open)
         first.pop_all()
         one.kill()

@@ -38,9 +38,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "ffmpeg": {"url": "rtsp://cam/stream"},
     "stdin": {"rate": RATE},
 }
-NOT_THERE_YET = {"clips.enabled"}
-"""Keys that have no effect, and are refused for it."""
-
 WHERE_IT_IS_READ = {"publish.allow_plaintext", "model"}
 """Keys whose effect is on others, where the configuration is read: endpoints that are let through, sources' models."""
 BY_COMMANDS = {"publish.client_key"}
@@ -116,6 +113,7 @@ def test_every_key_changes_something(tmp_path: Path, monkeypatch: pytest.MonkeyP
             "sources": [{"name": "porch", "recording": {"path": "a.wav", "speed": "max"}}],
             "gate": {"enabled": "on"},
             "decision": {"labels": {"rain": {"threshold": 0.6}}},
+            "clips": {"enabled": True},
             "publish": {
                 "endpoint": f"ipc://{tmp_path}/events",
                 "query": f"ipc://{tmp_path}/query",
@@ -132,13 +130,7 @@ def test_every_key_changes_something(tmp_path: Path, monkeypatch: pytest.MonkeyP
             cfg = config.load(None, environ={}, overrides={"sources": [{"name": "it", kind: given}], "model": "esc10"})
             source_of(cfg.sources[0], cfg.capture, bundle.load("esc10"), poller)
     silent = {path for of, name, path in declared() if (of, name) not in read and not path.startswith("bridges.")}
-    assert silent == NOT_THERE_YET | WHERE_IT_IS_READ | BY_COMMANDS
-
-
-def test_what_is_not_there_yet_is_refused() -> None:
-    """Whoever wants clips is told that there are none."""
-    with pytest.raises(AuricleError, match=r"clips\.enabled: clips are not there yet"):
-        config.load(None, environ={}, overrides={"clips.enabled": True})
+    assert silent == WHERE_IT_IS_READ | BY_COMMANDS
 
 
 @pytest.fixture
@@ -159,6 +151,11 @@ WRONG = {
         "sources[1].decision.hop_ms: ",
     ),
     "label": ({"decision": {"labels": {"rian": {"threshold": 0.5}}}}, "decision.labels: the model has no label 'rian'"),
+    "label of clips": ({"clips": {"labels": ["rian"]}}, "clips.labels: the model has no label 'rian'"),
+    "label of privacy": (
+        {"sources": [{"name": "a", "microphone": {}, "privacy": "speech"}]},
+        "sources[0].privacy: the model has no label 'speech'",
+    ),
     "time": (
         {"sources": [{"name": "a", "recording": {"path": "x.wav", "start_time": "9999-12-31T23:59:59Z"}}]},
         "sources[0].recording.start_time: ",

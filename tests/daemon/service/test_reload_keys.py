@@ -11,6 +11,7 @@ import pytest
 import zmq
 
 from auricle import config
+from auricle.clips.keeper import Rules
 from auricle.config.keys import keys_of
 from auricle.gate.noise import save_profile
 from auricle.messages.keys import Pair, write_pair
@@ -60,6 +61,17 @@ OTHER: dict[str, Any] = {
     "bridges.mqtt": {"prefix": "house"},
     "bridges.metrics": {"listen": "127.0.0.1:9000"},
     "bridges.notify": {"quiet_hours": ["22:00", "07:00"]},
+    "clips.enabled": False,
+    "clips.before_s": 1.5,
+    "clips.after_s": 0.5,
+    "clips.max_s": 20,
+    "clips.labels": ["rain"],
+    "clips.format": "opus",
+    "clips.beside": ["json"],
+    "clips.max_mb": 50,
+    "clips.max_days": 2,
+    "clips.folder": "elsewhere",
+    "clips.privacy_threshold": 0.2,
     "log.level": "error",
     "log.format": "json",
     "model": "other",
@@ -89,9 +101,27 @@ LIVE: dict[str, Callable[[Daemon], Any]] = {
     "bridges.metrics": lambda d: {"listen": d.reload.cfg.bridges.metrics.listen},
     "bridges.notify": lambda d: {"quiet_hours": list(d.reload.cfg.bridges.notify.quiet_hours or ())},
     "bridges.mqtt": lambda d: {"prefix": d.reload.cfg.bridges.mqtt.prefix},
+    "clips.enabled": lambda d: d.lane().keeper is not None,
+    "clips.before_s": lambda d: kept(d).before_s,
+    "clips.after_s": lambda d: kept(d).after_s,
+    "clips.max_s": lambda d: kept(d).most_s,
+    "clips.labels": lambda d: [*(kept(d).labels or ())],
+    "clips.format": lambda d: kept(d).form,
+    "clips.beside": lambda d: [*d.clips._writer.beside],  # type: ignore[union-attr]
+    "clips.max_mb": lambda d: d.clips._writer.max_mb,  # type: ignore[union-attr]
+    "clips.max_days": lambda d: d.clips._writer.max_days,  # type: ignore[union-attr]
+    "clips.folder": lambda d: d.clips._writer.folder.name,  # type: ignore[union-attr]
+    "clips.privacy_threshold": lambda d: kept(d).privacy_score,
     "log.level": lambda d: logging.getLevelName(logging.getLogger("auricle").level).lower(),
 }
 """Where each live key shows itself in the running daemon."""
+
+
+def kept(here: Daemon) -> Rules:
+    """By which rules clips are kept."""
+    keeper = here.lane().keeper
+    assert keeper is not None
+    return keeper.rules
 
 
 def all_keys() -> dict[str, str]:
@@ -108,7 +138,7 @@ def all_keys() -> dict[str, str]:
 
 def test_every_key_is_covered() -> None:
     """A key that is added to the configuration must be added here."""
-    assert set(OTHER) == set(all_keys()) - {"clips.enabled"}, "which has one value only"
+    assert set(OTHER) == set(all_keys())
     assert set(LIVE) == {path for path, effect in all_keys().items() if effect == "live"}
 
 
@@ -125,7 +155,7 @@ def test_every_key_takes_effect_as_the_docs_say(
         save_profile(tmp_path / "profile.npz", varied(2.0), RATE)
     elif path == "publish.secret_key":
         write_pair(tmp_path / "daemon.key", Pair(*(key.decode() for key in zmq.curve_keypair())))
-    wanted = configuration(recording, gate={"enabled": "on"})
+    wanted = configuration(recording, gate={"enabled": "on"}, clips={"enabled": True})
     wanted["sources"].append({"name": "mic", "microphone": {}})
     here = daemon(wanted)
     lane, mic = here.lane(), here.lane("mic")

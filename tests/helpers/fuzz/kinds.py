@@ -17,11 +17,12 @@ KINDS = {
     "environment": texts.ENVIRONMENT,
     "question": messages.QUESTION,
     "history": messages.HISTORY,
+    "clip": sound.CLIP,
 }
 
 ORDER = (
     "recording", "card", "configuration", "truth", "state", "recording", "question",
     "configuration", "bundle", "recording", "graph", "recording", "card", "truth",
-    "history", "recording", "environment", "configuration", "state", "recording", "pipe", "heads",
+    "history", "recording", "environment", "configuration", "state", "recording", "pipe", "heads", "clip",
 )  # fmt: skip
 """The cases are of these kinds in turn: the further away input comes from, the more of it."""

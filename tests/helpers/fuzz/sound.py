@@ -18,8 +18,14 @@ from auricle.capture.poller import Poller
 from auricle.capture.reader import Reader
 from auricle.capture.recording import Recordings
 from auricle.capture.source import End, Gap, Piece, Segment, Skipped, Sound, Terms
+from auricle.clips.encode import encode
+from auricle.clips.folder import name_of
+from auricle.clips.reading import clips, sound
+from auricle.clips.writer import comment
+from auricle.errors import AudioError
 from helpers.fuzz import mutate
 from helpers.fuzz.kind import Kind
+from helpers.kept import order
 from helpers.sounds import RATE, varied
 
 LENGTH_S = 0.4
@@ -143,3 +149,29 @@ def _soon() -> float:
 
 RECORDING = Kind(_recordings, _hear)
 PIPE = Kind(lambda folder: None, _pipe)
+
+
+def _clips(folder: Path) -> dict[str, bytes]:
+    """Return a clip of each form, each with its name and what it says of itself."""
+    found = {}
+    for form in ("flac", "opus"):
+        asked = order(1, LENGTH_S, form=form)  # type: ignore[arg-type]
+        content, _ = encode(asked.sound, asked.clip.format, lambda facts, clip=asked.clip: comment(clip, facts))  # type: ignore[misc]
+        found[name_of(asked.clip)] = content
+    return found
+
+
+def _clip(chance: random.Random, folder: Path, seeds: dict[str, bytes]) -> str:
+    """Read a folder of clips as `auricle clips` does: what each says of itself, and its sound."""
+    name = chance.choice(list(seeds))
+    (folder / "s").mkdir()
+    (folder / "s" / name).write_bytes(mutate.content(chance, seeds[name], chance.choice((mutate.HEAD, 2000))))
+    ((path, clip),) = clips(folder)
+    if isinstance(clip, AudioError):
+        assert "\n" not in str(clip)
+        return str(clip)
+    heard = sum(len(block) for block in sound(path, 1000))
+    return f"{clip.label}: {heard} samples"
+
+
+CLIP = Kind(_clips, _clip)
