@@ -76,8 +76,8 @@ _A = TypeVar("_A", History, Marked, Report, Snapshot)
 class Client:
     """Follows one or several daemons.
 
-    It gives messages (`Event`, `Scores`, `Spectrum`, `Gap`, `Status`, `Mark`, `Clip`, `Health`), a `Snapshot` whenever it
-    has joined a daemon or one has started anew, followed by the newest message of every event that goes on, and a
+    It gives messages (`Event`, `Scores`, `Spectrum`, `Gap`, `Status`, `Mark`, `Clip`, `Health`), a `Snapshot` whenever
+    it has joined a daemon or one has started anew, followed by the newest message of every event that goes on, and a
     `Missed` for messages that are lost for good. Within a topic they come in order, none twice.
 
     Args:

@@ -1,4 +1,4 @@
-"""What may lie beside a clip is made here: what was said of it, and a picture of its sound."""
+"""This makes what may lie beside a clip: what was said of it, and a picture of its sound."""
 
 from __future__ import annotations
 

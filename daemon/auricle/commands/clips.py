@@ -17,7 +17,7 @@ from auricle.clips.beside import BESIDE, beside
 from auricle.commands.events import moment
 from auricle.errors import EXIT_SKIPPED, AudioError, DeviceError, OutputError, UsageError
 from auricle.messages import Clip
-from auricle.service.state import state_dir
+from auricle.service.folder import state_dir
 from auricle.terminal import options, text
 from auricle.terminal.help import PLAIN
 from auricle.terminal.options import ConfigFile, Json
