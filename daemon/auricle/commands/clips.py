@@ -109,11 +109,14 @@ def export(
         target = out / origin.parent.name / origin.name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            target.touch(0o600)  # a copy of sound is for nobody else either, nor is what tells of it
             shutil.copy2(origin, target)
             content = target.read_bytes()
             clip.path, clip.sha256 = str(target), hashlib.sha256(content).hexdigest()
             for suffix, made in beside(clip, content, forms).items():
-                target.with_suffix(f".{suffix}").write_bytes(made)
+                lies = target.with_suffix(f".{suffix}")
+                lies.touch(0o600)
+                lies.write_bytes(made)
         except OSError as e:
             raise OutputError(f"{target}: cannot be written: {e.strerror}; name another folder") from None
     text.say(f"{out}: {len(chosen)} clips")

@@ -82,7 +82,8 @@ def test_the_configured_folder(folder: Path, tmp_path: Path, monkeypatch: pytest
 
 
 def test_export(folder: Path, tmp_path: Path) -> None:
-    """Copies are equal, and beside each lies what was said of it, with its sum, and a picture."""
+    """Copies are equal, and beside each lies what was said of it, with its sum, and a picture; nobody else may read
+    them."""
     done = ran("export", tmp_path / "out", "--folder", folder, "--with", "json", "--with", "png", "--label", "bell")
     assert done.exit_code == 0
     copies = sorted((tmp_path / "out" / "s").glob("*.flac"))
@@ -93,6 +94,7 @@ def test_export(folder: Path, tmp_path: Path) -> None:
         assert said["sha256"] == hashlib.sha256(copy.read_bytes()).hexdigest()
         assert said["path"] == str(copy)
         assert copy.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out" / "s").iterdir()} == {0o600}
     assert {path.suffix for path in (tmp_path / "out" / "s").iterdir()} == {".flac", *(f".{each}" for each in BESIDE)}
     error = ran("export", tmp_path / "out", "--folder", folder, "--with", "gif").exception
     assert str(error) == "--with: 'gif' is not known; use json or png"
