@@ -21,6 +21,7 @@ FLOORS = {
         start
         commands
         terminal
+        teach
         adopt
         service judge scan
         hearing tables
@@ -37,6 +38,7 @@ FLOORS = {
         reports
         ship
         finetune
+        bank
         build
         export
         judge
@@ -50,7 +52,20 @@ FLOORS = {
 """From the top down; rooms in one line are neighbours."""
 ONLY = {"capture": {"errors"}, "client": {"messages", "errors"}, "connectors": {"client", "messages", "errors"}}
 """Rooms of `auricle` that use these alone of what is below: each is to be had without the rest."""
-LENT = {"judge", "hearing", "features", "capture", "config", "gate", "model", "messages", "stages", "stored", "errors"}
+LENT = {
+    "teach",
+    "judge",
+    "hearing",
+    "features",
+    "capture",
+    "config",
+    "gate",
+    "model",
+    "messages",
+    "stages",
+    "stored",
+    "errors",
+}
 """The rooms of `auricle` that `auricle_build` uses; how the daemon lives and publishes is no affair of a model."""
 SHARED = {"auricle.terminal.progress"}
 """Single files of `auricle` that `auricle_build` uses too: a bar looks alike whichever program draws it."""

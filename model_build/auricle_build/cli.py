@@ -239,6 +239,8 @@ app.command("gate-report")(judging.gate_report)
 app.command()(judging.scenes)
 app.command("scene-report")(judging.scene_report)
 app.command()(judging.yamnet)
+app.command()(judging.bank)
+app.command("teach-report")(judging.teach_report)
 
 
 def _version(shown: bool) -> None:

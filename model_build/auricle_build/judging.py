@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from auricle.errors import ConfigError
 from auricle_build.terminal import DataFolder, Display, RecipeFile, recipe, tensorflow
 
 
@@ -116,3 +117,47 @@ def yamnet(
 
     opened = yardstick.write(model, rec, out)
     Display().say(f"{opened.path}: {opened.card.name} {opened.hash}, model.tflite {len(opened.whole) / 1000:.0f} KB")
+
+
+def bank(
+    config: RecipeFile,
+    model: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle that is given the bank.")],
+    vectors: Annotated[int, typer.Option("--vectors", min=200, max=20_000, help="How many embeddings.")] = 2000,
+    data: DataFolder = None,
+) -> None:
+    """Put embeddings of a recipe's recordings into a bundle, for auricle teach to learn the difference from."""
+    from auricle_build import bank as banks
+
+    rec = recipe(config)
+    live = Display()
+    opened = banks.write(rec, model, root=rec.data.folder(data), vectors=vectors, say=live.say)
+    size = (opened.path / "bank.npz").stat().st_size
+    live.say(f"{opened.path}: {opened.card.name} is now {opened.hash}, bank.npz {size / 1000:.0f} KB")
+
+
+def teach_report(
+    config: RecipeFile,
+    model: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The trunk, which was not taught these classes.")],
+    only: Annotated[
+        list[str] | None, typer.Option("--label", help="A class to teach; all of 30 clips unless told.")
+    ] = None,
+    scenes: Annotated[
+        Path | None, typer.Option("--scenes", help="Scenes to hear, as auricle-build scenes made.")
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Theirs: classes are taught from the others.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The page; else it is printed.")] = None,
+    data: DataFolder = None,
+) -> None:
+    """Judge how well auricle teach teaches classes that a trunk was not taught, from twenty clips and from five."""
+    from auricle.model import bundle
+    from auricle_build.reports import teach_report as reports
+
+    if (scenes is None) != (fold is None):
+        raise ConfigError(["teach-report: --scenes and --fold go together"])
+    rec = recipe(config)
+    given = {"only": only or (), "scenes": scenes, "scenes_fold": fold, "say": Display().say}
+    page = reports.of(rec, bundle.load(str(model)), root=rec.data.folder(data), **given)
+    if out is None:
+        typer.echo("\n".join(page))
+    else:
+        out.write_text("\n".join(page) + "\n", encoding="utf-8")

@@ -38,6 +38,8 @@ COMMANDS = {
     "devices": "List the microphones that can be heard, with their rates.",
     "doctor": "Look this machine over: each line is ok, or says what to do; exit 1 if something is to be mended.",
     "models": "List the models that can be used by name, show one with its rules, or add one of your own.",
+    "teach": "Teach the model a sound of your own, from twenty clips or so.",
+    "forget": "Take away a label that was taught.",
     "keys": "Make keys, and say whose may connect to the daemon.",
     "config": "Show, check and explain the configuration.",
 }

@@ -35,6 +35,7 @@ from auricle.publish.publisher import Publisher
 from auricle.service.folder import state_dir
 from auricle.service.overruled import overruled
 from auricle.service.trial import Trials
+from auricle.teach import shelf
 from auricle.terminal import options
 from auricle.terminal.finding import Finding
 from auricle.terminal.options import ConfigFile, Json
@@ -255,6 +256,10 @@ def models(cfg: config.Config) -> Iterator[Finding]:
             continue
         card = cards[name] = model.card
         yield Finding(f"model {name}", True, f"{model.hash}, {len(card.labels)} labels, its golden vectors hold")
+        if (newer := shelf.newer(model)) is not None:
+            labels = ", ".join(shelf.labels(model))
+            found = f"{newer} ships with a newer network than {labels} was taught on; auricle teach {labels} --again"
+            yield Finding("taught labels", True, found, note=True)
     for line in overruled(cfg, cards):
         yield Finding("rules", True, line, note=True)
     if cost:

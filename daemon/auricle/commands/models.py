@@ -96,7 +96,7 @@ def add(
     from auricle.adopt.wish import Wish
 
     wish = Wish(path, labels, name, like, order, clip, of, card, cut)
-    adopted = adopting.add(wish, _models_dir(config))
+    adopted = adopting.add(wish, options.models_dir(options.load(config), "models"))
     _tell(adopted)
     print(f"added as {adopted.bundle.path}; hear with it: auricle run --model {adopted.bundle.card.name}")
     return 0
@@ -139,20 +139,9 @@ def remove(name: Name, config: ConfigFile = None) -> int:
     cfg = options.load(config)
     if used := [source.name for source in cfg.sources if source.model == name]:
         raise UsageError(f"models remove: {name} is what {', '.join(used)} hears with; configure another model first")
-    text.say(f"removed {adopting.remove(name, _models_dir(config))}")
+    folder = options.models_dir(cfg, "models")
+    text.say(f"removed {adopting.remove(name, folder)}")
     return 0
-
-
-def _models_dir(config: Path | None) -> Path:
-    """Return the folder for models of one's own.
-
-    Raises:
-        UsageError: the configuration names none.
-    """
-    folder = options.load(config).models_dir
-    if folder is None:
-        raise UsageError("models: the configuration has no models_dir; set it, as models_dir: /var/lib/auricle/models")
-    return folder
 
 
 def _tell(adopted: Any) -> None:

@@ -159,6 +159,14 @@ class HeadFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: Annotated[list[str], told("the last of the card's labels")]
 
 
+class Bank(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names embeddings of what is none of the sounds that somebody may teach: background to learn the difference
+    from."""
+
+    file: Annotated[str, told("the embeddings, one of `files`; `auricle-build bank` writes it")]
+    kinds: Annotated[list[str], told("what they are of, by the numbers that stand there")]
+
+
 class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Proposes how to decide upon the scores where the configuration says nothing; keys and units are those of
     `decision`."""
@@ -221,6 +229,7 @@ class Card(msgspec.Struct, frozen=True):
     heads: Annotated[
         HeadFile | None, told("labels of somebody's own behind the embedding; `auricle teach` writes them")
     ] = None
+    bank: Annotated[Bank | None, told("background that `auricle teach` learns the difference from")] = None
     stream: Annotated[StreamTensors | None, told("the tensors of stream.tflite; `auricle-build` writes them")] = None
 
     @property

@@ -165,9 +165,14 @@ def _heads_lie(card: Card) -> Iterator[str]:
         yield f"heads.file: {card.heads.file!r} is none of the files"
 
 
+def _bank(card: Card) -> Iterator[str]:
+    if card.bank is not None and (card.embedding is None or card.bank.file not in card.files):
+        yield f"bank: {card.bank.file!r} is none of the files, or there is no embedding"
+
+
 _CHECKS: tuple[Check, ...] = (
     *(_names, _background, _head, _padding, _golden_steps),
-    *(_heads, _heads_rest, _heads_step, _heads_lie),
+    *(_heads, _heads_rest, _heads_step, _heads_lie, _bank),
     *(_lags, _lags_of_labels, _hop),
     *(check for name, most in _BOUNDS.items() for check in _rule(name, most)),
     *(_hystereses, _includes, _texts("measured"), _texts("display")),

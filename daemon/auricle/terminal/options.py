@@ -82,6 +82,22 @@ def with_clips(cfg: Config, folder: Path) -> Config:
     return dataclasses.replace(cfg, clips=dataclasses.replace(cfg.clips, enabled=True, folder=folder))
 
 
+def models_dir(cfg: Config, command: str) -> Path:
+    """Return the folder of models that commands may write into.
+
+    Args:
+        command: which wants to.
+
+    Raises:
+        UsageError: the configuration names none.
+    """
+    if cfg.models_dir is None:
+        raise UsageError(
+            f"{command}: the configuration has no models_dir; set it, as models_dir: /var/lib/auricle/models"
+        )
+    return cfg.models_dir
+
+
 def model_of(cfg: Config) -> Bundle:
     """Open the bundle of the configured model; one that has never run here is tried in a child first, as a start does.
 

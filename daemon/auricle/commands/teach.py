@@ -1,0 +1,135 @@
+"""`auricle teach`: a label of one's own from twenty clips, beside those that the model has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from auricle.errors import UsageError
+from auricle.terminal import options, text
+from auricle.terminal.options import ConfigFile, Json, ModelName
+from auricle.terminal.progress import bar
+
+if TYPE_CHECKING:
+    from auricle.config import Config
+    from auricle.model.bundle import Bundle
+
+Name = Annotated[str | None, typer.Argument(metavar="NAME", help="The label: small letters, digits and '_'.")]
+More = Annotated[
+    list[str] | None, typer.Argument(metavar="[CLIP]...", help="Further clips, as a shell's * gives them.")
+]
+Clips = Annotated[
+    list[str] | None,
+    typer.Option("--clips", metavar="PATH", help="A clip of the sound, or a folder of such; repeatable."),
+]
+Not = Annotated[
+    list[str] | None, typer.Option("--not", metavar="PATH", help="Clips of what it is easily taken for; repeatable.")
+]
+RoomFile = Annotated[
+    Path | None,
+    typer.Option("--room", metavar="FILE", help="A recording of the room without the sound: minutes, or an hour."),
+]
+Again = Annotated[bool, typer.Option("--again", help="Teach it anew, from the clips of last time unless told.")]
+Listed = Annotated[bool, typer.Option("--list", help="List the labels that were taught.")]
+Marks = Annotated[bool, typer.Option("--from-marks", help="From what was marked while the daemon heard it: not yet.")]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Take clips that are nothing like the others, too.")]
+Report = Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Draw into this folder what was learned.")]
+
+
+def command(
+    name: Name = None,
+    more: More = None,
+    clips: Clips = None,
+    others: Not = None,
+    room: RoomFile = None,
+    again: Again = False,
+    listed: Listed = False,
+    from_marks: Marks = False,
+    anyway: Anyway = False,
+    report: Report = None,
+    model: ModelName = None,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """Teach a label, or list those that were taught; return the exit code."""
+    from auricle.teach import course, shelf
+
+    if from_marks:
+        raise UsageError(
+            "teach: --from-marks needs sound that the daemon kept of its marks, and it keeps none; use --clips"
+        )
+    cfg = options.load(config, model)
+    if listed:
+        return _list(cfg, json=json)
+    if name is None:
+        raise UsageError("teach: which label? auricle teach NAME --clips FOLDER, or auricle teach --list")
+    if re.fullmatch("[a-z][a-z0-9_]*", name) is None:
+        raise UsageError(f"teach: {name!r} is no label; use small letters, digits and '_', as garden_gate")
+    if report is not None:
+        _able_to_draw()
+    folder = options.models_dir(cfg, "teach")
+    given = course.Material([*(clips or []), *(more or [])], others or [], room)
+    base = _base(cfg, folder)
+    with bar(f"teaching {name}", shown=not json) as progress:
+        taught = course.run(base, name, given, folder, again=again, anyway=anyway, progress=progress)
+    if report is not None:
+        from auricle.teach import pictures
+
+        pictures.draw(taught, report)
+    if json:
+        print(msgspec.json.encode(taught.told()).decode())
+        return 0
+    for line in taught.lines():
+        text.say(line)
+    if report is not None:
+        text.say(f"pictures: {report}")
+    if shelf.name_of(cfg.model) != cfg.model:
+        text.say(f"hear it: set model: {taught.bundle.card.name} in the configuration (SIGHUP reloads it)")
+    return 0
+
+
+def _base(cfg: Config, folder: Path) -> Bundle:
+    """Return the bundle to teach: that which carries labels upon the configured model, or the model itself."""
+    from auricle.teach import shelf
+
+    own = folder / shelf.name_of(Path(cfg.model).name)
+    if (own / "card.yaml").is_file():
+        from auricle.model import bundle
+
+        return bundle.load(str(own))
+    return options.model_of(cfg)
+
+
+def _list(cfg: Config, *, json: bool) -> int:
+    from auricle.model import bundle
+    from auricle.teach import shelf
+
+    rows: list[dict[str, Any]] = []
+    for name, path in sorted(bundle.names(cfg.models_dir).items()):
+        if bundle.card_of(str(path)).heads is None:
+            continue
+        opened = bundle.load(str(path))
+        for label in shelf.labels(opened):
+            measured = opened.card.measured.get(label, "")
+            rows.append({"label": label, "model": name, "measured": measured, "newer": shelf.newer(opened)})
+    for row in rows:
+        if json:
+            print(msgspec.json.encode(row).decode())
+            continue
+        renew = f"; {row['newer']} ships anew, auricle teach {row['label']} --again" if row["newer"] else ""
+        text.say(f"{row['label']:24} {row['model']:16} {row['measured']}{renew}")
+    if not rows and not json:
+        text.say("none was taught yet: auricle teach NAME --clips FOLDER")
+    return 0
+
+
+def _able_to_draw() -> None:
+    from auricle.errors import MissingError
+    from auricle.judge import plots
+
+    if not plots.available():
+        raise MissingError(f"--report: {plots.MISSING}")

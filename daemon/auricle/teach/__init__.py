@@ -1,0 +1,1 @@
+"""This room teaches a network's embedding a sound of somebody's own, from twenty clips or so (`auricle teach`)."""
