@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from auricle import config
+from auricle.commands import doctor
 from auricle.errors import AuricleError, ModelError
 from auricle.hearing.hearer import Hearer
 from auricle.model import bundle
@@ -320,7 +321,7 @@ def test_the_commands(tmp_path: Path, house: Bundle, models: Path) -> None:
         "label": "gate", "model": "house-taught", "measured": json.loads(listed.stdout)["measured"], "newer": None,
     }  # fmt: skip
     for words, said in (
-        (["teach", "gate", "--from-marks"], "--from-marks needs sound that is kept of marks"),
+        (["teach", "gate", "--from-marks"], "--from-marks needs sound that the daemon kept of its marks"),
         (["teach", "Gate!", "--clips", folder], "'Gate!' is no label"),
         (["teach"], "which label?"),
         (["forget", "pump"], "'pump' was not taught; taught are gate"),
