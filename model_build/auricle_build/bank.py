@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from auricle.errors import AudioError, ConfigError
 from auricle.model import bundle as bundles
@@ -19,6 +21,8 @@ from auricle_build.material import clips as material
 from auricle_build.material import sound as sounds
 from auricle_build.material.clips import Clip
 
+Embedding: TypeAlias = NDArray[np.int8]
+
 VECTORS = 2000
 _FILE = "bank.npz"
 _GAINS_DB = (-20.0, 6.0)
@@ -26,7 +30,7 @@ _GAINS_DB = (-20.0, 6.0)
 
 def made(
     trunk: Trunk, clips: Iterable[Clip], places: Collection[str], vectors: int, *, say: Callable[[str], None] = print
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.int8]], list[str]]:
+) -> tuple[Embedding, list[str]]:
     """Return embeddings ``(vectors, size)`` of windows of these clips, and of what each is.
 
     Every label has as many as any other, and so has every recording that is minutes long; each window is taken
@@ -40,7 +44,8 @@ def made(
     for clip in clips:
         of.setdefault(clip.path.stem if clip.origin in places else clip.label, []).append(clip)
     order = {kind: [each[i] for i in rng.permutation(len(each))] for kind, each in sorted(of.items())}
-    embeddings, kinds = [], []
+    embeddings: list[Embedding] = []
+    kinds: list[str] = []
     turn = 0
     while len(kinds) < vectors:
         for kind, each in order.items():

@@ -155,8 +155,10 @@ def teach_report(
     if (scenes is None) != (fold is None):
         raise ConfigError(["teach-report: --scenes and --fold go together"])
     rec = recipe(config)
-    given = {"only": only or (), "scenes": scenes, "scenes_fold": fold, "say": Display().say}
-    page = reports.of(rec, bundle.load(str(model)), root=rec.data.folder(data), **given)
+    root, say = rec.data.folder(data), Display().say
+    page = reports.of(
+        rec, bundle.load(str(model)), root=root, only=only or (), scenes=scenes, scenes_fold=fold, say=say
+    )
     if out is None:
         typer.echo("\n".join(page))
     else:

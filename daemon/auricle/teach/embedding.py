@@ -150,7 +150,7 @@ def noise(rng: np.random.Generator, samples: int) -> Sound:
     spectrum[1:] /= np.arange(1, len(spectrum)) ** (slope / 2)
     spectrum[0] = 0
     made = np.fft.irfft(spectrum, samples)
-    return (made / np.sqrt(np.mean(made**2))).astype(np.float32)
+    return np.asarray(made / np.sqrt(np.mean(made**2)), np.float32)
 
 
 def _pieces(reader: Reader, span: int, every: int) -> Iterator[Sound]:

@@ -101,7 +101,7 @@ def judge(lesson: Lesson, whole: Head) -> Judged:
         aside = fold_of_negative == held
         head = fit(np.concatenate(taught), lesson.negatives[~aside], begin=whole)
         of_background[aside] = head(lesson.negatives[aside])
-        for i in np.flatnonzero(fold == held):
+        for i in np.flatnonzero(fold == held).tolist():
             of_clips[i], of_passing[i] = head(lesson.drawn[i]), head(lesson.passing[i])
     scale, shift = _calibrated(np.concatenate(of_clips), of_background)
     background = scale * of_background + shift
@@ -184,7 +184,7 @@ def more(curve: Sequence[tuple[int, float]], clips: int) -> float:
     (few, low), (many, high) = curve[0], curve[-1]
     missed, still = max(1 - low, 0.01), max(1 - high, 0.01)
     power = min(1.0, max(0.0, math.log(missed / still) / math.log(many / few)))
-    return 1 - still * (many / max(clips, many)) ** power
+    return float(1 - still * (many / max(clips, many)) ** power)
 
 
 def _odd(lesson: Lesson) -> list[int]:
@@ -193,7 +193,7 @@ def _odd(lesson: Lesson) -> list[int]:
 
     def directions(vectors: Vectors) -> Vectors:
         centred = (vectors - mean) / spread
-        return centred / (np.linalg.norm(centred, axis=1, keepdims=True) + 1e-12)
+        return np.asarray(centred / (np.linalg.norm(centred, axis=1, keepdims=True) + 1e-12))
 
     clips = directions(np.stack([drawn.mean(axis=0) for drawn in lesson.drawn]))
     alike = clips @ clips.T

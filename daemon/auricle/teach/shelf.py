@@ -134,8 +134,8 @@ def _kept(bundle: Bundle, names: Sequence[str]) -> Heads | None:
     if bundle.heads is None or not names:
         return None
     held, places = bundle.heads, [labels(bundle).index(name) for name in names]
-    rows = [np.ascontiguousarray(each[places]) for each in (held.weights, held.steps, held.biases)]
-    return Heads(*rows, held.embeddings, np.ascontiguousarray(held.scores[:, places]))
+    scores = np.ascontiguousarray(held.scores[:, places])
+    return Heads(held.weights[places], held.steps[places], held.biases[places], held.embeddings, scores)
 
 
 def _scored(parts: Sequence[Heads], embeddings: np.ndarray[Any, np.dtype[np.int8]]) -> Heads:

@@ -19,11 +19,12 @@ import yaml
 
 from auricle import config
 from auricle.commands import doctor
-from auricle.errors import AuricleError, ModelError
+from auricle.errors import AuricleError, ModelError, OutputError
 from auricle.hearing.hearer import Hearer
+from auricle.judge import plots
 from auricle.model import bundle
 from auricle.model.bundle import Bundle
-from auricle.teach import bank, course, judged, shelf
+from auricle.teach import bank, course, judged, pictures, shelf
 from auricle.teach.course import Course, Material
 from auricle.teach.embedding import Trunk
 from helpers import sounds
@@ -303,6 +304,17 @@ def auricle(*words: object) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     command = [sys.executable, "-m", "auricle", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.mark.skipif(not plots.available(), reason="missing here: matplotlib")
+def test_pictures_are_drawn(tmp_path: Path, house: Bundle, models: Path) -> None:
+    """Three pictures show what was learned; a folder that cannot be written is a line."""
+    found = taught(house, models, clips(tmp_path / "gate", 8))
+    pictures.draw(found, tmp_path / "report")
+    for name in pictures.NAMES:
+        assert (tmp_path / "report" / name).read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(OutputError, match="cannot be written"):
+        pictures.draw(found, tmp_path / "gate" / "01.wav")
 
 
 def test_the_commands(tmp_path: Path, house: Bundle, models: Path) -> None:
