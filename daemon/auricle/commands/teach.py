@@ -56,7 +56,7 @@ def command(
     config: ConfigFile = None,
 ) -> int:
     """Teach a label, or list those that were taught; return the exit code."""
-    from auricle.teach import course, shelf
+    from auricle.teach import course, pictures, shelf
 
     if from_marks:
         raise UsageError(
@@ -77,8 +77,6 @@ def command(
     with bar(f"teaching {name}", shown=not json) as progress:
         taught = course.run(base, name, given, folder, again=again, anyway=anyway, progress=progress)
     if report is not None:
-        from auricle.teach import pictures
-
         pictures.draw(taught, report)
     if json:
         print(msgspec.json.encode(taught.told()).decode())
