@@ -127,7 +127,7 @@ $(VENV)/.stamp-runtime: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-dev: pyproject.toml $(VENV)/.stamp-runtime
-	$(BIN)/python -m pip install -q -e '.[dev,plot,parquet,mqtt,metrics,notify,dask]'
+	$(BIN)/python -m pip install -q -e '.[dev,plot,micro,parquet,mqtt,metrics,notify,dask]'
 	@touch $@
 
 $(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-dev

@@ -3,8 +3,10 @@
     PYTHONPATH=tests python tests/bench/bench_networks.py [YAMNET.tflite]
 
 Prints a Markdown table of processor time, from sample to encoded message: of one source, and of each of fifty that are
-heard together, at the hop that the model proposes. With YAMNet's file it is heard whole and cut, and as a user has it:
-`auricle run` with one and with fifty recordings at real time, its own processor time over the decisions that it told.
+heard together, at the hop that the model proposes. `write_benchmarks.py` puts it into BENCHMARKS.md.
+
+With YAMNet's file it is heard whole and cut, and as a user has it: `auricle run` with one and with fifty recordings at
+real time, its own processor time over the decisions that it told.
 """
 
 from __future__ import annotations

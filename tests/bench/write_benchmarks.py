@@ -6,6 +6,7 @@ python tests/bench/write_benchmarks.py [SECONDS]        seconds of every live me
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "BENCHMARKS.md"
+YAMNET = PAGE.parent.parent / "shared" / "models" / "yamnet.tflite"
+"""Measured too where it is."""
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 HERE = Path(__file__).parent
 
@@ -51,6 +54,14 @@ def _stages() -> list[str]:
     return table
 
 
+def _networks() -> list[str]:
+    """Measure what a decision costs by what kind of network makes it."""
+    run = [sys.executable, "bench_networks.py", *([str(YAMNET)] if YAMNET.is_file() else [])]
+    environ = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    done = subprocess.run(run, cwd=HERE, env=environ, check=True, stdout=subprocess.PIPE, text=True)
+    return ["A decision by kind of network, processor time from sample to message:", "", *done.stdout.splitlines()]
+
+
 def main(seconds: float = 60.0) -> None:
     """Measure and write the figures."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "ai-edge-litert", "pymicro-wakeword"))
@@ -66,6 +77,7 @@ def main(seconds: float = 60.0) -> None:
         subprocess.run(
             [sys.executable, "bench_messages.py"], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True
         ).stdout.splitlines(),
+        _networks(),
     ]
     figures = "\n\n".join("\n".join(part) for part in parts)
     before, _, rest = PAGE.read_text().partition(BEGIN)

@@ -71,8 +71,8 @@ def _look(path: str) -> None:
     content = read(Path(path))
     try:
         found = graph.facts(content)
-    except (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as e:
-        raise ModelError(f"{path}: is cut off or damaged ({type(e).__name__}); get it anew") from None
+    except (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
+        raise ModelError(f"{path}: is cut off or damaged, {len(content)} bytes of it; get it anew") from None
     print(msgspec.json.encode(found).decode())
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -224,7 +226,7 @@ def scores(
         thresholds: the newest known; a label without one raises no event, or its threshold is not known yet.
         display: what people call the labels, as far as that is known.
     """
-    best = sorted(message.scores.items(), key=lambda item: -item[1])[:TOP_SCORES]
+    best = heapq.nlargest(TOP_SCORES, message.scores.items(), key=itemgetter(1))  # of thousands, ten times a second
     names = {label: _cut(text.called(label, display.get(label))) for label, _ in best}
     cells = max(NAME_CELLS, *map(len, names.values()), 0)
     yield f"  {'level':<{cells}} {_bar((message.level_dbfs + 80) / 80)} {message.level_dbfs:6.1f} dBFS", ""
