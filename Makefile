@@ -10,7 +10,7 @@ UNITDIR ?= /usr/local/lib/systemd
 DESTDIR ?=
 # What bridges need, as `mqtt`, with commas between; an upgrade keeps those of before.
 EXTRAS ?=
-BRIDGES := auricle-mqtt.service auricle-metrics.service auricle-notify.service
+BRIDGES := auricle-mqtt.service auricle-metrics.service auricle-notify.service auricle-web.service
 # The service sees no /root and no /home, so the system's own Python serves it.
 SERVICE_PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,$(PYTHON))
 # Only on this machine itself, not in a DESTDIR.
@@ -38,7 +38,7 @@ help:
 	@echo "make test-tflite   the runtime on tflite-runtime, for boards without LiteRT"
 	@echo "make clean         remove the environments"
 	@echo "sudo make install  the program in $(PREFIX), the systemd units, /etc/auricle/auricle.yaml if there is none"
-	@echo "                   EXTRAS=mqtt,metrics,notify: with what these bridges need"
+	@echo "                   EXTRAS=mqtt,metrics,notify,web: with what these programs need"
 	@echo "sudo make uninstall"
 
 demo: $(VENV)/.stamp-runtime
@@ -127,7 +127,7 @@ $(VENV)/.stamp-runtime: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-dev: pyproject.toml $(VENV)/.stamp-runtime
-	$(BIN)/python -m pip install -q -e '.[dev,plot,micro,parquet,mqtt,metrics,notify,dask]'
+	$(BIN)/python -m pip install -q -e '.[dev,plot,micro,parquet,mqtt,metrics,notify,dask,web]'
 	@touch $@
 
 $(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-dev

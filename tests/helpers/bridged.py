@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +38,8 @@ class House:
         self._held = held
         self._health_s = 0.0
         self._stack = ExitStack()
+        self.guests = ExitStack()
+        """What a test has opened of it, to be closed in the end."""
         self.config = folder / "auricle.yaml"
         self.notified: dict[str, str] = {}
         """The newest value of each field of sd_notify."""
@@ -80,9 +82,13 @@ class House:
 
     def start(self, kind: str, *more: str, **environ: str) -> None:
         """Start a bridge."""
+        self.run(["bridge", kind], *more, **environ)
+
+    def run(self, command: Sequence[str], *more: str, **environ: str) -> None:
+        """Start a program of ours beside the daemon."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "auricle", "bridge", kind, "-c", self.config, *more],
+                [sys.executable, "-m", "auricle", *command, "-c", self.config, *more],
                 stderr=log,
                 stdout=log,
                 env={
@@ -143,6 +149,7 @@ class House:
 
     def close(self) -> None:
         """End everything."""
+        self.guests.close()
         if self.process is not None:
             self.process.kill()
             self.process.wait()

@@ -13,7 +13,11 @@ import zmq
 
 from auricle import messages
 from auricle.client import Client, Item
+<<<<<<< HEAD
 from auricle.messages import Clip, Event, Phase, Scores, SourceState, Status, rfc3339
+=======
+from auricle.messages import Event, Phase, Scores, SourceState, Spectrum, Status, rfc3339
+>>>>>>> ca75934 (web: a page in a browser, live)
 from auricle.messages.ids import uuid7
 from auricle.messages.topics import topic
 from auricle.publish.admission import Admission
@@ -107,6 +111,21 @@ class Daemon:
         """Publish a decision."""
         message = Scores(**self._heard(source), scores={"rain": 0.5, "dog_bark": 0.25}, level_dbfs=-30.0)
         self.publisher.send(topic("score", source), message)
+
+    def spectrum(self, bands: bytes, at_us: int, source: str = "porch", *, column_s: float = 0.08) -> None:
+        """Publish columns of the spectrum, the first of which begins at a time."""
+        heard = self._heard(source) | {"t": rfc3339(at_us)}
+        message = Spectrum(**heard, columns=len(bands) // 64, column_s=column_s, top_hz=8000.0, bands=bands)
+        self.publisher.send(topic("spectrum", source), message)
+
+    def gap(self, at_us: int, seconds: float, source: str = "porch") -> None:
+        """Publish that sound was not heard from a time on."""
+        common = self._common(source) | {"t": rfc3339(at_us)}
+        lost = messages.Gap(
+            **common, cause="lost", samples=round(16000 * seconds), duration_s=seconds, estimated=False,
+            decisions_resume_s=1.0,
+        )  # fmt: skip
+        self.publisher.send(topic("gap", source), lost)
 
     def event(self, phase: Phase, label: str = "rain", source: str = "porch") -> Event:
         """Publish a phase of the event that this label has, which an onset begins."""

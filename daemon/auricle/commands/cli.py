@@ -25,6 +25,7 @@ COMMANDS = {
     "clips": "List, play and export the sound that was kept of events.",
     "mark": "Mark this moment in the daemon's stream and history.",
     "bridge": "Hand events on to other programs: MQTT and Home Assistant, Prometheus, notifications.",
+    "web": "Show what the daemon hears as a page in a browser: spectrogram, events, scores, history.",
     "topics": "List every topic: what is said there, when, and an example.",
     "demo": "Hear a synthesised scene through the daemon and a subscriber: does it all work here?",
     "bench": "Measure what this machine can carry with this configuration.",

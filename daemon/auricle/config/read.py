@@ -16,6 +16,7 @@ from auricle.config.layers import layered
 from auricle.config.schema import SOURCE_KINDS, Clips, Config, Decision, LabelRule, Publish, Source
 from auricle.config.tree import DEFAULT, Node, Problems, Where
 from auricle.config.walk import Walk
+from auricle.config.web import Web
 from auricle.config.wording import listed, nearest, shown
 from auricle.errors import ConfigError
 
@@ -138,13 +139,20 @@ class Reader(Walk):
         elif isinstance(section, Mqtt) and f"{path}.broker" not in self.failed:
             for name, complaint in unfit(section):
                 self.complain(self.places[f"{path}.{name}"], f"{path}.{name}", complaint)
-        elif isinstance(section, Metrics) and section.token is None and not loopback(f"tcp://{section.listen}"):
-            if not {f"{path}.listen", f"{path}.token"} & self.failed:
-                at = f"{path}.listen"
-                said = f"{shown(section.listen)} can be reached from other machines; give a token, or use a loopback"
-                self.complain(self.places[at], at, said)
+        elif isinstance(section, Metrics) and section.token is None:
+            self._check_listening(section.listen, path, ("token",))
+        elif isinstance(section, Web) and section.token is None and section.password is None:
+            self._check_listening(section.listen, path, ("token", "password"))
         elif isinstance(section, Source) and where is not None:
             self._check_source(section, path, where)
+
+    def _check_listening(self, address: str, path: str, secrets: Sequence[str]) -> None:
+        """Complain of an address that other machines reach where nothing is asked for."""
+        if loopback(f"tcp://{address}") or {f"{path}.{name}" for name in ("listen", *secrets)} & self.failed:
+            return
+        at = f"{path}.listen"
+        said = f"{shown(address)} can be reached from other machines; give a {listed(secrets)}, or use a loopback"
+        self.complain(self.places[at], at, said)
 
     def _check_source(self, source: Source, path: str, where: Where) -> None:
         kinds = [kind for kind in SOURCE_KINDS if getattr(source, kind) is not None]

@@ -32,6 +32,7 @@ from auricle.config.sections import (
 )
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin, default_sources
 from auricle.config.spectra import Spectra
+from auricle.config.web import Web
 from auricle.config.wording import mask
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "Stdin",
     "Store",
     "UserRule",
+    "Web",
 ]
 
 
@@ -118,6 +120,9 @@ class Config:
     )
     clips: Clips = section(
         Clips,
+    )
+    web: Web = section(
+        Web,
     )
     bridges: Bridges = section(
         Bridges,

@@ -11,8 +11,11 @@ from typing import Any
 from auricle.errors import MissingError
 
 
-def bring(extra: str, module: str) -> Any:
+def bring(extra: str, module: str, what: str | None = None) -> Any:
     """Import a module that an extra of Auricle brings.
+
+    Args:
+        what: needs it; the bridge of the extra's name unless told.
 
     Raises:
         MissingError: the extra is not installed.
@@ -22,4 +25,4 @@ def bring(extra: str, module: str) -> Any:
     except ImportError as e:
         package = (e.name or module).partition(".")[0]
         command = f"{shlex.quote(sys.executable)} -m pip install 'auricle[{extra}]'"
-        raise MissingError(f"bridge {extra}: the Python package {package} is missing; {command}") from None
+        raise MissingError(f"{what or f'bridge {extra}'}: the Python package {package} is missing; {command}") from None

@@ -25,7 +25,11 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.alone]
 
 ROOT = Path(__file__).resolve().parents[3]
 HOP = RATE * 80 // 1000
-UNITS = ("auricle.service", "auricle@.service", *(f"auricle-{name}.service" for name in ("mqtt", "metrics", "notify")))
+UNITS = (
+    "auricle.service",
+    "auricle@.service",
+    *(f"auricle-{name}.service" for name in ("mqtt", "metrics", "notify", "web")),
+)
 PROGRAM = "/opt/auricle/bin/auricle"
 
 

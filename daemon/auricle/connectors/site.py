@@ -1,0 +1,207 @@
+"""The page is served here: its files, the stream of what is heard, and questions to the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from auricle.client import AskEvents, AskSnapshot, AskStatus, History, Report, Snapshot, ask
+from auricle.connectors.guard import COOKIE, SESSION_S, Receive, Scope, Secrets, Send, Sessions, session_of
+from auricle.connectors.hub import Crowded, Hub
+from auricle.errors import NoDaemonError, UsageError
+
+_SCRIPT = "text/javascript; charset=utf-8"
+FILES = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/page.js": ("page.js", _SCRIPT),
+    "/picture.js": ("picture.js", _SCRIPT),
+    "/words.js": ("words.js", _SCRIPT),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+}
+"""All files that there are; a path is looked up here, and never on the disk."""
+MOST_BODY = 4096
+ANSWER_S = 3.0
+PATIENCE_S = 10.0
+"""A viewer that takes nothing for so long has gone."""
+
+_A = TypeVar("_A", History, Report, Snapshot)
+
+
+class Site:
+    """Answers the page's requests.
+
+    Args:
+        hub: hands on what is heard.
+        query: where the daemon answers.
+        key: the file of the keys to connect with there, if it wants any.
+        secrets: what opens the page.
+        sessions: those who have opened it.
+    """
+
+    def __init__(self, hub: Hub, query: str, key: Path | None, secrets: Secrets, sessions: Sessions) -> None:
+        self._hub, self._query, self._key = hub, query, key
+        self._secrets, self._sessions = secrets, sessions
+        self._login = asyncio.Lock()
+        self._asking = asyncio.Semaphore(4)
+        routes = [Route(path, self._file) for path in FILES]
+        routes += [
+            Route("/api/stream", self._stream),
+            Route("/api/now", self._now),
+            Route("/api/history", self._history),
+            Route("/login", self._enter, methods=["POST"]),
+            Route("/logout", self._leave, methods=["POST"]),
+        ]
+        self.app = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
+
+    async def _file(self, request: Request) -> Response:
+        name, kind = FILES[request.url.path]
+        return Response(_content(name), media_type=kind)
+
+    async def _stream(self, request: Request) -> Response:
+        return _Stream(self._hub, request.headers.get("last-event-id", "")[:64])
+
+    async def _now(self, request: Request) -> Response:
+        snapshot = await self._ask(AskSnapshot(), Snapshot)
+        report = await self._ask(AskStatus(), Report)
+        return _json(
+            {
+                "snapshot": msgspec.structs.replace(snapshot, last_seq={}),
+                "report": report,
+                "login": self._secrets.wanted,
+            }
+        )
+
+    async def _history(self, request: Request) -> Response:
+        given = request.query_params
+        question = AskEvents(
+            since=given.get("since", "1970-01-01T00:00:00Z"),
+            after=given.get("after") or None,
+            label=given.get("label") or None,
+            source=given.get("source") or None,
+        )
+        return _json(await self._ask(question, History))
+
+    async def _enter(self, request: Request) -> Response:
+        fields = parse_qs((await _body(request)).decode(errors="replace"))
+        given = (fields.get("secret") or [""])[0]
+        async with self._login:  # one at a time: argon2 takes much memory, on purpose
+            opens = self._secrets.wanted and await asyncio.to_thread(self._secrets.opens, given)
+        answer = RedirectResponse("/", 303)
+        if opens:
+            answer.set_cookie(
+                COOKIE,
+                self._sessions.begin(),
+                max_age=int(SESSION_S),
+                httponly=True,
+                samesite="strict",
+                secure=request.url.scheme == "https",
+            )
+        return answer
+
+    async def _leave(self, request: Request) -> Response:
+        self._sessions.end(session_of(request.headers))
+        answer = RedirectResponse("/", 303)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+    async def _ask(self, question: Any, kind: type[_A]) -> _A:
+        """Ask the daemon.
+
+        Raises:
+            HTTPException: it does not answer, or refuses.
+        """
+        async with self._asking:
+            try:
+                return await asyncio.to_thread(ask, self._query, question, kind, key=self._key, timeout_s=ANSWER_S)
+            except NoDaemonError:
+                raise HTTPException(503, "the daemon does not answer") from None
+            except UsageError as e:
+                raise HTTPException(400, str(e).removeprefix(f"{self._query}: ")) from None
+
+
+class _Stream(Response):
+    """Sends everything to one viewer, as server-sent events (WHATWG HTML, section 9.2), until it has gone."""
+
+    def __init__(self, hub: Hub, last_id: str) -> None:
+        super().__init__()
+        self._hub, self._last_id = hub, last_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            viewer = self._hub.enter(self._last_id)
+        except Crowded:
+            await Response("too many look at this page; close one", 503)(scope, receive, send)
+            return
+        gone = asyncio.create_task(_gone(receive))
+        try:
+            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while not viewer.lost and not gone.done():
+                text = await _next(viewer.waiting, gone)
+                while text is not None and not viewer.waiting.empty() and len(text) < 1 << 16:
+                    text += viewer.waiting.get_nowait()
+                if text is not None:
+                    body = {"type": "http.response.body", "body": text.encode(), "more_body": True}
+                    await asyncio.wait_for(send(body), PATIENCE_S)
+            await asyncio.wait_for(send({"type": "http.response.body", "body": b""}), PATIENCE_S)
+        except TimeoutError:
+            scope["state"]["hang_up"]()
+        finally:
+            gone.cancel()
+            self._hub.leave(viewer)
+
+
+async def _next(waiting: asyncio.Queue[str], gone: asyncio.Task[None]) -> str | None:
+    """Return what comes next; ``None`` if the viewer has gone before."""
+    coming = asyncio.ensure_future(waiting.get())
+    await asyncio.wait({coming, gone}, return_when=asyncio.FIRST_COMPLETED)
+    if coming.done():
+        return coming.result()
+    coming.cancel()
+    return None
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(request: Request) -> bytes:
+    """Read what came with a request, if it is short.
+
+    Raises:
+        HTTPException: it is long.
+    """
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BODY:
+            raise HTTPException(413, f"more than {MOST_BODY} bytes")
+    return body
+
+
+@cache
+def _content(name: str) -> bytes:
+    return (resources.files("auricle.connectors") / "shown" / name).read_bytes()
+
+
+def _json(found: object) -> Response:
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    content: Mapping[str, Any] = {"error": error.detail}
+    return Response(msgspec.json.encode(content), error.status_code, media_type="application/json")
