@@ -7,6 +7,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# Early: selenium's trio hands hypothesis a random generator when that is imported, and hypothesis takes it for one that
+# nobody holds once the engine has frozen the garbage collector.
+import hypothesis  # noqa: F401
 import pytest
 
 from auricle.client import ask

@@ -13,11 +13,7 @@ import zmq
 
 from auricle import messages
 from auricle.client import Client, Item
-<<<<<<< HEAD
-from auricle.messages import Clip, Event, Phase, Scores, SourceState, Status, rfc3339
-=======
-from auricle.messages import Event, Phase, Scores, SourceState, Spectrum, Status, rfc3339
->>>>>>> ca75934 (web: a page in a browser, live)
+from auricle.messages import Clip, Event, Phase, Scores, SourceState, Spectrum, Status, rfc3339
 from auricle.messages.ids import uuid7
 from auricle.messages.topics import topic
 from auricle.publish.admission import Admission

@@ -44,6 +44,9 @@ WHERE_IT_IS_READ = {"publish.allow_plaintext", "model"}
 BY_COMMANDS = {"publish.client_key"}
 """Keys for those who connect to a daemon, not for the daemon."""
 
+BESIDE = ("bridges.", "web.")
+"""Sections that programs beside the daemon read."""
+
 
 def declared(of: type = config.Config, path: str = "") -> Iterator[tuple[type, str, str]]:
     """Every key that holds a value: the section's class, its field, and its path for people."""
@@ -79,27 +82,29 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> set[tuple[type, str]]:
 def test_every_key_of_a_bridge_changes_something(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Callable[[bool, str], None]
 ) -> None:
-    """What can be configured for a bridge is read by its command, and handed to its connector."""
+    """What can be configured for a bridge, or for the page, is read by its command, and handed to its connector."""
     require(shutil.which("openssl") is not None, "openssl")
     certificates(tmp_path)
     (tmp_path / "login").write_text("user\nword\n")
     files = {"login": "login", "ca": "ca.pem", "certificate": "client.pem", "certificate_key": "client.key"}
     mqtt = {"broker": "mqtts://localhost", **{key: str(tmp_path / name) for key, name in files.items()}}
     (tmp_path / "targets").write_text("hook json://127.0.0.1:1/x\n")
-    for name in (*files.values(), "targets"):
+    (tmp_path / "hash").write_text("$argon2id$\n")
+    web = {"token": str(tmp_path / "login"), "password": str(tmp_path / "hash")}
+    for name in (*files.values(), "targets", "hash"):
         (tmp_path / name).chmod(0o600)
     notify = {"targets": str(tmp_path / "targets"), "rules": [{"name": "all"}]}
     path = tmp_path / "auricle.yaml"
-    path.write_text(json.dumps({"model": "esc10", "bridges": {"mqtt": mqtt, "notify": notify}}))
+    path.write_text(json.dumps({"model": "esc10", "bridges": {"mqtt": mqtt, "notify": notify}, "web": web}))
     read = watched(monkeypatch)
     handed = []
-    for name in ("mqtt", "metrics", "notify"):
+    for name in ("mqtt", "metrics", "notify", "page"):
         connector = pytest.importorskip(f"auricle.connectors.{name}", reason="missing here: the extras of bridges")
         monkeypatch.setattr(connector, "run", lambda *given: handed.append(given))
-        done = CliRunner().invoke(app, ["bridge", name, "-c", str(path)])
+        done = CliRunner().invoke(app, [*(["web"] if name == "page" else ["bridge", name]), "-c", str(path)])
         assert done.exit_code == 0, done.output
-    assert len(handed) == 3
-    assert not [key for of, name, key in declared() if key.startswith("bridges.") and (of, name) not in read]
+    assert len(handed) == 4
+    assert not [key for of, name, key in declared() if key.startswith(BESIDE) and (of, name) not in read]
 
 
 def test_every_key_changes_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +137,7 @@ def test_every_key_changes_something(tmp_path: Path, monkeypatch: pytest.MonkeyP
         for kind, given in KINDS.items():
             cfg = config.load(None, environ={}, overrides={"sources": [{"name": "it", kind: given}], "model": "esc10"})
             source_of(cfg.sources[0], cfg.capture, bundle.load("esc10"), poller)
-    silent = {path for of, name, path in declared() if (of, name) not in read and not path.startswith("bridges.")}
+    silent = {path for of, name, path in declared() if (of, name) not in read and not path.startswith(BESIDE)}
     assert silent == WHERE_IT_IS_READ | BY_COMMANDS
 
 

@@ -158,7 +158,8 @@ export class Picture {
     c.font = "12px system-ui, sans-serif";
     c.textBaseline = "middle";
     const shown = [];
-    for (const { label, begin, end } of this.events.values()) {
+    let written = -Infinity;
+    for (const { label, begin, end } of [...this.events.values()].sort((a, b) => a.begin - b.begin)) {
       const left = Math.max(plot.x, x(begin)), right = x(Math.min(end ?? edge, edge));
       if (right < plot.x || left > plot.x + plot.w) continue;
       const hue = [...label].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
@@ -166,7 +167,9 @@ export class Picture {
       c.fillRect(left, plot.y - 3, Math.max(2, right - left), 3);
       if (x(begin) >= plot.x) c.fillRect(left, plot.y, 1.5, plot.h);
       if (end !== null && right <= plot.x + plot.w) { c.globalAlpha = 0.5; c.fillRect(right - 1, plot.y, 1, plot.h); c.globalAlpha = 1; }
-      c.fillText(label, left, 7, Math.max(60, plot.x + plot.w - left));
+      const text = c.measureText(label).width, at = Math.min(left, plot.x + plot.w - text);
+      if (at > written || end === null) c.fillText(label, at, 7);
+      written = Math.max(written, at + text + 4);
       shown.push(label);
     }
     this.canvas.dataset.events = shown.join(" ");
