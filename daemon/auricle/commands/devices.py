@@ -129,7 +129,7 @@ def levels(
                     elif isinstance(piece, Sound):
                         block = np.concatenate([block, piece.samples])
                 while len(block) >= step:
-                    yield _level(block[:step])
+                    yield reading(block[:step])
                     block = block[step:]
                 time.sleep(max(0.0, microphone.due_s(0.0) - time.monotonic()))
         finally:
@@ -151,7 +151,7 @@ def meter(device: int | str, *, seconds: float | None = None, as_json: bool = Fa
             if as_json:
                 print(json.dumps(found), flush=True)
             else:
-                print(f"\r{_drawn(found)}" if live else _drawn(found), end="" if live else "\n", flush=True)
+                print(f"\r{drawn(found)}" if live else drawn(found), end="" if live else "\n", flush=True)
     except KeyboardInterrupt:
         pass
     if live:
@@ -159,7 +159,8 @@ def meter(device: int | str, *, seconds: float | None = None, as_json: bool = Fa
     return 0 if heard else 1
 
 
-def _level(block: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Reading:
+def reading(block: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Reading:
+    """Return the level of a block of samples ``(n,)``."""
     return Reading(
         level_dbfs=_db(math.sqrt(float(np.mean(np.square(block, dtype=np.float64))))),
         peak_dbfs=_db(float(np.max(np.abs(block)))),
@@ -170,7 +171,9 @@ def _db(amplitude: float) -> float | None:
     return round(20 * math.log10(amplitude), 1) if amplitude > 0 else None
 
 
-def _drawn(level: Reading) -> str:
+def drawn(level: Reading) -> str:
+    """Draw a level as a bar, with its peak."""
+
     def place(db: float | None) -> int:
         return 0 if db is None else round(BAR * min(max(1 - db / FLOOR_DB, 0.0), 1.0))
 

@@ -41,11 +41,11 @@ def command(
         raise UsageError(f"--out: {out.name} has no form of a recording; use {' or '.join(FORMS)}")
     most_s = None if lasts is None else seconds("--for", lasts)
     cfg = options.load(config_file)
-    wanted = _wanted(cfg, source)
-    model = bundle.load(wanted.model, cfg.models_dir)
+    chosen = wanted(cfg, source)
+    model = bundle.load(chosen.model, cfg.models_dir)
     with ExitStack() as stack:
         poller = stack.enter_context(Poller())
-        heard = source_of(wanted, cfg.capture, model, poller)
+        heard = source_of(chosen, cfg.capture, model, poller)
         stop = Stop()
         stack.callback(stop.close)
         stack.enter_context(stop.on_signals())
@@ -54,11 +54,16 @@ def command(
         heard.open()
         stack.callback(heard.close)
         _record(heard, recording, stop, most_s)
-    print(f"{out}: {duration(recording.seconds)} of {wanted.name}{recording.remarks}")
+    print(f"{out}: {duration(recording.seconds)} of {chosen.name}{recording.remarks}")
     return EXIT_SKIPPED if recording.lost or not recording.seconds else 0
 
 
-def _wanted(cfg: config.Config, name: str | None) -> config.Source:
+def wanted(cfg: config.Config, name: str | None) -> config.Source:
+    """Return the source of a name; without one the only source.
+
+    Raises:
+        UsageError: there is none of this name, or several.
+    """
     names = [source.name for source in cfg.sources]
     if name is None and len(names) != 1:
         raise UsageError(f"--source: there are several, {', '.join(names)}; say which")

@@ -35,8 +35,14 @@ RoomFile = Annotated[
 ]
 Again = Annotated[bool, typer.Option("--again", help="Teach it anew, from the clips of last time unless told.")]
 Listed = Annotated[bool, typer.Option("--list", help="List the labels that were taught.")]
-Marks = Annotated[bool, typer.Option("--from-marks", help="From what was marked while the daemon heard it: not yet.")]
+Marks = Annotated[bool, typer.Option("--from-marks", help="From what was marked: not there yet.")]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Take clips that are nothing like the others, too.")]
+Record = Annotated[
+    int | None,
+    typer.Option("--record", metavar="N", help="First record so many clips, into the folder of --clips."),
+]
+Seconds = Annotated[float, typer.Option("--seconds", help="How long each of them is.")]
+Source = Annotated[str | None, typer.Option("--source", help="Which source records; the only one unless told.")]
 Report = Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Draw into this folder what was learned.")]
 
 
@@ -46,6 +52,9 @@ def command(
     clips: Clips = None,
     others: Not = None,
     room: RoomFile = None,
+    record: Record = None,
+    seconds: Seconds = 3.0,
+    source: Source = None,
     again: Again = False,
     listed: Listed = False,
     from_marks: Marks = False,
@@ -59,9 +68,7 @@ def command(
     from auricle.teach import course, pictures, shelf
 
     if from_marks:
-        raise UsageError(
-            "teach: --from-marks needs sound that the daemon kept of its marks, and it keeps none; use --clips"
-        )
+        raise UsageError("teach: --from-marks is not there yet; give recordings, --clips FOLDER")
     cfg = options.load(config, model)
     if listed:
         return _list(cfg, json=json)
@@ -74,6 +81,12 @@ def command(
     folder = options.models_dir(cfg, "teach")
     given = course.Material([*(clips or []), *(more or [])], others or [], room)
     base = _base(cfg, folder)
+    if record is not None:
+        from auricle.commands import takes
+
+        if len(given.clips) != 1 or Path(given.clips[0]).is_file():
+            raise UsageError("--record: into which folder? name one, --clips FOLDER")
+        takes.record_clips(cfg, base, name, Path(given.clips[0]), record, seconds, source)
     with bar(f"teaching {name}", shown=not json) as progress:
         taught = course.run(base, name, given, folder, again=again, anyway=anyway, progress=progress)
     if report is not None:

@@ -168,8 +168,11 @@ def _pieces(reader: Reader, span: int, every: int) -> Iterator[Sound]:
 
 
 def drawn(trunk: Trunk, clip: Clip, room: Room, rng: np.random.Generator, draws: int = DRAWS) -> Embeddings:
-    """Return embeddings of windows that hold a clip, or most of its beginning or end, in a room, at many levels; the
-    first is the clip as it was recorded."""
+    """Return embeddings of windows that hold a clip, or most of its beginning or end: every other one as it was
+    recorded, the rest in a room, at many levels.
+
+    The background of a bank is as it was recorded, so that a head of windows in rooms alone would learn the room.
+    """
     sound, span = clip.sounding, trunk.span
     windows = []
     for draw in range(draws):
@@ -183,7 +186,7 @@ def drawn(trunk: Trunk, clip: Clip, room: Room, rng: np.random.Generator, draws:
             begin = int(rng.integers(-out, span - n + out + 1))
             window = np.zeros(span, np.float32)
             window[max(0, begin) : begin + n] = sound[max(0, -begin) : max(0, span - begin)]
-        windows.append(_mixed(window, room, rng, gently=draw == 0))
+        windows.append(_mixed(window, room, rng, gently=draw % 2 == 0))
     return np.concatenate([trunk.windows(window)[0][:1] for window in windows])
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float64]
 """Embeddings ``(n, size)``, on any one scale."""
-HELD_SMALL = 0.01
+HELD_SMALL = 0.05
 """The weight of the penalty: so much of the mean loss of an example for a weight of 1 on every standardised number."""
 ROUNDS = 30
 CLOSE = 1e-6

@@ -119,7 +119,8 @@ def of(
     )
     say(f"bank: {len(kinds)} windows")
     background = trunk.values(vectors)
-    crops = {clip: trunk.values(_crops(trunk, clip)) for clip in classed}
+    judged = [clip for clip in classed if clip.label in chosen or clip.fold not in _BANK_FOLDS]
+    crops = {clip: trunk.values(_crops(trunk, clip)) for clip in judged}
     say(f"crops: {sum(map(len, crops.values()))}")
     heard = None if scenes is None else _scenes(trunk, scenes)
     found = []
