@@ -29,7 +29,7 @@ FLOORS = {
         features connectors
         capture client clips config gate publish
         messages stages stored
-        errors
+        errors secrecy
         """,
     "auricle_build": """
         cli
@@ -50,7 +50,11 @@ FLOORS = {
         """,
 }
 """From the top down; rooms in one line are neighbours."""
-ONLY = {"capture": {"errors"}, "client": {"messages", "errors"}, "connectors": {"client", "messages", "errors"}}
+ONLY = {
+    "capture": {"errors", "secrecy"},
+    "client": {"messages", "errors"},
+    "connectors": {"client", "messages", "errors"},
+}
 """Rooms of `auricle` that use these alone of what is below: each is to be had without the rest."""
 LENT = {
     "teach",
@@ -201,7 +205,7 @@ def later():
     [
         ("auricle.service.life", "auricle.commands.demo", "is above it"),
         ("auricle.publish.store", "auricle.config", "is its neighbour"),
-        ("auricle.capture.live", "auricle.messages", "is none of what capture may use: errors"),
+        ("auricle.capture.live", "auricle.messages", "is none of what capture may use: errors, secrecy"),
         ("auricle.judge.truth", "auricle_build.recipe", "is no affair of auricle"),
         ("auricle_build.judge.lags", "auricle.publish.store", "is no affair of auricle_build"),
         ("auricle.service.query", "auricle", None),

@@ -31,7 +31,7 @@ class AuricleError(Exception):
 
     def lines(self) -> list[str]:
         """Return the error as lines for a terminal, without the program's name."""
-        return [str(self)]
+        return [one_line(str(self))]
 
 
 class UsageError(AuricleError):

@@ -16,7 +16,8 @@ from typing import NoReturn
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from auricle.errors import EXIT_AGAIN, EXIT_INTERNAL, EXIT_OUTPUT, EXIT_USAGE, AuricleError
+from auricle.errors import EXIT_AGAIN, EXIT_INTERNAL, EXIT_OUTPUT, EXIT_USAGE, AuricleError, one_line
+from auricle.secrecy import mask
 from auricle.stages import allocator
 
 OPTIONS = {"--config": "config", "-c": "config", "--model": "model"}
@@ -101,10 +102,10 @@ def _internal(error: Exception) -> NoReturn:
 
     syslog.openlog("auricle", syslog.LOG_PID)
     for line in "".join(traceback.format_exception(error)).splitlines():
-        syslog.syslog(syslog.LOG_ERR, line)
+        syslog.syslog(syslog.LOG_ERR, mask(line))
     at = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(at.filename).name}:{at.lineno}"
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = one_line(mask(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__))
     _leave(
         EXIT_INTERNAL,
         [f"internal, at {where}: {said}; a fault of auricle's: journalctl -t auricle has the traceback, report it"],

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
-from urllib.parse import urlsplit
 
+from auricle import secrecy
 from auricle.capture import hidden
 from auricle.capture.live import Live
 from auricle.capture.pcm import PcmFeed
@@ -20,14 +19,6 @@ log = logging.getLogger("auricle")
 
 _LIST = "pipe:0"
 """Standard input, as ffmpeg calls it."""
-_USER = re.compile(r"//[^/\s]*@")
-_QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\"]*")
-
-
-def shown(text: str) -> str:
-    """Return the text without what can be a password: the user of an address, and all that follows its question
-    mark."""
-    return _QUERY.sub(r"\1?***", _USER.sub("//***@", text))
 
 
 class Ffmpeg(Live):
@@ -40,8 +31,8 @@ class Ffmpeg(Live):
         terms: on which the source is heard; ffmpeg is asked for sound at the model's rate, which so becomes the
             source's own.
         poller: moves the sound of all sources into their rings.
-        url: what ffmpeg opens. Credentials in it never reach a log or a message, nor, where that can be, its command
-            line (`hidden`).
+        url: what ffmpeg opens. Only scheme, host and port of it reach a log or a message, or, where that can be, its
+            command line (`hidden`).
         options: for ffmpeg, before its ``-i``.
         program: ffmpeg, by name or path.
     """
@@ -73,13 +64,13 @@ class Ffmpeg(Live):
         options = self._options
         # What is lost over UDP nobody counts; and a camera's slow video must not hold up its sound for five seconds.
         defaults = {"-analyzeduration": "1000000"}
-        if urlsplit(self._url).scheme in ("rtsp", "rtsps"):
+        if self._url.lower().startswith(("rtsp:", "rtsps:")):
             defaults["-rtsp_transport"] = "tcp"
         for option, value in defaults.items():
             if option not in options:
                 options = (option, value, *options)
         before, address, listed = list(options), self._url, b""
-        if hidden.wanted(self._url, shown(self._url), options):
+        if hidden.wanted(self._url, secrecy.address(self._url), options):
             if (why := hidden.hindrance(self._program, options)) is None:
                 before, listed = hidden.split(self._url, options)
                 address = _LIST
@@ -116,7 +107,7 @@ class Ffmpeg(Live):
             ring_s=self.terms.ring_s,
             errors_fd=os.dup(process.stderr.fileno()),
             before=before,
-            device=shown(self._url),
+            device=secrecy.address(self._url),
         )
         process.stdout.close()
         process.stderr.close()
@@ -128,8 +119,6 @@ class Ffmpeg(Live):
         return f"{self._program} cannot be started: {fault.strerror or fault}"
 
     def _ended(self, feed: Feed, code: int | None) -> str:
-        said = shown((feed.reason or feed.complaint).replace(_LIST, self._url))
-        # Its options may hold secrets too, and it may quote them.
-        for secret in (o for o in self._options if len(o) > 3 and not o.startswith("-")):
-            said = said.replace(secret, "***")
+        told = (feed.reason or feed.complaint).replace(_LIST, self._url)
+        said = secrecy.without(told, self._url, self._options)
         return f"ffmpeg: {said}" if said else "the stream ended"

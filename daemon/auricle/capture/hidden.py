@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+
+from auricle.secrecy import harmless, pairs
 
 FIRST_MAJOR = 5
 """The first ffmpeg whose lists may hold options."""
 _PROTOCOLS = ",".join((
     "pipe,file,crypto,data,tcp,udp,tls,http,httpproxy,https,hls,ftp,rtp,srtp,rtsp,srt,sctp",
-    "rtmp,rtmpe,rtmps,rtmpt,rtmpts,icecast,mmsh,mmst,gopher",
+    "rtmp,rtmpe,rtmps,rtmpt,rtmpts,icecast,mmsh,mmst,gopher,rist,sftp,smb,unix,zmq,amqp",
 ))  # fmt: skip
 """The protocols that a list may open: those of files, and all that reach a network. Without naming them ffmpeg opens
 none of the latter."""
@@ -44,42 +46,11 @@ _OWN = {
 }
 """These options are ffmpeg's own, like those that choose a decoder (`_DECODER`): they are said in words."""
 _DECODER = re.compile(r"-(c|codec|acodec|vcodec)(:.*)?")
-_HARMLESS = {
-    "-analyzeduration",
-    "-buffer_size",
-    "-fflags",
-    "-flags",
-    "-max_delay",
-    "-probesize",
-    "-reconnect",
-    "-reconnect_at_eof",
-    "-reconnect_delay_max",
-    "-reconnect_streamed",
-    "-rtsp_flags",
-    "-rtsp_transport",
-    "-rw_timeout",
-    "-stimeout",
-    "-timeout",
-    "-tls_verify",
-}
-"""The values of these options are no secrets; that of any other may be one."""
-
-
-def pairs(options: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """Yield each option with its value, or without one: what follows begins like an option, or nothing follows."""
-    words = list(options)
-    while words:
-        word = words.pop(0)
-        value = bool(words) and (not words[0].startswith("-") or words[0][1:2].isdigit())
-        yield word, words.pop(0) if value else None
 
 
 def wanted(address: str, shown: str, options: Sequence[str]) -> bool:
     """Return whether something has to be hidden: the address is not all shown, or an option may be a secret."""
-    return address != shown or any(
-        value is not None and name not in _HARMLESS | _OWN | _OF_FORMAT and not _DECODER.fullmatch(name)
-        for name, value in pairs(options)
-    )
+    return address != shown or any(value is not None and not harmless(name) for name, value in pairs(options))
 
 
 def hindrance(program: str, options: Sequence[str]) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from keyword import iskeyword
 from typing import Any, Literal, TypeAlias
 
+from auricle import secrecy
 from auricle.config.kinds import Kind, plain
 
 Effect: TypeAlias = Literal["live", "segment", "restart", "bridge"]
@@ -91,19 +92,39 @@ def held(of: Any, name: str) -> Any:
     return getattr(of, attribute(name))
 
 
-def values(of: Any) -> dict[str, Any]:
-    """Return a section as nested dicts and lists of what JSON has, sections that are None left out."""
+def public(about: Key, value: Any) -> Any:
+    """Return of a key's value, as JSON has it, what all may see: of an address, or of options of ffmpeg, not what may
+    be a secret."""
+    value = plain(value)
+    if about.secret:
+        return secrecy.address(value) if isinstance(value, str) else secrecy.options(value)
+    return _masked(value)
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    return secrecy.mask(value) if isinstance(value, str) else value
+
+
+def values(of: Any, *, masked: bool = False) -> dict[str, Any]:
+    """Return a section as nested dicts and lists of what JSON has, sections that are None left out.
+
+    Args:
+        of: the section.
+        masked: whether only that of a value is returned which all may see.
+    """
     found: dict[str, Any] = {}
     for name, about in keys_of(of.__class__).items():
         value = held(of, name)
         if about.section is None:
-            found[name] = plain(value)
+            found[name] = public(about, value) if masked else plain(value)
         elif about.many == "list":
-            found[name] = [_shortest(item) if about.short else values(item) for item in value]
+            found[name] = [_shortest(item) if about.short else values(item, masked=masked) for item in value]
         elif about.many == "labels":
-            found[name] = {label: values(rule) for label, rule in value.items()}
+            found[name] = {label: values(rule, masked=masked) for label, rule in value.items()}
         elif value is not None:
-            found[name] = values(value)
+            found[name] = values(value, masked=masked)
     return found
 
 

@@ -22,7 +22,7 @@ from auricle.config.tree import (
     graft,
     merge,
 )
-from auricle.config.wording import printable, shown
+from auricle.config.wording import printable
 
 PREFIX = "AURICLE__"
 SYSTEM_FILE = Path("/etc/auricle/auricle.yaml")
@@ -116,7 +116,8 @@ def document(file: Path, rank: int, problems: Problems, expected: Expected) -> B
     if isinstance(node, Branch):
         return node
     if node is not None and not (isinstance(node, Leaf) and node.null):
-        what = "a list" if isinstance(node, Row) else f"only {shown(node.text)}"
+        # A text is not repeated: this may be the file of a password.
+        what = "a list" if isinstance(node, Row) else "only a text"
         problems.add(node.where, "", f"holds {what}, not keys; begin with a key, such as {expected.first!r}")
     return None
 

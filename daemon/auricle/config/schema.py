@@ -33,7 +33,6 @@ from auricle.config.sections import (
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin, default_sources
 from auricle.config.spectra import Spectra
 from auricle.config.web import Web
-from auricle.config.wording import mask
 
 __all__ = [
     "SOURCE_KINDS",
@@ -134,7 +133,7 @@ class Config:
     """Key path -> where its value was written: 'default', FILE:LINE, an environment variable, 'command line'."""
 
     def hash(self) -> str:
-        """Return twelve hex digits that change when a value does; passwords are left out, since the digits are
+        """Return twelve hex digits that change when a value does; what may be a secret is left out, since they are
         published."""
-        text = json.dumps(values(self), sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(mask(text).encode("ascii")).hexdigest()[:12]
+        text = json.dumps(values(self, masked=True), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()[:12]

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from auricle.config.keys import REQUIRED, Key, held, keys_of
+from auricle.config.keys import REQUIRED, Key, held, keys_of, public
 from auricle.config.kinds import plain
 from auricle.config.schema import SOURCE_KINDS, Config, Source
-from auricle.config.wording import mask, number
+from auricle.config.wording import number
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
 _WIDTH = 112
@@ -29,7 +29,7 @@ _EFFECTS = {
 
 
 def scalar(value: Any) -> str:
-    """Write a value as YAML that every reader reads alike; passwords masked."""
+    """Write a value as YAML that every reader reads alike."""
     value = plain(value)
     if isinstance(value, list):
         return f"[{', '.join(map(scalar, value))}]"
@@ -37,7 +37,7 @@ def scalar(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
         return number(value)
-    text = mask(value)
+    text = str(value)
     resolve: Any = yaml.resolver.Resolver().resolve
     resolved = resolve(yaml.ScalarNode, text, (True, False))
     if _PLAIN.fullmatch(text) and resolved == "tag:yaml.org,2002:str":
@@ -49,7 +49,7 @@ def show(config: Config) -> str:
     """Write the effective configuration as YAML, each value with the place that it came from.
 
     Of what a source takes over from the keys at the top, only what differs is shown. Read again, the text gives the
-    same configuration (but for masked passwords).
+    same configuration (but for what may be a secret, of which ``***`` stands there).
     """
     lines = list(_section(config, "", "", config))
     width = min(48, max(len(text) for text, _ in lines))
@@ -60,7 +60,7 @@ def _section(of: Any, path: str, indent: str, config: Config) -> Iterator[tuple[
     for name, about in keys_of(type(of)).items():
         value, at = held(of, name), f"{path}{name}"
         if about.section is None:
-            yield f"{indent}{name}: {scalar(value)}", config.origins.get(at, "default")
+            yield f"{indent}{name}: {scalar(public(about, value))}", config.origins.get(at, "default")
         elif about.many == "list":
             yield f"{indent}{name}:{'' if value else ' []'}", "" if value else "default"
             for i, item in enumerate(value):
@@ -97,7 +97,7 @@ def _own(
     if own == top:
         return
     if about.section is None:
-        yield f"{indent}{name}: {scalar(own)}", config.origins.get(path, "default")
+        yield f"{indent}{name}: {scalar(public(about, own))}", config.origins.get(path, "default")
     elif about.many == "labels":
         yield from _labels(own, top, path, indent, config)
     else:

@@ -104,7 +104,7 @@ class _Open:
     keys: dict[str, Where] | None
     values: list[Node] = field(default_factory=list)
     pending: tuple[str, Where] | None = None
-    repeated: bool = False
+    repeated: tuple[str, Where] | None = None
     size: int = 1
     height: int = 0
 
@@ -224,10 +224,11 @@ class Parser:
             raise TreeError(where, f"grows beyond {MAX_NODES} values or {MAX_DEPTH} levels; use fewer aliases")
         if top.keys is None:
             top.values.append(node)
-        elif top.pending is None and not top.repeated:
+        elif top.pending is None and top.repeated is None:
             self._key(top, node, where)
-        elif top.repeated:
-            top.repeated = False
+        elif top.repeated is not None:
+            self._complain(top, top.repeated, node)
+            top.repeated = None
         elif top.pending is not None:
             key, place = top.pending
             top.keys[key] = place
@@ -241,12 +242,18 @@ class Parser:
         if node.text == "<<" and node.plain:
             raise TreeError(where, "merge keys ('<<') are not known here; write the keys out")
         if node.text in top.keys:
-            first = top.keys[node.text].line
-            already = f"is already in line {first}" if self.lines else "is there already"
-            self.problems.add(where, "", f"the key {shown(node.text)} {already}; keep one of them")
-            top.repeated = True
+            top.repeated = (node.text, where)
         else:
             top.pending = (node.text, where)
+
+    def _complain(self, top: _Open, repeated: tuple[str, Where], value: Node) -> None:
+        """Complain of a key that is there twice; one without a value is not shown, since a comma in a password may have
+        made it."""
+        (key, where), keys = repeated, top.keys
+        assert keys is not None
+        already = f"is already in line {keys[key].line}" if self.lines else "is there already"
+        what = "a key without a value" if isinstance(value, Leaf) and value.null else f"the key {shown(key)}"
+        self.problems.add(where, "", f"{what} {already}; keep one of them")
 
 
 def from_object(value: object, where: Where) -> Node:

@@ -3,23 +3,10 @@ meant."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-_USERINFO = re.compile(r"(//[^:@/?#\s]*):(?:[^/?#\s]*|(?![0-9]+(?:[/?#]|$))\S*)@")
-_CUT_USERINFO = re.compile(r"(//[^:@/?#\s]+):(?![0-9]+(?:[/?#\s'\"]|$))[^@/?#\s]+$")
-_LONE_USER = re.compile(r"(//)[^:@/?#\s]+@")
-_SECRET_PARAMETER = re.compile(
-    r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|(?:api_?)?key|sig(?:nature)?|auth)=)[^&\s'\"]+"
-)
-_SECRET_HEADER = re.compile(r"(?i)((?:authorization|cookie|x-api-key)\s*:\s*)[^\r\n]+")
-
-
-def mask(text: str) -> str:
-    """Write the text with passwords and tokens as ``***``: for errors, logs and ``config show``."""
-    text = _CUT_USERINFO.sub(r"\1:***", _USERINFO.sub(r"\1:***@", _LONE_USER.sub(r"\1***@", text)))
-    return _SECRET_HEADER.sub(r"\1***", _SECRET_PARAMETER.sub(r"\1***", text))
+from auricle.secrecy import mask
 
 
 def printable(text: str) -> str:

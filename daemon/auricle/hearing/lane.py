@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from auricle import config, messages
 from auricle.capture.source import End, Gap, Piece, Segment, Skipped, Sound, Source, Status
 from auricle.clips.keeper import Keeper
+from auricle.errors import one_line
 from auricle.gate import NoiseGate
 from auricle.hearing import pipeline
 from auricle.hearing.counters import Counters
@@ -21,6 +22,7 @@ from auricle.hearing.ear import Ear
 from auricle.hearing.reporter import Reporter
 from auricle.model.bundle import Bundle
 from auricle.publish.publisher import Publisher
+from auricle.secrecy import mask
 
 log = logging.getLogger("auricle")
 
@@ -201,7 +203,7 @@ class Lane:
 
     def fail(self, error: Exception) -> None:
         """End the segment of this source, in which something went wrong; the other sources hear on."""
-        reason = f"{type(error).__name__}: {error}"
+        reason = one_line(mask(f"{type(error).__name__}: {error}"))
         # The same traceback again at every try would fill the log.
         level = logging.DEBUG if reason == self._failure else logging.ERROR
         log.log(level, "%s: failed, the other sources go on", self.name, exc_info=error)

@@ -89,7 +89,10 @@ def read_allowed(path: Path) -> dict[str, str]:
     """
     allowed: dict[str, str] = {}
     with suppress(FileNotFoundError):
-        for name, key in _rows(path, secret=False, owner_only=False):
+        rows = _rows(path, secret=False, owner_only=False)
+        if {"public", "secret"} <= {name for name, _ in rows}:
+            raise KeysError(f"{path}: is a pair of keys, no list; correct publish.allowed_keys")
+        for name, key in rows:
             if not is_name(name):
                 raise KeysError(f"{path}: {name[:64]!r} is no name; use letters, digits, '_', '.', '@' and '-'")
             if name in allowed or key in allowed.values():

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auricle import config
+from auricle.secrecy import mask
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
@@ -23,11 +24,11 @@ class _Text(logging.Formatter):
         super().__init__(layout)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return config.printable(super().formatMessage(record))
+        return config.printable(mask(super().formatMessage(record)))
 
     def formatException(self, ei: Any) -> str:
         # Indented, so that no line of an exception's own text passes for a record.
-        return "\n".join(f"    {config.printable(line)}" for line in super().formatException(ei).splitlines())
+        return "\n".join(f"    {config.printable(mask(line))}" for line in super().formatException(ei).splitlines())
 
 
 class _Json(logging.Formatter):
@@ -36,12 +37,12 @@ class _Json(logging.Formatter):
         self._timed = timed
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = {"level": record.levelname.lower(), "message": record.getMessage()}
+        fields = {"level": record.levelname.lower(), "message": mask(record.getMessage())}
         if self._timed:
             t = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
             fields = {"t": t, **fields}
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
+            fields["exception"] = "\n".join(map(mask, self.formatException(record.exc_info).splitlines()))
         return json.dumps(fields, ensure_ascii=False)
 
 

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 from auricle import config
 from auricle.config.diff import diff, effects
 from auricle.config.keys import keys_of
-from auricle.errors import AuricleError
+from auricle.errors import AuricleError, one_line
 from auricle.hearing.ear import Ear
 from auricle.hearing.lane import Lane
 from auricle.model.bundle import Bundle
 from auricle.publish.publisher import Publisher
+from auricle.secrecy import mask
 from auricle.service.checks import check_sockets, load_models
 from auricle.service.overruled import Overruled
 from auricle.service.roster import Roster
@@ -96,7 +97,7 @@ class Reload:
         except Exception as e:
             # Nothing has changed yet: whatever it is, hearing goes on as it was.
             log.error("not reloaded: a fault of our own, which should be reported", exc_info=e)
-            return self._refuse([f"{type(e).__name__}: {' '.join(str(e).split())[:300]}"])
+            return self._refuse([one_line(mask(f"{type(e).__name__}: {e}"))])
         self._apply(new, models, lanes, ears)
         self._overruled.tell(new, {name: model.card for name, model in models.items()})
         waiting = [path for path, effect in changes.items() if effect == "restart"]

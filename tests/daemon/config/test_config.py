@@ -167,8 +167,13 @@ def test_hash_follows_the_values_alone(tmp_path: Path) -> None:
     assert same.hash() == load(environ={}).hash()
     assert re.fullmatch("[0-9a-f]{12}", same.hash())
     assert written(tmp_path, "gate: {sensitivity: 1.6}\n").hash() != same.hash()
-    camera = "sources: [{name: c, ffmpeg: {url: 'rtsp://u:%s@host'}}]"
-    assert written(tmp_path, camera % "one").hash() == written(tmp_path, camera % "two").hash()
+    for camera in (
+        "{url: 'rtsp://u:%s@host'}",
+        "{url: 'rtsp://host/%s'}",
+        "{url: rtsp://host, options: [-cookies, %s]}",
+    ):
+        text = f"sources: [{{name: c, ffmpeg: {camera}}}]"
+        assert written(tmp_path, text % "one").hash() == written(tmp_path, text % "two").hash()
 
 
 def test_diff_names_what_changed_and_when_it_takes_effect(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ REFUSED = [
     ("model: a\nmodel: b", "2: the key 'model' is already in line 1; keep one of them"),
     ("gate: {sensitivity: 1, 'sensitivity': 2}", "1: the key 'sensitivity' is already in line 1; keep one of them"),
     ("- a\n- b", "1: holds a list, not keys; begin with a key, such as 'node: porch'"),
-    ("hello", "1: holds only 'hello', not keys; begin with a key, such as 'node: porch'"),
+    ("hello", "1: holds only a text, not keys; begin with a key, such as 'node: porch'"),
     ("", " is empty; auricle config example prints one to begin with"),
     (" \n\n", " is empty; auricle config example prints one to begin with"),
     ("gate:\n\tsensitivity: 2", "2: a tab where YAML wants spaces; indent with spaces"),
