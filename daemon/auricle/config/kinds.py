@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from auricle.config.tree import Leaf, Node, Row
-from auricle.config.wording import listed, mask, nearest, number
+from auricle.config.wording import listed, nearest, number
 from auricle.messages.keys import is_key
+from auricle.secrecy import mask
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?")
 _SWITCH = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
