@@ -54,7 +54,7 @@ def run(settings: Settings, supervisor: Supervisor) -> None:
     topics = ["event.", "gap.", "status.", "health."]
     with Client(settings.endpoint, topics=topics, key=settings.key) as client:
         serving = Scrape(settings.host, settings.port, registry, settings.token)
-        log.info("figures at http://%s:%d/metrics", *serving.server_address[:2])
+        log.info("figures at http://%s:%d, path /metrics", *serving.server_address[:2])
         supervisor.tell(READY=1)
         try:
             _follow(client, settings.endpoint, figures, supervisor)
