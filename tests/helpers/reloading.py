@@ -53,8 +53,13 @@ class Daemon:
         self.roster.attend = self.clips.attend
         for lane, source in zip(lanes, cfg.sources, strict=True):
             self.roster.enter(lane, source)
-        also = [lambda new: logs.set_level(new.log), self.clips.configure]
-        self.reload = Reload(cfg, self.load, self.roster, publisher, also=also)
+
+        def take_over(new: config.Config) -> None:
+            logs.set_level(new.log)
+            self.clips.configure(new)
+            self.roster.remember(new.explain)
+
+        self.reload = Reload(cfg, self.load, self.roster, publisher, also=[take_over])
 
     def start(self) -> tuple[config.Config, list[Lane]]:
         """Do what a start does before anything is heard."""

@@ -15,11 +15,23 @@ from __future__ import annotations
 from auricle.client.client import Client, ask
 from auricle.client.follow import Bookmark, Item, Missed
 from auricle.messages import AnyMessage, Clip, Event, Gap, Health, Mark, Scores, Spectrum, Status
-from auricle.messages.questions import AskEvents, AskMark, AskSnapshot, AskStatus, History, Marked, Report, Snapshot
+from auricle.messages.questions import (
+    AskEvents,
+    AskExplain,
+    AskMark,
+    AskSnapshot,
+    AskStatus,
+    Explained,
+    History,
+    Marked,
+    Report,
+    Snapshot,
+)
 
 __all__ = [
     "AnyMessage",
     "AskEvents",
+    "AskExplain",
     "AskMark",
     "AskSnapshot",
     "AskStatus",
@@ -27,6 +39,7 @@ __all__ = [
     "Client",
     "Clip",
     "Event",
+    "Explained",
     "Gap",
     "Health",
     "History",

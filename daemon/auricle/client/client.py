@@ -31,9 +31,11 @@ from auricle.messages.questions import (
     AnyAnswer,
     AnyQuestion,
     AskEvents,
+    AskExplain,
     AskMark,
     AskSnapshot,
     AskStatus,
+    Explained,
     History,
     Marked,
     Refused,
@@ -44,6 +46,7 @@ from auricle.messages.questions import (
 __all__ = [
     "AnyMessage",
     "AskEvents",
+    "AskExplain",
     "AskMark",
     "AskSnapshot",
     "AskStatus",
@@ -51,6 +54,7 @@ __all__ = [
     "Client",
     "Clip",
     "Event",
+    "Explained",
     "Gap",
     "Health",
     "History",
@@ -70,7 +74,7 @@ ENDPOINT = "tcp://127.0.0.1:5557"
 QUEUE = 10_000
 TICK_S, PUMP_S = 0.25, 0.05
 
-_A = TypeVar("_A", History, Marked, Report, Snapshot)
+_A = TypeVar("_A", Explained, History, Marked, Report, Snapshot)
 
 
 class Client:

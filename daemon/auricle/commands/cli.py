@@ -23,6 +23,7 @@ COMMANDS = {
     "status": "Ask the daemon whether it hears: exit 0 if so, 1 if not all is well, 69 if there is none.",
     "events": "Ask the daemon for the events of the past.",
     "clips": "List, play and export the sound that was kept of events.",
+    "explain": "Say why there was an event at a time, or none: scores, thresholds, what held it back, gaps.",
     "mark": "Mark this moment in the daemon's stream and history.",
     "bridge": "Hand events on to other programs: MQTT and Home Assistant, Prometheus, notifications.",
     "web": "Show what the daemon hears as a page in a browser: spectrogram, events, scores, history.",

@@ -109,7 +109,7 @@ def history(
         after = page.next
 
 
-def moment(given: str) -> str:
+def moment(given: str, option: str = "--since") -> str:
     """Read a span before now (``90s``, ``1h``, ``2d``) or a time, as RFC 3339 in UTC.
 
     Raises:
@@ -121,7 +121,7 @@ def moment(given: str) -> str:
         else:
             at = datetime.fromisoformat(given).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise UsageError(f"--since: {given!r} is no time; use one such as 1h, 2d or 2026-03-01T06:30") from None
+        raise UsageError(f"{option}: {given!r} is no time; use one such as 1h, 2d or 2026-03-01T06:30") from None
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from auricle.config.bridges import Metrics, Mqtt, broker_of, served_at
 from auricle.config.compounds import Many, OneOf, Pair, Table, each
+from auricle.config.explain import Explain
 from auricle.config.keys import REQUIRED, key, keys_of, section, value, values
 from auricle.config.kinds import Choice, Flag, Kind, Misfit, Name, Number, Text, plain
 from auricle.config.layers import Expected, document
@@ -32,6 +33,7 @@ __all__ = [
     "Config",
     "Decision",
     "Expected",
+    "Explain",
     "Ffmpeg",
     "Flag",
     "Gate",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from auricle.config.bridges import Metrics, Mqtt
+from auricle.config.explain import Explain
 from auricle.config.keys import key, section, values
 from auricle.config.kinds import File, Model, Text
 from auricle.config.notify import Bridges, Notify, NotifyRule
@@ -119,6 +120,9 @@ class Config:
     )
     clips: Clips = section(
         Clips,
+    )
+    explain: Explain = section(
+        Explain,
     )
     web: Web = section(
         Web,

@@ -193,6 +193,7 @@ class Detector:
     def configure(self, rules: Mapping[str, Rule]) -> None:
         """Decide by other rules from the next row on; events that are open stay open under them."""
         self._rules = {i: rules[label] for i, label in enumerate(self._labels) if label in rules}
+        self.rules = rules
         self.thresholds = {self._labels[i]: rule.threshold for i, rule in self._rules.items()}
         # Scores are float32: thresholds are compared in it, so that a score printed as 0.6 passes a threshold of 0.6.
         self._lags = {i: rule.lags or self._usual for i, rule in self._rules.items()}

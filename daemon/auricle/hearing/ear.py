@@ -40,6 +40,7 @@ class Ear:
         self.gate = scorer.front_end.gate
         self.gate_forced = pipeline.gated(bundle, gate) != bundle.card.front_end.behind_gate
         smoother = pipeline.smoother(bundle, decision)
+        self.means = smoother.lengths
         grouped = groups.groups(bundle.card, decision)
         self.stages = Pipeline([scorer.stages, *pipeline.grouping(bundle, decision), smoother])
         self.labels = pipeline.labels(bundle, decision)

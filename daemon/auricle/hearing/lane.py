@@ -19,6 +19,7 @@ from auricle.hearing import pipeline
 from auricle.hearing.counters import Counters
 from auricle.hearing.decision import Change, finite
 from auricle.hearing.ear import Ear
+from auricle.hearing.recall import Recall
 from auricle.hearing.reporter import Reporter
 from auricle.model.bundle import Bundle
 from auricle.publish.publisher import Publisher
@@ -75,6 +76,8 @@ class Lane:
         self._next_ear: Ear | None = None
         self.keeper: Keeper | None = None
         """Keeps the clips of the source, if it has any."""
+        self.recall: Recall | None = None
+        """Remembers the last minutes of decisions, where somebody may ask for them."""
         self._tell_gate()
         self._hearing = False
         self._samples = 0
@@ -236,7 +239,9 @@ class Lane:
             self.state = state
         level = logging.WARNING if state in ("lost", "questioned") else logging.INFO
         log.log(level, "%s: %s%s", self.name, state, f": {detail}" if detail else "")
-        self.reporter.status(state, detail, self._samples)
+        told = self.reporter.status(state, detail, self._samples)
+        if self.recall is not None:
+            self.recall.news.append(told)
 
     def health(self, now_s: float) -> messages.SourceHealth:
         """Return the counters for the `health` message, the open segment included."""
@@ -255,7 +260,7 @@ class Lane:
             events=counters.events,
             cleaned_samples=self.source.cleaned,
             skipped=counters.skipped,
-            gate=self._gate_state,
+            gate=self.gate_state,
             level_dbfs=None if self._level_dbfs is None else round(self._level_dbfs, 2),
             age_s=None if self.processed_s is None else round(now_s - self.processed_s, 3),
             late=counters.late,
@@ -323,6 +328,8 @@ class Lane:
         if self.keeper is not None and self.keeper.rules.privacy:
             self._judge(self.keeper, scores)
         changes = self.ear.detector.process(scores)
+        if self.recall is not None:
+            self.recall.add(self.ear, self.gate_state, self.reporter.place_of, self._rows, scores, levels)
         first = self._rows
         self._rows += len(scores)
         self.counters.decisions += len(scores)
@@ -410,14 +417,16 @@ class Lane:
         self.counters.lost += gap.samples
         self.counters.gaps += 1
         log.warning("%s: gap of %.3f s (%s)", self.name, gap.samples / gap.rate, gap.cause)
-        self.reporter.gap(gap, self.ear.stages.span / self._model_rate)
+        told = self.reporter.gap(gap, self.ear.stages.span / self._model_rate)
+        if self.recall is not None:
+            self.recall.news.append(told)
 
     @property
     def _model_rate(self) -> int:
         return self.ear.bundle.card.front_end.sample_rate
 
     @property
-    def _gate_state(self) -> str:
+    def gate_state(self) -> str:
         """Return ``off``, ``on`` or ``learning`` (sound passes unchanged), and whether that differs from how the model
         was trained."""
         state = "off" if self.gate is None else "learning" if self.gate.learning else "on"

@@ -67,7 +67,7 @@ class Reporter:
 
     def end(self, at: int) -> None:
         """End the segment at this position."""
-        self._last_sample = self._place(at)[0]
+        self._last_sample = self.place_of(at)[0]
         self._segment = None
 
     def sample(self, at: int) -> int:
@@ -82,13 +82,16 @@ class Reporter:
         begin, end = ((self._before + n) * self._segment.rate // self._model_rate for n in (0, samples))
         return end - begin
 
-    def status(self, state: messages.SourceNews, detail: str, at: int) -> None:
-        """Publish that the source changed its state at this position."""
-        place = self._place(at) if self._segment else (self._last_sample, time.time_ns() // 1000)
-        self._publisher.send(self._status_topic, messages.Status(**self._common(place), state=state, detail=detail))
+    def status(self, state: messages.SourceNews, detail: str, at: int) -> messages.Status:
+        """Publish that the source changed its state at this position; return what was said."""
+        place = self.place_of(at) if self._segment else (self._last_sample, time.time_ns() // 1000)
+        message = messages.Status(**self._common(place), state=state, detail=detail)
+        self._publisher.send(self._status_topic, message)
+        return message
 
-    def gap(self, gap: Gap, resume_s: float) -> None:
-        """Publish that sound was not heard; decisions resume so many seconds of sound after it."""
+    def gap(self, gap: Gap, resume_s: float) -> messages.Gap:
+        """Publish that sound was not heard, and return what was said; decisions resume so many seconds of sound after
+        it."""
         message = messages.Gap(
             **self._common((gap.start, gap.clock.utc_us(gap.start))),
             cause=gap.cause,
@@ -98,6 +101,7 @@ class Reporter:
             decisions_resume_s=resume_s,
         )
         self._publisher.send(self._gap_topic, message)
+        return message
 
     def scores(
         self,
@@ -154,7 +158,7 @@ class Reporter:
         assert self._segment is not None
         if change.phase == "onset":
             self._ids[change.label] = str(uuid7())
-        onset_sample, onset_us = self._place(change.onset)
+        onset_sample, onset_us = self.place_of(change.onset)
         message = messages.Event(
             **self._decided(change.at, delivered_s),
             phase=change.phase,
@@ -171,7 +175,7 @@ class Reporter:
             also=list(change.also) if change.also else UNSET,
         )
         if change.offset is not None:
-            message.offset_sample, offset_us = self._place(change.offset)
+            message.offset_sample, offset_us = self.place_of(change.offset)
             message.offset = messages.rfc3339(offset_us)
             message.mean = round(change.mean, 6)
             message.cause = UNSET if change.cause is None else change.cause
@@ -182,7 +186,7 @@ class Reporter:
         self._publisher.send(self._event_topics[change.label], message)
         return message
 
-    def _place(self, at: int) -> tuple[int, int]:
+    def place_of(self, at: int) -> tuple[int, int]:
         """Return the source's sample of a position in the segment, and its time in microseconds."""
         assert self._segment is not None
         sample = self.sample(at)
@@ -212,7 +216,7 @@ class Reporter:
 
     def _heard(self, at: int, delivered_s: float | None) -> dict[str, Any]:
         assert self._segment is not None
-        common = self._common(self._place(at))
+        common = self._common(self.place_of(at))
         common["latency_ms"] = None
         if delivered_s is not None:
             common["latency_ms"] = round((time.monotonic() - delivered_s) * 1000, 3)

@@ -61,7 +61,20 @@ class AskMark(Question, kw_only=True, tag="mark"):
     source: str | None = None
 
 
-AnyQuestion = AskSnapshot | AskStatus | AskEvents | AskMark
+class AskExplain(Question, kw_only=True, tag="explain"):
+    """Why there was an event, or none: the decisions of a time, as far as they are remembered, with what they hung
+    on."""
+
+    since: Annotated[str, Meta(description="a time, RFC 3339")]
+    until: Annotated[str, Meta(description="a time, RFC 3339; two minutes after `since` at most")]
+    source: Annotated[str | None, Meta(description="null: the only one")] = None
+    labels: Annotated[
+        list[Label],
+        Meta(max_length=100, description="none: those with the highest scores, and those that were held back"),
+    ] = msgspec.field(default_factory=list)
+
+
+AnyQuestion = AskSnapshot | AskStatus | AskEvents | AskMark | AskExplain
 
 
 class Answer(msgspec.Struct, kw_only=True, tag_field="type"):
@@ -154,6 +167,43 @@ class Marked(Answer, kw_only=True, tag="marked"):
     id: str
 
 
+class RuleReport(msgspec.Struct, kw_only=True):
+    """By what a label's events were decided."""
+
+    threshold: float
+    hysteresis: float
+    min_duration_s: float
+    refractory_s: float
+    smoothing_s: Annotated[float, Meta(description="its scores are means over so much sound, in whole decisions")]
+
+
+class Decision(msgspec.Struct, kw_only=True):
+    """One decision that is remembered."""
+
+    t: Time
+    sample: int
+    level_dbfs: float
+    scores: Annotated[dict[str, float], Meta(description="smoothed, by label")]
+    held_back: Annotated[
+        dict[str, str], Meta(description="labels above their thresholds that had no event, and why, as in `score`")
+    ]
+
+
+class Explained(Answer, kw_only=True, tag="explained"):
+    """What is remembered of a time; events and marks of it are in the history."""
+
+    source: str
+    model: Model | None
+    gate: Annotated[str | None, Meta(description="how the noise gate stood; null: nothing is remembered")]
+    remembered: Annotated[Time | None, Meta(description="from when on decisions are; null: none are")]
+    rules: Annotated[
+        dict[str, RuleReport | None],
+        Meta(description="by label, as at the end of the time; null: it raises no events"),
+    ]
+    decisions: list[Decision]
+    news: Annotated[list[Gap | Status], Meta(description="what was told of the source's sound in this time")]
+
+
 class Refused(Answer, kw_only=True, tag="error"):
     """The question was not understood, or cannot be answered now."""
 
@@ -169,4 +219,4 @@ class Welcome(Answer, kw_only=True, tag="welcome"):
     query: Annotated[str | None, Meta(description="the endpoint of the query socket; null if there is none")]
 
 
-AnyAnswer = Snapshot | Report | History | Marked | Refused | Welcome
+AnyAnswer = Snapshot | Report | History | Marked | Explained | Refused | Welcome

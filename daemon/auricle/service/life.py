@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import zmq
@@ -26,6 +27,7 @@ from auricle.service import keys, logs
 from auricle.service.checks import check_sockets, load_models
 from auricle.service.clips import Clips
 from auricle.service.descriptors import connections_each
+from auricle.service.explaining import explained
 from auricle.service.folder import state_dir
 from auricle.service.notify import Notifier
 from auricle.service.overload import Ladder
@@ -136,6 +138,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         clips = Clips(publisher, roster.lanes, state_dir() / "clips", certain=lambda: time_of_day.certain)
         clips.configure(cfg)
         query.clips, roster.attend = clips.report, clips.attend
+        query.explain = partial(explained, roster.lanes)
         for lane, wanted in zip(lanes, cfg.sources, strict=True):
             roster.enter(lane, wanted)
 
@@ -153,6 +156,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             viewers.spectra = new.spectrum
             query.config_hash = new.hash()
             clips.configure(new)
+            roster.remember(new.explain)
             if store is not None:
                 store.bounds.max_mb, store.bounds.max_days = new.store.max_mb, new.store.max_days
 

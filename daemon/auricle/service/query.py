@@ -16,15 +16,17 @@ import msgspec
 import zmq
 
 from auricle import __version__, messages
-from auricle.errors import EndpointError
+from auricle.errors import EndpointError, UsageError
 from auricle.messages.ids import uuid7
 from auricle.messages.questions import (
     AnyQuestion,
     AskEvents,
+    AskExplain,
     AskMark,
     AskSnapshot,
     AskStatus,
     ClipsReport,
+    Explained,
     History,
     HistoryReport,
     Marked,
@@ -55,9 +57,9 @@ MARKS_PER_S = 10
 """How many marks one asker may make in a second."""
 STALE_S = 10.0
 """A source that has given no sound for so long counts as not heard, whatever its state."""
-VERBS = ("snapshot", "status", "events", "mark")
+VERBS = ("snapshot", "status", "events", "mark", "explain")
 
-Reply = Snapshot | Report | History | Marked | Refused
+Reply = Snapshot | Report | History | Marked | Explained | Refused
 
 
 class _Misasked(Exception):
@@ -149,6 +151,8 @@ class Query:
         """Gives what else is not as it should be, for `auricle status`."""
         self.clips: Callable[[], ClipsReport] = lambda: ClipsReport(enabled=False)
         """Gives how the keeping of clips fares."""
+        self.explain: Callable[[AskExplain, dict[str, Any]], Explained] | None = None
+        """Gives what is remembered of a time, to be said by whom; raises `UsageError` where that cannot be asked."""
         try:
             self.place = Place(
                 self._socket, bind, group=group, key="publish.query", patient=patient, opened=self._opened
@@ -253,6 +257,11 @@ class Query:
                 return self._events(question)
             case AskMark():
                 return self._mark(question, asker)
+            case AskExplain() if self.explain is not None:
+                try:
+                    return self.explain(question, self._who)
+                except UsageError as e:
+                    raise _Misasked(str(e)) from None
         raise _Misasked(f"use one of {', '.join(VERBS)}")
 
     def _snapshot(self) -> Snapshot:

@@ -10,6 +10,7 @@ from auricle import config
 from auricle.capture.poller import Poller
 from auricle.hearing.ear import Ear
 from auricle.hearing.lane import Lane
+from auricle.hearing.recall import Recall
 from auricle.model.bundle import Bundle
 from auricle.publish.publisher import Publisher
 from auricle.service.sources import source_of
@@ -60,9 +61,17 @@ class Roster:
             ConfigError, ModelError: the lane cannot be as configured.
         """
         source = source_of(wanted, cfg.capture, bundle, self._poller)
-        return Lane(
+        lane = Lane(
             source, bundle, decision=wanted.decision, gate=wanted.gate, publish=cfg.publish, publisher=self._publisher
         )
+        lane.recall = Recall(cfg.explain.keep_min)
+        return lane
+
+    def remember(self, wanted: config.Explain) -> None:
+        """Remember each lane's decisions for so long, from now on."""
+        for lane in self.lanes:
+            if lane.recall is not None:
+                lane.recall.keep_min = wanted.keep_min
 
     def enter(self, lane: Lane, wanted: config.Source) -> None:
         """Begin to hear a lane."""

@@ -77,6 +77,7 @@ OTHER: dict[str, Any] = {
     "clips.max_days": 2,
     "clips.folder": "elsewhere",
     "clips.privacy_threshold": 0.2,
+    "explain.keep_min": 1,
     "log.level": "error",
     "log.format": "json",
     "model": "other",
@@ -119,6 +120,7 @@ LIVE: dict[str, Callable[[Daemon], Any]] = {
     "clips.max_days": lambda d: d.clips._writer.max_days,  # type: ignore[union-attr]
     "clips.folder": lambda d: d.clips._writer.folder.name,  # type: ignore[union-attr]
     "clips.privacy_threshold": lambda d: kept(d).privacy_score,
+    "explain.keep_min": lambda d: d.lane().recall.keep_min,  # type: ignore[union-attr]
     "log.level": lambda d: logging.getLevelName(logging.getLogger("auricle").level).lower(),
 }
 """Where each live key shows itself in the running daemon."""
