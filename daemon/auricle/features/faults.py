@@ -14,6 +14,9 @@ from auricle.features.micro import Missing
 _ANY = Frames(sample_rate=16_000, n_fft=512, win_length=None, hop_length=160)
 """Frames that can be: what is wrong with a feature whatever its frames is found with them."""
 _PLAIN = {"kind": "mel", "n_mels": 1}
+MOST, TRIED, DEEPEST = 20, 50, 8
+"""So many faults of a feature are told; the parameter to blame is looked for among so many; and features within
+features are looked into so deep."""
 
 
 def faults(features: Sequence[Mapping[str, Any]], frames: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
@@ -49,7 +52,7 @@ def width(features: Sequence[Mapping[str, Any]], frames: Mapping[str, Any]) -> i
     return sum(chain(feature, Frames(**frames)).width for feature in features)
 
 
-def _of_one(feature: Mapping[str, Any], frames: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+def _of_one(feature: Mapping[str, Any], frames: Mapping[str, Any] | None, depth: int = 0) -> Iterator[tuple[str, str]]:
     """Yield what stands against one feature.
 
     A stage refuses the first thing that it dislikes. So the parameter is looked for without which it says something
@@ -57,17 +60,17 @@ def _of_one(feature: Mapping[str, Any], frames: Mapping[str, Any] | None) -> Ite
     then speaks of a parameter that was left out may be no fault of those that are there, and is not told.
     """
     left, inner = dict(feature), feature.get("of")
-    if feature.get("kind") == "delta" and isinstance(inner, Mapping):
-        of = list(_of_one(inner, frames))
+    if feature.get("kind") == "delta" and isinstance(inner, Mapping) and depth < DEEPEST:
+        of = list(_of_one(inner, frames, depth + 1))
         yield from ((f".of{place}", said) for place, said in of)
         left["of"] = _PLAIN if of else inner
     gone: list[str] = []
-    while (said := _tried(left, frames)) is not None:
-        unknown = "unknown parameter" in said
-        if not unknown and any(re.search(rf"\b{re.escape(name)}\b", said) for name in gone):
+    while len(gone) < MOST and (said := _tried(left, frames)) is not None:
+        named, unknown = _named(said), "unknown parameter" in said
+        if not unknown and any(name in named for name in gone):
             return
-        names = sorted((name for name in left if name != "kind"), key=lambda name: (said.find(name) % 10_000, name))
-        name = next((name for name in names if _tried(_without(left, name), frames) != said), None)
+        names = sorted((name for name in left if name != "kind"), key=lambda name: named.get(name, len(said)))
+        name = next((name for name in names[:TRIED] if _tried(_without(left, name), frames) != said), None)
         bare = re.sub(r"^(feature )?\w+: ", "", said)
         if name is None:
             yield "", bare
@@ -75,6 +78,11 @@ def _of_one(feature: Mapping[str, Any], frames: Mapping[str, Any] | None) -> Ite
         yield f".{name}", bare.removeprefix(f"{name} ")
         left = _without(left, name)
         gone.append(name)
+
+
+def _named(said: str) -> dict[str, int]:
+    """Return where a message first names each word: the parameter that it names first is most likely to blame."""
+    return {word[0]: word.start() for word in reversed(list(re.finditer(r"\w+", said)))}
 
 
 def _without(feature: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -95,7 +103,7 @@ def _refusal(build: Any) -> str | None:
         return None
     except ValueError as e:
         return " ".join(str(e).split())
-    except (TypeError, LookupError, ArithmeticError, AttributeError, MemoryError) as e:
+    except (TypeError, LookupError, ArithmeticError, AttributeError, MemoryError, RecursionError) as e:
         # A parameter is whatever a person wrote, while the stages trust theirs to be of the right sort.
         said = " ".join(str(e).split())
         return f"cannot be built ({type(e).__name__}: {said}); check its values: docs/features.md"

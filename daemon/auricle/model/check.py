@@ -4,12 +4,17 @@ be checked."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from auricle.model.card import Card
 
 Check = Callable[[Card], Iterator[str]]
 """A rule yields what it has against a card, each as ``key: what is wrong``."""
+
+
+MOST = 20
+"""A rule tells so many faults; of more it says how many."""
 
 
 class Unread(Exception):
@@ -35,10 +40,12 @@ UNREAD: Any = _Unread()
 def told(checks: Sequence[Check], card: Card) -> Iterator[str]:
     """Yield what these rules say, each up to where it asks for what could not be read."""
     for check in checks:
-        try:
-            yield from check(card)
-        except Unread:
-            continue
+        found: list[str] = []
+        with suppress(Unread):
+            found.extend(check(card))
+        yield from found[:MOST]
+        if len(found) > MOST:
+            yield f"{found[MOST].partition(':')[0]}: and {len(found) - MOST} more such from here on"
 
 
 def holds(card: Card, checks: Sequence[Check]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auricle.features import extract, front_end
+from auricle.features import extract, faults, front_end, width
 from auricle.gate import NoiseGate, gated_sound
 from helpers import sounds
 
@@ -48,6 +48,38 @@ def test_what_cannot_be_is_refused_when_it_is_built(feature: dict[str, Any], mes
     with pytest.raises(ValueError, match=message) as error:
         front_end(**FRAMES, features=[feature])
     assert "\n" not in str(error.value)
+
+
+def test_all_that_is_wrong_with_features_is_found_at_once() -> None:
+    """A parameter each, in the order in which the stages would refuse them; what hangs on one that is told is not told
+    of its default."""
+    wrong = {"kind": "mfcc", "n_mels": 64, "fmin": -5, "lifter": -1, "n_mfc": 3, "power": "x"}
+    assert [place for place, _ in faults([{"kind": "mel", "n_mels": 40}, wrong], FRAMES)] == [
+        "[1].power", "[1].n_mfc", "[1].fmin", "[1].lifter",
+    ]  # fmt: skip
+    # Without its fmin the lowest of 64 bands would hold no bin.
+    assert [place for place, _ in faults([{"kind": "mel", "basis": "tf", "n_mels": 64, "fmin": 9000}], FRAMES)] == [
+        "[0].fmin"
+    ]
+    assert list(faults([], FRAMES)) == [("", "no feature; use at least one, as [{kind: log_mel}]")]
+    good = [{"kind": "mel", "n_mels": 40}, {"kind": "delta", "of": {"kind": "mfcc", "n_mels": 40}}]
+    assert list(faults(good, FRAMES)) == list(faults(good, None)) == []
+    assert width(good, FRAMES) == front_end(**FRAMES, features=good).n_features == 60
+
+
+def test_features_beyond_all_measure_are_refused_soon() -> None:
+    """Thousands of parameters, features in features in features, bands that would take gigabytes: some of it is
+    told."""
+    many = {"kind": "mel", "n_mels": 40, **{f"p{i}": i for i in range(5_000)}}
+    assert [place for place, _ in faults([many], FRAMES)] == [f"[0].p{i}" for i in range(20)]
+    deep: dict[str, Any] = {"kind": "mell"}
+    for _ in range(3_000):
+        deep = {"kind": "delta", "of": deep}
+    ((place, said),) = faults([deep], FRAMES)
+    assert place.startswith("[0].of.of")
+    assert "cannot be built (RecursionError" in said
+    ((place, said),) = faults([{"kind": "mel", "n_mels": 1_000_000}], FRAMES)
+    assert (place, said) == ("[0].n_mels", "1000000 of an n_fft of 512 are too many; use at most 32640")
 
 
 def test_octaves_that_are_offered_instead_do_fit() -> None:

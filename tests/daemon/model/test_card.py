@@ -169,6 +169,15 @@ def test_features_are_looked_at_where_their_frames_cannot_be() -> None:
     }
 
 
+def test_of_thousands_of_faults_of_a_kind_some_are_told() -> None:
+    """A list of labels of which none is a slug is not thousands of lines."""
+    labels = "".join(f"  - Label {i}\n" for i in range(6_000))
+    told = problems(NUMBERS.replace("  - dog\n  - Big Cat\n  - dog\n", labels))
+    assert told[24][0].startswith("labels[19]: 'Label 19' is no slug")
+    assert told[25] == ["labels[20]: and 5980 more such from here on"]
+    assert not [line for line in told if 25 < line < 6_000]
+
+
 def test_rows_of_another_width_than_the_network_takes_are_refused() -> None:
     """Once its parameters are right, the front end must give what the network takes."""
     card = NUMBERS[: NUMBERS.index("    - kind: log_mel")] + "    - {kind: log_mel, n_mels: 40}\n"
