@@ -12,6 +12,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,13 @@ class Heads:
     embeddings: NDArray[np.int8]
     scores: NDArray[np.float32]
 
+    @cached_property
+    def _wide(self) -> NDArray[np.int64]:
+        return self.weights.astype(np.int64)
+
     def __call__(self, embedding: NDArray[np.int8]) -> NDArray[np.float32]:
         """Return the scores ``(n_heads,)`` of one embedding ``(size,)``, from 0 to below 1."""
-        sums = self.weights.astype(np.int64) @ embedding.astype(np.int64)
+        sums = self._wide @ embedding.astype(np.int64)
         logits = sums * self.steps + self.biases
         # One by one: a vector's last exponentials are rounded in another way than those before them on some machines.
         given = [1 / (1 + math.exp(-min(max(logit, -_STEEPEST), _STEEPEST))) for logit in logits.tolist()]

@@ -20,8 +20,9 @@ from auricle.teach.lesson import Progress, Taught
 NAMED = 3
 """So many of the hardest clips, and of the nearest labels, are told."""
 MORE = 10
-_HEARD = 0.05
-"""A label of the network's own that scores less in the clips does not hear them."""
+_SURE, _HEARD = 0.5, 0.05
+"""A label of the network's own that scores so much in the clips hears them already; one that scores less than the
+other does not."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class Course:
         ]
         if self.nearest:
             own = ", ".join(f"{label} {score:.2f}" for label, score in self.nearest)
-            lines.append(f"the model's own labels hear in it: {own}")
+            already = f"; {self.nearest[0][0]} may be all you need" if self.nearest[0][1] >= _SURE else ""
+            lines.append(f"the model's own labels hear in it: {own}{already}")
         steps = ", ".join(f"{some} clips {recall:.0%}" for some, recall in found.curve)
         then = judged.more(found.curve, n + MORE)
         enough = f"{MORE} more would give about {then:.0%}" if then - found.recall >= 0.02 else "more would hardly help"

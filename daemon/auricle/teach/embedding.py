@@ -186,15 +186,14 @@ def drawn(trunk: Trunk, clip: Clip, room: Room, rng: np.random.Generator, draws:
             begin = int(rng.integers(-out, span - n + out + 1))
             window = np.zeros(span, np.float32)
             window[max(0, begin) : begin + n] = sound[max(0, -begin) : max(0, span - begin)]
-        windows.append(_mixed(window, room, rng, gently=draw % 2 == 0))
+        windows.append(_mixed(window, room, rng) if draw % 2 else window)
     return np.concatenate([trunk.windows(window)[0][:1] for window in windows])
 
 
-def _mixed(window: Sound, room: Room, rng: np.random.Generator, *, gently: bool) -> Sound:
-    """Put a sound into a room, with another gain; ``gently`` as it was recorded, in hardly any room."""
+def _mixed(window: Sound, room: Room, rng: np.random.Generator) -> Sound:
+    """Put a sound into a room, with another gain."""
     level = float(np.sqrt(np.mean(np.square(window, dtype=np.float64))))
-    above_db = 40.0 if gently else float(rng.uniform(*_ABOVE_ROOM_DB))
-    gain_db = 0.0 if gently else float(rng.uniform(*_GAINS_DB))
+    above_db, gain_db = float(rng.uniform(*_ABOVE_ROOM_DB)), float(rng.uniform(*_GAINS_DB))
     mixed = window + np.float32(level * 10 ** (-above_db / 20)) * room.piece(rng, len(window))
     return np.clip(mixed * np.float32(10 ** (gain_db / 20)), -1, 1).astype(np.float32)
 
