@@ -11,7 +11,7 @@ from auricle.capture.clock import CaptureClock
 from auricle.capture.poller import Feed, Poller
 from auricle.capture.retry import Retry
 from auricle.capture.ring import Ring
-from auricle.capture.source import AT_ONCE_S, LiveCounters, Piece, Status, Terms
+from auricle.capture.source import AT_ONCE_S, LiveCounters, LossCause, Piece, Status, Terms
 from auricle.capture.track import Track, lose
 
 log = logging.getLogger("auricle")
@@ -24,9 +24,9 @@ other side yet."""
 class Live:
     """Hears a process through a pipe, as a `Source`.
 
-    The states are: starting (no sound yet), heard, lost. A loss is reported at once; the gap when sound is back and its
-    length is known. All methods belong to one thread, that of the consumer. This class runs the other side; what is
-    heard is a `Track`, which is there exactly while there is sound.
+    The states are: starting (no sound yet), heard, lost, paused. A loss is reported at once; the gap when sound is back
+    and its length is known. All methods belong to one thread, that of the consumer. This class runs the other side;
+    what is heard is a `Track`, which is there exactly while there is sound.
 
     Args:
         name: of the source.
@@ -57,9 +57,15 @@ class Live:
         self._hangs = 0
         self._retry = Retry()
         self._fault: tuple[str, int | None] | None = None
+        self._pause: str | None = None  # why nobody wants to hear it now
+        self._resting = False
+        self._resumed = False  # nothing was said of the other side since
+        self._spans: list[tuple[int, LossCause]] = []  # until when there was no sound, and why, one after the other
 
     # What a kind of source says of itself
 
+    can_pause = True
+    """Whether the other side can be let go of, and had again."""
     START_S = 0.0
     """Before its first sound the other side may take this much longer than `Terms.stall_s`."""
 
@@ -111,6 +117,10 @@ class Live:
             yield from self._failed(now_s, *self._fault)
         if self._clock is not None and (step_s := self._clock.stepped()) is not None:
             yield Status("clock", f"the system clock stepped by {step_s:+.3f} s")
+        if self._pause is not None or self._resting:
+            yield from self._rest(now_s)
+            if self._resting:
+                return
         if self._feed is None:
             if self.done or now_s < self._retry.due_s or (self._before is not None and not self._before.ended):
                 return
@@ -158,6 +168,10 @@ class Live:
         if feed is not None and feed.ring is not None:
             self._drop = feed.ring.waiting - round(keep_s * feed.rate)
 
+    def pause(self, reason: str | None) -> None:
+        """Let go of the other side at the next poll, for this reason, or have it again (``None``)."""
+        self._pause = reason
+
     def fail(self, reason: str, at: int | None) -> None:
         """Lose the source, at the next poll, from this sample on; it is started anew as after any loss."""
         self._fault = reason, at
@@ -197,11 +211,16 @@ class Live:
                 counters.heard, counters.lost = heard, at - heard
             clock = self._clock = CaptureClock(feed.rate)
             clock.begin(counters.next, feed.first_ns if lost_ns is None else lost_ns)
-        self._hangs = 0
+        self._hangs, self._resumed = 0, False
         if lost_ns is not None:
             yield Status("found", feed.device)
-            if (missing := (feed.first_ns - lost_ns) * feed.rate // 1_000_000_000) > 0:
-                yield lose(counters, clock, missing, "lost", estimated=True)
+            begin_ns = lost_ns
+            for until_ns, cause in (*self._spans, (feed.first_ns, "lost")):
+                if (missing := (until_ns - begin_ns) * feed.rate // 1_000_000_000) > 0:
+                    yield lose(counters, clock, missing, cause, estimated=True)
+                    # The rest of a sample is left to the span that follows.
+                    begin_ns += missing * 1_000_000_000 // feed.rate
+        self._spans.clear()
         model_rate = self.terms.model_rate
         self._track = Track(feed, ring, clock=clock, counters=counters, model_rate=model_rate, since_s=now_s)
         return self._track
@@ -209,7 +228,8 @@ class Live:
     def _lose(self, now_s: float, reason: str) -> Iterator[Piece]:
         """Note that there is no sound any more, or still none: report it once, and set when to try again."""
         track, self._track = self._track, None
-        is_news = track is not None or self._lost_ns is None
+        is_news = track is not None or self._lost_ns is None or self._resumed
+        self._resumed = False
         if track is not None:
             self._lost_ns = track.now_ns
             self._retry.worked(now_s - track.since_s)
@@ -223,6 +243,29 @@ class Live:
             yield from track.end("gap")
         if is_news:
             yield Status("lost", reason)
+
+    def _rest(self, now_s: float) -> Iterator[Piece]:
+        """Let go of the other side when that is wanted, and begin anew when it is not any more."""
+        now_ns = round(now_s * 1e9)
+        if self._pause is None:
+            self._resting, self._resumed = False, True
+            self._spans.append((now_ns, "pause"))
+            self._retry = Retry()
+            self._retry.due_s = now_s
+            yield Status("starting", "resumed")
+        elif not self._resting:
+            self._resting = True
+            track, self._track = self._track, None
+            if self._feed is not None:
+                self._give_up(self._feed)
+            if track is not None:
+                self._lost_ns = track.now_ns
+                yield from track.end("gap")
+            elif self._lost_ns is None:
+                self._lost_ns = now_ns
+            else:
+                self._spans.append((now_ns, "lost"))
+            yield Status("paused", self._pause)
 
     def _failed(self, now_s: float, reason: str, at: int | None) -> Iterator[Piece]:
         self._fault = None

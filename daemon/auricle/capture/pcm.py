@@ -100,6 +100,8 @@ class StdinPcm(Live):
         fd: read instead of standard input; it stays open.
     """
 
+    can_pause = False
+
     def __init__(
         self,
         name: str,

@@ -18,10 +18,10 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-LossCause: TypeAlias = Literal["overrun", "overflow", "lost", "load"]
+LossCause: TypeAlias = Literal["overrun", "overflow", "lost", "load", "pause"]
 """Why sound was not heard: ring or pipe were full, the sound system lost some, the device went away, the consumer has
-asked to `skip` some."""
-News: TypeAlias = Literal["running", "lost", "found", "silent", "clock", "questioned"]
+asked to `skip` some, or somebody to pause."""
+News: TypeAlias = Literal["starting", "running", "lost", "found", "silent", "paused", "clock", "questioned"]
 """What a source reports of itself: its new state, or news that leave it as it is: the clock has stepped, the sound is
 strange."""
 
@@ -212,6 +212,14 @@ class LiveControl(Protocol):
 
     def skip(self, keep_s: float) -> None:
         """Drop the oldest sound that waits, all but ``keep_s``: a gap by ``load`` at the next poll."""
+
+    @property
+    def can_pause(self) -> bool:
+        """Return whether the other side can be let go of, and had again."""
+
+    def pause(self, reason: str | None) -> None:
+        """Let go of the other side at the next poll, for this reason, or have it again (``None``). What is not heard
+        meanwhile is a gap by ``pause``, told when sound is back."""
 
 
 Piece: TypeAlias = Segment | Sound | End | Gap | Status | Skipped

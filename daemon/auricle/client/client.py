@@ -33,11 +33,14 @@ from auricle.messages.questions import (
     AskEvents,
     AskExplain,
     AskMark,
+    AskPause,
+    AskResume,
     AskSnapshot,
     AskStatus,
     Explained,
     History,
     Marked,
+    Paused,
     Refused,
     Report,
     Snapshot,
@@ -48,6 +51,8 @@ __all__ = [
     "AskEvents",
     "AskExplain",
     "AskMark",
+    "AskPause",
+    "AskResume",
     "AskSnapshot",
     "AskStatus",
     "Bookmark",
@@ -62,6 +67,7 @@ __all__ = [
     "Mark",
     "Marked",
     "Missed",
+    "Paused",
     "Report",
     "Scores",
     "Snapshot",
@@ -74,7 +80,7 @@ ENDPOINT = "tcp://127.0.0.1:5557"
 QUEUE = 10_000
 TICK_S, PUMP_S = 0.25, 0.05
 
-_A = TypeVar("_A", Explained, History, Marked, Report, Snapshot)
+_A = TypeVar("_A", Explained, History, Marked, Paused, Report, Snapshot)
 
 
 class Client:

@@ -25,6 +25,8 @@ COMMANDS = {
     "clips": "List, play and export the sound that was kept of events.",
     "explain": "Say why there was an event at a time, or none: scores, thresholds, what held it back, gaps.",
     "mark": "Mark this moment in the daemon's stream and history.",
+    "pause": "Close microphones for a while; a restart does not open them.",
+    "resume": "Hear paused microphones again.",
     "bridge": "Hand events on to other programs: MQTT and Home Assistant, Prometheus, notifications.",
     "web": "Show what the daemon hears as a page in a browser: spectrogram, events, scores, history.",
     "topics": "List every topic: what is said there, when, and an example.",

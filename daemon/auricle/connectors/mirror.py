@@ -18,7 +18,7 @@ ON, OFF = b"ON", b"OFF"
 Retained: TypeAlias = tuple[str, bytes]
 """A topic and its newest payload."""
 
-_ABSENT: frozenset[SourceState] = frozenset({"starting", "lost", "stopped"})
+_ABSENT: frozenset[SourceState] = frozenset({"starting", "lost", "paused", "stopped"})
 """In these states nothing is known of what a source would hear."""
 
 

@@ -31,6 +31,7 @@ from auricle.messages.published import (
     rfc3339,
 )
 from auricle.messages.words import (
+    AWAY,
     NOT_HEARD,
     UNDER_WAY,
     ClipForm,
@@ -44,6 +45,7 @@ from auricle.messages.words import (
 )
 
 __all__ = [
+    "AWAY",
     "NOT_HEARD",
     "UNDER_WAY",
     "VERSION",

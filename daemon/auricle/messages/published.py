@@ -191,7 +191,7 @@ class Gap(Message, kw_only=True, tag="gap", tag_field="type"):
         GapCause,
         Meta(
             description="`overrun` (the daemon was too slow), `overflow` (in the sound system), `lost` (the device), "
-            "`load` (more sound than computing)"
+            "`load` (more sound than computing), `pause` (somebody wanted it)"
         ),
     ]
     samples: Annotated[int, Meta(ge=0, description="how many were lost")]

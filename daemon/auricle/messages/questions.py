@@ -74,7 +74,20 @@ class AskExplain(Question, kw_only=True, tag="explain"):
     ] = msgspec.field(default_factory=list)
 
 
-AnyQuestion = AskSnapshot | AskStatus | AskEvents | AskMark | AskExplain
+class AskPause(Question, kw_only=True, tag="pause"):
+    """Close a source's microphone or stream for a while; a restart does not open it."""
+
+    source: Annotated[str | None, Meta(description="null: all that can be paused")] = None
+    for_s: Annotated[float, Meta(gt=0, le=366 * 86400)] | None = None
+
+
+class AskResume(Question, kw_only=True, tag="resume"):
+    """Hear a paused source again."""
+
+    source: Annotated[str | None, Meta(description="null: all")] = None
+
+
+AnyQuestion = AskSnapshot | AskStatus | AskEvents | AskMark | AskExplain | AskPause | AskResume
 
 
 class Answer(msgspec.Struct, kw_only=True, tag_field="type"):
@@ -204,6 +217,13 @@ class Explained(Answer, kw_only=True, tag="explained"):
     news: Annotated[list[Gap | Status], Meta(description="what was told of the source's sound in this time")]
 
 
+class Paused(Answer, kw_only=True, tag="paused"):
+    """What is paused now."""
+
+    paused: Annotated[dict[str, Time | None], Meta(description="by source, until when; null: until it is resumed")]
+    trouble: Annotated[str | None, Meta(description="why a restart will not know of it")] = None
+
+
 class Refused(Answer, kw_only=True, tag="error"):
     """The question was not understood, or cannot be answered now."""
 
@@ -219,4 +239,4 @@ class Welcome(Answer, kw_only=True, tag="welcome"):
     query: Annotated[str | None, Meta(description="the endpoint of the query socket; null if there is none")]
 
 
-AnyAnswer = Snapshot | Report | History | Marked | Explained | Refused | Welcome
+AnyAnswer = Snapshot | Report | History | Marked | Explained | Paused | Refused | Welcome

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-SourceState: TypeAlias = Literal["starting", "running", "lost", "found", "silent", "overloaded", "relieved", "stopped"]
+SourceState: TypeAlias = Literal[
+    "starting", "running", "lost", "found", "silent", "paused", "overloaded", "relieved", "stopped"
+]
 """How a source stands."""
 SourceNews: TypeAlias = Literal[SourceState, "clock", "questioned"]
 """What a `status` says of a source: its new state, or news that leave its state as it is."""
@@ -15,7 +17,7 @@ DaemonNews: TypeAlias = Literal["store", "clips", "reloaded", "reload_refused", 
 """What a `status` without a source says."""
 Phase: TypeAlias = Literal["onset", "update", "offset"]
 """Which part of an event a message is about."""
-GapCause: TypeAlias = Literal["overrun", "overflow", "lost", "load"]
+GapCause: TypeAlias = Literal["overrun", "overflow", "lost", "load", "pause"]
 """Why sound was not heard."""
 OffsetCause: TypeAlias = Literal["score", "end", "gap", "stop", "reload", "restart"]
 """Why an event ended."""
@@ -24,7 +26,9 @@ ClipForm: TypeAlias = Literal["flac", "opus"]
 ClipLoss: TypeAlias = Literal["privacy", "disk", "slow", "memory", "gone", "rate"]
 """Why there is no clip of an event that should have one."""
 
-NOT_HEARD: frozenset[SourceState] = frozenset({"starting", "lost", "silent", "overloaded", "stopped"})
+NOT_HEARD: frozenset[SourceState] = frozenset({"starting", "lost", "silent", "paused", "overloaded", "stopped"})
 """A source in one of these states is not heard as it should be."""
+AWAY: frozenset[SourceState] = frozenset({"lost", "paused"})
+"""In these states nobody waits for sound: its absence is declared."""
 UNDER_WAY: frozenset[SourceState] = frozenset({"running", "found"})
 """In these states it is no news that a segment begins."""

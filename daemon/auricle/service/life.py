@@ -17,6 +17,7 @@ from auricle import config
 from auricle.capture.poller import Poller
 from auricle.errors import EXIT_SKIPPED
 from auricle.hearing import engine
+from auricle.hearing.lane import Lane
 from auricle.publish.admission import Admission
 from auricle.publish.journal import Journal
 from auricle.publish.leftover import closed
@@ -32,6 +33,7 @@ from auricle.service.folder import state_dir
 from auricle.service.notify import Notifier
 from auricle.service.overload import Ladder
 from auricle.service.overruled import Overruled
+from auricle.service.pauses import Pauses
 from auricle.service.query import Query
 from auricle.service.reload import Reload
 from auricle.service.roster import Roster
@@ -137,7 +139,13 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             store.open(lambda topic, event: publisher.send(topic, closed(event, publisher.instance)))
         clips = Clips(publisher, roster.lanes, state_dir() / "clips", certain=lambda: time_of_day.certain)
         clips.configure(cfg)
-        query.clips, roster.attend = clips.report, clips.attend
+        pauses = Pauses(roster.lanes, state_dir() / "paused.json")
+
+        def attend(lane: Lane, wanted: config.Source) -> None:
+            clips.attend(lane, wanted)
+            pauses.attend(lane)
+
+        query.clips, roster.attend, query.pause = clips.report, attend, pauses.answer
         query.explain = partial(explained, roster.lanes)
         for lane, wanted in zip(lanes, cfg.sources, strict=True):
             roster.enter(lane, wanted)
@@ -191,6 +199,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
                 publisher.tell("clock", jump)
             viewers.tick()
             now_s = time.monotonic()
+            pauses.tick(now_s)
             roster.tick(now_s)
             watchdog.tick(now_s)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from auricle.capture.source import LiveControl
 from auricle.hearing.counters import Counters
-from auricle.messages import SourceState
+from auricle.messages import AWAY, SourceState
 
 STRETCH = 4.0
 """Step 1: sources are asked so many times less often: larger blocks give the same bits and cost less."""
@@ -113,7 +113,7 @@ class Ladder:
         self.step = step
         self._calm_since_s = None
         for lane in self._lanes:
-            # A lost source is not overloaded, and must go on to be shown as lost.
-            if lane.live is not None and lane.state != "lost":
+            # A source that is lost or paused is not overloaded, and must go on to be shown as that.
+            if lane.live is not None and lane.state not in AWAY:
                 lane.counters.overloads += state == "overloaded"
                 lane.tell(state, detail)

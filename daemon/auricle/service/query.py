@@ -23,6 +23,8 @@ from auricle.messages.questions import (
     AskEvents,
     AskExplain,
     AskMark,
+    AskPause,
+    AskResume,
     AskSnapshot,
     AskStatus,
     ClipsReport,
@@ -30,6 +32,7 @@ from auricle.messages.questions import (
     History,
     HistoryReport,
     Marked,
+    Paused,
     Position,
     Question,
     Refused,
@@ -57,9 +60,9 @@ MARKS_PER_S = 10
 """How many marks one asker may make in a second."""
 STALE_S = 10.0
 """A source that has given no sound for so long counts as not heard, whatever its state."""
-VERBS = ("snapshot", "status", "events", "mark", "explain")
+VERBS = ("snapshot", "status", "events", "mark", "explain", "pause", "resume")
 
-Reply = Snapshot | Report | History | Marked | Explained | Refused
+Reply = Snapshot | Report | History | Marked | Explained | Paused | Refused
 
 
 class _Misasked(Exception):
@@ -153,6 +156,8 @@ class Query:
         """Gives how the keeping of clips fares."""
         self.explain: Callable[[AskExplain, dict[str, Any]], Explained] | None = None
         """Gives what is remembered of a time, to be said by whom; raises `UsageError` where that cannot be asked."""
+        self.pause: Callable[[AskPause | AskResume, dict[str, Any]], Paused] | None = None
+        """Pauses and resumes, and gives what is paused then; raises `UsageError` where that cannot be."""
         try:
             self.place = Place(
                 self._socket, bind, group=group, key="publish.query", patient=patient, opened=self._opened
@@ -208,7 +213,7 @@ class Query:
             question = self._understood(frames)
             tag = question.tag
             reply = self._answer(question, asker)
-        except _Misasked as e:
+        except (_Misasked, UsageError) as e:
             reply = Refused(**self._who, error=str(e))
         except MemoryError:
             log.warning("no memory is left for an answer; its asker is told so")
@@ -258,10 +263,9 @@ class Query:
             case AskMark():
                 return self._mark(question, asker)
             case AskExplain() if self.explain is not None:
-                try:
-                    return self.explain(question, self._who)
-                except UsageError as e:
-                    raise _Misasked(str(e)) from None
+                return self.explain(question, self._who)
+            case AskPause() | AskResume() if self.pause is not None:
+                return self.pause(question, self._who)
         raise _Misasked(f"use one of {', '.join(VERBS)}")
 
     def _snapshot(self) -> Snapshot:
@@ -367,7 +371,9 @@ class Query:
 
 
 def _deaf(source: SourceReport) -> str | None:
-    """Return why a source is not heard, if it is not."""
+    """Return why a source is not heard, if it is not although it should be."""
+    if source.state == "paused":
+        return None
     if source.state in messages.NOT_HEARD:
         return source.state
     if source.age_s is None:

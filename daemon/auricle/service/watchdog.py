@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from auricle.hearing.counters import Counters
-from auricle.messages import NOT_HEARD, SourceState
+from auricle.messages import AWAY, NOT_HEARD, SourceState
 from auricle.service.notify import Notifier
 
 HOUR_S = 3600.0
@@ -43,8 +43,8 @@ class Watchdog:
     """Feeds the service manager with nothing but sound that was really processed.
 
     A source is well when a block of it was processed within half of the manager's time, when it is in a declared loss,
-    which is retried, or when its recordings have ended. One source that is not well keeps the whole daemon from being
-    called alive, so that the manager starts it anew.
+    which is retried, when it is paused, or when its recordings have ended. One source that is not well keeps the whole
+    daemon from being called alive, so that the manager starts it anew.
 
     Args:
         lanes: of all sources; may change.
@@ -96,8 +96,8 @@ class Watchdog:
         n = len(self._lanes)
         parts = [f"{n} source{'s' * (n != 1)}"]
         for lane in self._lanes:
-            if lane.state == "lost":
-                parts.append(f"{lane.name} lost for {_span(now_s - self._lost.get(id(lane), now_s))}")
+            if lane.state in AWAY:
+                parts.append(f"{lane.name} {lane.state} for {_span(now_s - self._lost.get(id(lane), now_s))}")
             elif lane.done:
                 parts.append(f"{lane.name} at its end")
             elif (stale_s := self._stale_s(lane, now_s)) > 0:
@@ -119,7 +119,7 @@ class Watchdog:
         for lane in self._lanes:
             key = id(lane)
             self._since.setdefault(key, now_s)
-            if lane.state == "lost":
+            if lane.state in AWAY:
                 self._lost.setdefault(key, now_s)
             elif self._lost.pop(key, None) is not None:
                 self._since[key] = now_s  # it has just come back
@@ -138,7 +138,7 @@ class Watchdog:
 
 
 def _excused(lane: Watched) -> bool:
-    return lane.state == "lost" or lane.done
+    return lane.state in AWAY or lane.done
 
 
 def _span(seconds: float) -> str:

@@ -558,3 +558,60 @@ def test_what_the_consumer_could_not_hear_is_lost(script: Script) -> None:
     assert (gap.start, gap.samples, gap.cause, gap.estimated) == (350, 1650, "lost", True)
     counters = script.counters()
     assert (counters.heard, counters.lost) == (450, 1650)
+
+
+def test_a_pause_lets_go_of_the_device(script: Script) -> None:
+    """A paused source ends its segment, gives up the other side and starts none; after it the gap says how long, by
+    `pause`, and what came before and after is one count."""
+    script.polls()
+    script.sounds(100)
+    script.polls()
+    script.pause("by hand")
+    assert kinds(script.polls()) == ["End", "paused"]
+    assert not script.running
+    launches = script.launches
+    assert script.waits(60.0) == []
+    assert script.launches == launches
+    script.pause(None)
+    assert kinds(script.polls()) == ["starting"]
+    assert script.launches == launches + 1
+    gap = comes_back(script, 0.0)
+    assert (gap.cause, gap.samples, gap.estimated) == ("pause", 60 * RATE, True)
+    held(script.pieces, 200, 60 * RATE)
+
+
+def test_a_loss_and_a_pause_are_told_apart(script: Script) -> None:
+    """Lost, then paused, then not there, then back: three gaps, each with its cause and length, and a device that is
+    missing after a pause is news."""
+    script.polls()
+    script.sounds(100)
+    script.polls()
+    script.there = False
+    script.dies()
+    assert "lost" in kinds(script.polls())
+    script.waits(5.0)
+    script.pause("by hand")
+    assert kinds(script.polls()) == ["paused"]
+    script.waits(7.0)
+    script.pause(None)
+    assert kinds(script.polls()) == ["starting", "lost"]
+    script.waits(3.0)
+    script.there = True
+    script.waits(2.0)
+    script.sounds(100)
+    assert kinds(script.polls()) == ["found", "Gap", "Gap", "Gap", "Segment", "Sound"]
+    gaps = [(piece.cause, piece.samples) for piece in script.pieces if isinstance(piece, Gap)]
+    assert gaps == [("lost", 5 * RATE), ("pause", 7 * RATE), ("lost", 5 * RATE)]
+    held(script.pieces, 200, 17 * RATE)
+
+
+def test_paused_from_the_start(script: Script) -> None:
+    """A source that is paused before it was ever heard is not opened; the time of the pause is a gap all the same."""
+    script.pause("since before the restart")
+    assert kinds(script.polls()) == ["paused"]
+    script.waits(4.0)
+    assert script.launches == 0
+    script.pause(None)
+    script.polls()
+    gap = comes_back(script, 0.0)
+    assert (gap.cause, gap.samples) == ("pause", 4 * RATE)

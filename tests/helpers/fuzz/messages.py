@@ -24,6 +24,8 @@ QUESTIONS: tuple[dict[str, Any], ...] = (
     {"v": 1, "ask": "events", "since": None, "after": "1772346600000000:1"},
     {"v": 1, "ask": "events", "since": {"instance": "x", "last_seq": {"event.porch.rain.": 1}}, "topics": ["event."]},
     {"v": 1, "ask": "explain", "since": "2026-03-01T06:30:00Z", "until": "2026-03-01T06:30:10Z", "labels": ["rain"]},
+    {"v": 1, "ask": "pause", "source": "porch", "for_s": 3600},
+    {"v": 1, "ask": "resume", "source": None},
     {"v": 1, "ask": "mark", "text": "now", "label": "rain", "source": "porch"},
 )
 

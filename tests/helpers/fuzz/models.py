@@ -20,6 +20,7 @@ from auricle.gate import NoiseGate
 from auricle.gate.noise import load_profile, save_profile
 from auricle.hearing.ear import Ear
 from auricle.model import bundle
+from auricle.service import pauses
 from auricle.service.state import Learned
 from auricle.service.trial import Trials
 from helpers.bundles import made_up, with_heads
@@ -191,6 +192,9 @@ def _state(chance: random.Random, folder: Path, seeds: tuple[bytes, bytes]) -> s
         opened = bundle.load("esc10")
         Trials(folder / "models")._keep([*Trials(folder / "models")._known(), opened.hash])
         assert opened.hash in Trials(folder / "models")._known()
+    elif chance.random() < 0.2:
+        (folder / "paused.json").write_bytes(mutate.content(chance, b'{"hall": 1772346600000000, "porch": null}'))
+        return f"{len(pauses.read(folder / 'paused.json'))} paused"
     else:
         (folder / "x-0.npz").write_bytes(_arrays(chance, learned))
         Learned(folder).restore("x-0", gate)
