@@ -34,7 +34,9 @@ def tell(answer: Paused) -> int:
     """Print what is paused now; return the exit code."""
     for name, until in answer.paused.items():
         text.say(f"{name}: paused until {'it is resumed' if until is None else until[:19] + 'Z'}")
-    if not answer.paused:
+    for name in answer.scheduled:
+        text.say(f"{name}: not heard now, by its schedule")
+    if not (answer.paused or answer.scheduled):
         text.say("nothing is paused")
     if answer.trouble is not None:
         text.complain(f"auricle: {answer.trouble}")

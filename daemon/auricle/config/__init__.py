@@ -14,6 +14,7 @@ from auricle.config.kinds import Choice, Flag, Kind, Misfit, Name, Number, Text,
 from auricle.config.layers import Expected, document
 from auricle.config.notify import Bridges, Notify, NotifyRule
 from auricle.config.read import load, no_label
+from auricle.config.schedule import within
 from auricle.config.schema import Config
 from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Store, UserRule
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin
@@ -83,4 +84,5 @@ __all__ = [
     "shown",
     "value",
     "values",
+    "within",
 ]

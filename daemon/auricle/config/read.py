@@ -160,6 +160,9 @@ class Reader(Walk):
             self.complain(where, path, f"has nothing to listen to; give one of {listed(SOURCE_KINDS)}")
         elif len(kinds) > 1:
             self.complain(where, path, f"has {listed(kinds, 'and')}; keep one, and make another source of the rest")
+        elif source.schedule and kinds[0] in ("recording", "stdin"):
+            at = f"{path}.schedule"
+            self.complain(self.places[at], at, f"a {kinds[0]} cannot be paused; remove the key")
 
     def _check_decision(self, decision: Decision, path: str) -> None:
         self._check_groups(decision, path)

@@ -8,6 +8,7 @@ from datetime import datetime
 from auricle.config.compounds import Many, OneOf
 from auricle.config.keys import REQUIRED, key, section
 from auricle.config.kinds import Choice, Device, Flag, MediaAddress, Model, Moment, Name, Number, Option, Pattern
+from auricle.config.schedule import Hours
 from auricle.config.sections import DEFAULT_MODEL, Decision, Gate
 
 SOURCE_KINDS = ("microphone", "recording", "ffmpeg", "stdin")
@@ -178,6 +179,13 @@ class Source:
         "Labels of sound that no clip of this source may hold, such as speech: where one scores "
         "clips.privacy_threshold there is no clip.",
         example="speech",
+    )
+    schedule: tuple[str, ...] = key(
+        (),
+        Many(Hours()),
+        "live",
+        "Hear it only then, by this machine's clock; else it is paused (docs/service.md). Of microphones and ffmpeg.",
+        example=["mon-fri 07:00-19:00", "sat 09:00-12:00"],
     )
     gate: Gate = section(
         Gate,

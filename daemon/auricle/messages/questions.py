@@ -221,6 +221,9 @@ class Paused(Answer, kw_only=True, tag="paused"):
     """What is paused now."""
 
     paused: Annotated[dict[str, Time | None], Meta(description="by source, until when; null: until it is resumed")]
+    scheduled: Annotated[list[str], Meta(description="sources that are not heard now by their schedule")] = (
+        msgspec.field(default_factory=list)
+    )
     trouble: Annotated[str | None, Meta(description="why a restart will not know of it")] = None
 
 

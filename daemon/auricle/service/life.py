@@ -143,7 +143,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
 
         def attend(lane: Lane, wanted: config.Source) -> None:
             clips.attend(lane, wanted)
-            pauses.attend(lane)
+            pauses.attend(lane, wanted)
 
         query.clips, roster.attend, query.pause = clips.report, attend, pauses.answer
         query.explain = partial(explained, roster.lanes)
@@ -165,6 +165,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             query.config_hash = new.hash()
             clips.configure(new)
             roster.remember(new.explain)
+            pauses.configure(new)
             if store is not None:
                 store.bounds.max_mb, store.bounds.max_days = new.store.max_mb, new.store.max_days
 

@@ -1,5 +1,5 @@
-"""Sources are paused here: somebody wants a microphone closed for a while, and a restart of the daemon must not open
-it."""
+"""Sources are paused here: somebody wants a microphone closed for a while, which a restart must not open, or its
+schedule does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from auricle import messages
+from auricle import config, messages
 from auricle.errors import StoredError, UsageError
 from auricle.hearing.lane import Lane
 from auricle.messages.questions import AskPause, AskResume, Paused
@@ -38,11 +38,21 @@ class Pauses:
     def __init__(self, lanes: Sequence[Lane], path: Path) -> None:
         self._lanes, self._path = lanes, path
         self._until_us = read(path)
+        self._schedules: dict[str, tuple[str, ...]] = {}
+        self._shut: set[str] = set()
+        """Sources that are not heard now by their schedule."""
         self._next_s = 0.0
 
-    def attend(self, lane: Lane) -> None:
+    def attend(self, lane: Lane, wanted: config.Source) -> None:
         """Have a lane paused if its source is, before it is heard."""
+        self._schedules[lane.name] = wanted.schedule
+        self._shut = self._now_shut()
         self._set(lane)
+
+    def configure(self, cfg: config.Config) -> None:
+        """Go by these schedules from now on."""
+        self._schedules = {source.name: source.schedule for source in cfg.sources}
+        self._next_s = 0.0
 
     def answer(self, question: AskPause | AskResume, who: Mapping[str, Any]) -> Paused:
         """Pause or resume what is named, or all that can be; return what is paused now.
@@ -67,23 +77,30 @@ class Pauses:
         return Paused(
             **who,
             paused={name: None if until is None else messages.rfc3339(until) for name, until in told.items()},
+            scheduled=[lane.name for lane in self._lanes if lane.name in self._shut],
             trouble=trouble,
         )
 
     def tick(self, now_s: float) -> None:
-        """End the pauses whose time has come; called after every round."""
+        """Begin and end the pauses whose time has come; called after every round."""
         if now_s < self._next_s:
             return
         self._next_s = now_s + LOOK_S
         now_us = time.time_ns() // 1000
         over = [name for name, until_us in self._until_us.items() if until_us is not None and until_us <= now_us]
+        for name in over:
+            del self._until_us[name]
         if over:
-            for name in over:
-                del self._until_us[name]
             self._keep()
-            for lane in self._lanes:
-                if lane.name in over:
-                    self._set(lane)
+        shut = self._now_shut()
+        changed, self._shut = shut ^ self._shut, shut
+        for lane in self._lanes:
+            if lane.name in changed or lane.name in over:
+                self._set(lane)
+
+    def _now_shut(self) -> set[str]:
+        now = time.localtime(time.time_ns() // 10**9)
+        return {name for name, hours in self._schedules.items() if hours and not config.within(hours, now)}
 
     def _named(self, source: str | None) -> list[Lane]:
         able = [lane for lane in self._lanes if lane.live is not None and lane.live.can_pause]
@@ -105,6 +122,8 @@ class Pauses:
             if lane.name in self._until_us:
                 until_us = self._until_us[lane.name]
                 reason = "until it is resumed" if until_us is None else f"until {messages.rfc3339(until_us)}"
+            elif lane.name in self._shut:
+                reason = "by its schedule"
             lane.live.pause(reason)
 
     def _keep(self) -> str | None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
 from types import SimpleNamespace
@@ -14,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from auricle import config
 from auricle.client import AskStatus, Client, Gap, Report, Scores, Status, ask
-from auricle.errors import UsageError
+from auricle.config.schedule import DAYS
+from auricle.errors import ConfigError, UsageError
 from auricle.hearing.counters import Counters
 from auricle.messages.questions import AskPause, AskResume
 from auricle.service import pauses
@@ -24,6 +27,7 @@ from auricle.service.watchdog import Watchdog
 from helpers.running import Running, configuration, running, wait_for
 from helpers.sounds import varied, write
 
+WANTED = config.Source(name="hall", microphone=config.Microphone())
 WHO = {"node": "n", "instance": "i"}
 
 
@@ -48,7 +52,7 @@ def test_pauses_end_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     now_s += 7199
     anew = Pauses([hall, porch], tmp_path / "paused.json")
     for each in (hall, porch):
-        anew.attend(each)
+        anew.attend(each, WANTED)
     assert hall.said[-1] == "until 1970-01-12T15:46:40.000000Z"
     anew.tick(1.0)
     assert hall.said[-1] is not None
@@ -58,6 +62,71 @@ def test_pauses_end_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert pauses.read(tmp_path / "paused.json") == {"porch": None}
     assert anew.answer(AskResume(), WHO).paused == {}
     assert porch.said[-1] is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "heard"),
+    [
+        (["mon-fri 07:00-19:00"], ["mon 07:00", "fri 18:59"]),
+        (["mon-fri 07:00-19:00"], ["-mon 06:59", "-fri 19:00", "-sat 12:00", "-sun 08:00"]),
+        (["22:00-06:00"], ["mon 22:00", "tue 05:59", "sun 23:00", "-mon 06:00", "-mon 21:59"]),
+        (["sat 22:00-02:00"], ["sat 23:00", "sun 01:59", "-sun 02:00", "-sat 01:00", "-sun 23:00"]),
+        (["fri-mon 10:00-11:00", "wed 00:00-24:00"], ["fri 10:00", "sun 10:30", "wed 23:59", "-thu 10:00"]),
+    ],
+)
+def test_hours_of_the_week(hours: list[str], heard: list[str]) -> None:
+    """A minute of the week lies in the hours or not; hours over midnight belong to the day that they begin on."""
+    for each in heard:
+        day, clock = each.removeprefix("-").split()
+        # The fifth of January 1970 was a Monday.
+        minute = (DAYS.index(day) + 4) * 24 * 60 + int(clock[:2]) * 60 + int(clock[3:])
+        assert config.within(hours, time.gmtime(60 * minute)) != each.startswith("-"), each
+
+
+def test_a_schedule_opens_and_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source is paused outside its hours, from the first moment on; a pause by hand goes before, a resume does not
+    open what the schedule closes, and another schedule holds at once."""
+    now_s = 4 * 86400 + 6 * 3600 + 59 * 60 + time.timezone
+    monkeypatch.setattr(time, "time_ns", lambda: round(1e9 * now_s))
+    monkeypatch.setattr(time, "localtime", lambda seconds: time.gmtime(seconds - time.timezone))
+    hall = lane("hall")
+    held = Pauses([hall], tmp_path / "paused.json")
+    held.attend(hall, replace(WANTED, schedule=("mon-fri 07:00-19:00",)))
+    assert hall.said[-1] == "by its schedule"
+    assert held.answer(AskResume(), WHO).scheduled == ["hall"]
+    assert hall.said[-1] == "by its schedule"
+    now_s += 60
+    held.tick(1.0)
+    assert hall.said[-1] is None
+    held.answer(AskPause(for_s=60.0), WHO)
+    assert hall.said[-1] is not None
+    assert hall.said[-1].startswith("until 1970")
+    now_s += 61
+    held.tick(2.0)
+    assert hall.said[-1] is None
+    held.configure(config.Config(sources=(replace(WANTED, schedule=("sun 07:00-19:00",)),), origins={}))
+    held.tick(3.0)
+    assert hall.said[-1] == "by its schedule"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "line"),
+    [
+        ("mo 07:00-19:00", "is no time of the week"),
+        ("07:00", "is no time of the week"),
+        ("25:00-26:00", "has an hour that no day has"),
+        ("07:00-07:00", "begins when it ends"),
+    ],
+)
+def test_a_schedule_that_is_none(schedule: str, line: str) -> None:
+    """It is refused where it is read, with what one looks like; so is one of a source that cannot be paused."""
+    for kind, said in (("microphone", line), ("stdin", line)):
+        source = {"name": "a", kind: {"rate": 16000} if kind == "stdin" else {}, "schedule": schedule}
+        with pytest.raises(ConfigError, match=said):
+            config.load(None, environ={}, overrides={"sources": [source]})
+    source = {"name": "a", "stdin": {"rate": 16000}, "schedule": "07:00-19:00"}
+    with pytest.raises(ConfigError, match="schedule: a stdin cannot be paused; remove the key"):
+        config.load(None, environ={}, overrides={"sources": [source]})
 
 
 def test_what_cannot_be_paused(tmp_path: Path) -> None:
