@@ -112,17 +112,14 @@ def notify(
 
     cfg = options.load(config)
     logs.set_up(cfg.log)
-    wanted = cfg.bridges.notify
     sends = targets.read(*targets_to_tell(cfg))
     if test:
         came = targets.test(sends, f"Auricle, {cfg.node}")
         for name, well in came.items():
             say(f"{name}: {'delivered' if well else 'NOT delivered'}")
         return 0 if all(came.values()) else EXIT_SKIPPED
-    rules = [_rule(cfg, i, sends) for i in range(len(wanted.rules))]
-    if not rules:
-        raise ConfigError(["bridges.notify.rules: there are none, so that nobody would be told anything; write one"])
-    quiet = _hours(wanted.quiet_hours)
+    rules = rules_to_tell(cfg, sends)
+    quiet = _hours(cfg.bridges.notify.quiet_hours)
     run(Settings(cfg.publish.endpoint, cfg.publish.client_key, cfg.node, rules, quiet), sends, Notifier())
     return 0
 
@@ -151,6 +148,18 @@ def targets_to_tell(cfg: Config) -> tuple[str, str]:
     if given is None:
         raise ConfigError([f"{at}: nobody is to be told; name a file with a name and an address in each line"])
     return credentials.read(given, "auricle-notify.targets", at), f"{at}: {given}"
+
+
+def rules_to_tell(cfg: Config, known: Collection[str]) -> list[Rule]:
+    """Return the rules by which people are told.
+
+    Raises:
+        ConfigError: there are none, or one names a target that there is not.
+    """
+    rules = [_rule(cfg, i, known) for i in range(len(cfg.bridges.notify.rules))]
+    if not rules:
+        raise ConfigError(["bridges.notify.rules: there are none, so that nobody would be told anything; write one"])
+    return rules
 
 
 def _rule(cfg: Config, i: int, known: Collection[str]) -> Rule:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping
 
 from auricle.config import Config, served_at
-from auricle.connectors.credentials import CREDENTIAL
+from auricle.connectors.credentials import CREDENTIAL, within_reach
 from auricle.connectors.extras import bring
 from auricle.errors import AuricleError, ConfigError, ProbeError
 from auricle.terminal.finding import Finding
 
 DOCTOR = "doctor"
 """The last part of the topics that are tried, which nobody listens to."""
+CREDENTIALS = {
+    "mqtt": {"login": "auricle-mqtt.login", "certificate_key": "auricle-mqtt.key"},
+    "metrics": {"token": "auricle-metrics.token"},
+    "notify": {"targets": "auricle-notify.targets"},
+}
+"""The credentials of each bridge, by the key that may name them."""
 
 
 def bridges(cfg: Config) -> Iterator[Finding]:
@@ -24,9 +29,9 @@ def bridges(cfg: Config) -> Iterator[Finding]:
         if all(origin == "default" for key, origin in cfg.origins.items() if key.startswith(f"bridges.{name}.")):
             continue
         what = f"bridge {name}"
-        if theirs := _credentials(getattr(cfg.bridges, name)):
-            found = f"systemd gives {', '.join(theirs)} to its unit alone, so that it cannot be tried from here"
-            yield Finding(what, True, f"{found}; systemctl status auricle-{name} says how it is", note=True)
+        if theirs := _hidden(getattr(cfg.bridges, name), CREDENTIALS[name]):
+            found = f"systemd gives {', '.join(theirs)} to its unit, and this user may not read it"
+            yield Finding(what, True, f"{found}; sudo auricle doctor, or systemctl status auricle-{name}", note=True)
             continue
         try:
             yield from look(cfg)
@@ -41,9 +46,9 @@ def bridges(cfg: Config) -> Iterator[Finding]:
             yield Finding(what, False, found, remedy)
 
 
-def _credentials(section: object) -> list[str]:
-    """Return the keys of a section whose value only systemd has."""
-    return [key.name for key in fields(section) if getattr(section, key.name) == CREDENTIAL]  # type: ignore[arg-type]
+def _hidden(section: object, credentials: Mapping[str, str]) -> list[str]:
+    """Return the keys of a section that name a credential which cannot be had here."""
+    return [key for key, name in credentials.items() if getattr(section, key) == CREDENTIAL and not within_reach(name)]
 
 
 def _mqtt(cfg: Config) -> Iterator[Finding]:
@@ -108,10 +113,12 @@ def _served(host: str, port: int) -> bool:
 
 def _notify(cfg: Config) -> Iterator[Finding]:
     bring("notify", "apprise")
-    from auricle.commands.bridge import targets_to_tell
+    from auricle.commands.bridge import rules_to_tell, targets_to_tell
     from auricle.connectors import probe, targets
 
-    for name, place in targets.places(*targets_to_tell(cfg)).items():
+    places = targets.places(*targets_to_tell(cfg))
+    rules_to_tell(cfg, places)
+    for name, place in places.items():
         what = f"target {name}"
         if place is None:
             found = "its address holds; auricle bridge notify --test tells whether it is delivered to"

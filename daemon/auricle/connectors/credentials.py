@@ -11,11 +11,13 @@ from auricle.errors import ConfigError
 
 CREDENTIAL = "credential"
 """What stands in the configuration where systemd gives the secret."""
+STORE = Path("/etc/credstore")
+"""Where systemd takes the credentials from that a unit loads by name."""
 _MOST_BYTES = 64 * 1024
 
 
 def place(given: Path | str, name: str, key: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the file that holds a secret.
+    """Return the file that holds a secret; where no unit asks, a credential is looked for in systemd's store.
 
     Args:
         given: its path, or ``credential``.
@@ -28,9 +30,16 @@ def place(given: Path | str, name: str, key: str, environ: Mapping[str, str] = o
     if given != CREDENTIAL:
         return Path(given)
     folder = environ.get("CREDENTIALS_DIRECTORY")
-    if folder is None:
-        raise ConfigError([f"{key}: systemd gave no credentials; start the unit, or name a file"])
-    return Path(folder) / name
+    if folder is not None:
+        return Path(folder) / name
+    if os.access(STORE / name, os.R_OK):
+        return STORE / name
+    raise ConfigError([f"{key}: systemd gave no credentials; start the unit, or name a file"])
+
+
+def within_reach(name: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a credential can be had here."""
+    return "CREDENTIALS_DIRECTORY" in environ or os.access(STORE / name, os.R_OK)
 
 
 def read(given: Path | str, name: str, key: str, environ: Mapping[str, str] = os.environ) -> str:

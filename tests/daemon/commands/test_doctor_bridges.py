@@ -43,7 +43,7 @@ def _mosquitto(require: Callable[[bool, str], None]) -> None:
 
 
 @pytest.mark.usefixtures("_mosquitto")
-def test_a_broker_is_tried_whole(tmp_path: Path) -> None:
+def test_a_broker_is_tried_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TLS, certificate, login and ACL are tried by a message that nobody keeps; whichever is wrong is said."""
     login, wrong = tmp_path / "login", tmp_path / "wrong"
     login.write_text(f"{USER}\n{PASSWORD}\n")
@@ -63,9 +63,14 @@ def test_a_broker_is_tried_whole(tmp_path: Path) -> None:
         without = {key: value for key, value in good.items() if not key.startswith("certificate")}
         (line,) = found(tmp_path, mqtt=without)
         assert "lets us not in" in str(line), "a certificate is wanted"
+        monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+        monkeypatch.setattr("auricle.connectors.credentials.STORE", tmp_path / "none")
         (line,) = found(tmp_path, mqtt={**good, "login": "credential"})
         assert line.note
-        assert "systemd gives login to its unit alone" in line.found
+        assert "systemd gives login to its unit" in line.found
+        monkeypatch.setattr("auricle.connectors.credentials.STORE", of.folder)
+        (line,) = found(tmp_path, mqtt={**good, "login": "credential"})
+        assert (line.ok, line.note) == (True, False), "whoever may read systemd's store tries it as the unit would"
         with subscriber(of) as late:
             assert not [told for told in late.told if "doctor" in told.topic], "nothing is kept"
         assert not hears.events()
@@ -108,10 +113,14 @@ def test_targets_are_reached_and_not_told(tmp_path: Path) -> None:
         targets.write_text(
             f"phone json://me:{quote(PASSWORD)}@127.0.0.1:{port}/a\nhall json://127.0.0.1:{free_port()}/b\n"
         )
-        well, ill = found(tmp_path, notify={"targets": str(targets)})
+        well, ill = found(tmp_path, notify={"targets": str(targets), "rules": [{"name": "all"}]})
     assert str(well) == f"ok    target phone: its address holds, and 127.0.0.1:{port} answers"
     assert (ill.what, ill.ok) == ("target hall", False)
     assert "Connection refused" in ill.found
+    (line,) = found(tmp_path, notify={"targets": str(targets)})
+    assert "nobody would be told anything; write one" in str(line)
+    (line,) = found(tmp_path, notify={"targets": str(targets), "rules": [{"name": "all", "to": ["fone"]}]})
+    assert "'fone' is no target" in str(line)
     targets.write_text(f"phone nonsense://{quote(PASSWORD)}@x\nhall\n")
     assert [line.ok for line in found(tmp_path, notify={"targets": str(targets)})] == [False, False]
 
