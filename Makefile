@@ -25,7 +25,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format docs bench ear soak test-tflite clean
-.PHONY: install install-program install-units install-config uninstall
+.PHONY: addon install install-program install-units install-config uninstall
 
 help:
 	@echo "make demo          hear a synthesised scene through the daemon and a subscriber"
@@ -40,6 +40,7 @@ help:
 	@echo "sudo make install  the program in $(PREFIX), the systemd units, /etc/auricle/auricle.yaml if there is none"
 	@echo "                   EXTRAS=mqtt,metrics,notify,web: with what these programs need"
 	@echo "sudo make uninstall"
+	@echo "make addon         the folder of Home Assistant's add-on, in build/addon"
 
 demo: $(VENV)/.stamp-runtime
 	$(BIN)/auricle demo
@@ -142,6 +143,13 @@ $(VENV)/.stamp-build: pyproject.toml $(VENV)/.stamp-dev
 	  echo "pip has no TensorFlow for this machine: it is left out, the model side's tests will skip"; \
 	else $(BIN)/python -m pip install -q -e '.[build]'; fi
 	@touch $@
+
+# A folder that Home Assistant builds an add-on of.
+addon: $(BIN)/python
+	rm -rf build/addon
+	mkdir -p build/addon
+	cp addon/* build/addon/
+	$(BIN)/python -m pip wheel -q --no-deps -w build/addon .
 
 install: install-program install-units install-config
 	@"$(DESTDIR)$(PREFIX)"/bin/python -c 'import sounddevice' 2>/dev/null \
