@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,29 @@ def test_on_a_phone_nothing_is_cut_off(shown: tuple[Any, House, int], scheme: st
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(shown: tuple[Any, House, int], scheme: str) -> None:
+    """axe-core, which judges by the rules of WCAG, finds nothing serious or critical in the page with all that it may
+    show; colours are judged light and dark."""
+    browser, here, _ = shown
+    axe = resources.files(pytest.importorskip("axe_core_python")) / "axe.min.js"
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+    try:
+        sender(here)(column(BAND_OF_1_KHZ) * 10)
+        here.here.event("onset", "siren")
+        here.here.scores()
+        here.until(lambda: "siren" in text(browser, "events"), "the event is shown")
+        browser.execute_script(axe.read_text("utf-8"))
+        found = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert len(found["passes"]) > 10
+    faults = [
+        (each["id"], each["help"], [node["html"][:120] for node in each["nodes"]])
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert not faults
