@@ -27,6 +27,8 @@ SCORES_S = 0.25
 """How often the scores of a source are handed on."""
 TOP = 8
 SILENT_S = 3.0
+TURN_S, AT_ONCE = 0.12, 500
+"""How often is taken what has come, and how much at once at most."""
 BEAT_S = 2.0
 """Something is sent to every viewer so often: who hears nothing for longer knows that the page is stale."""
 
@@ -128,22 +130,24 @@ class Hub:
         self._epoch = secrets.token_hex(4)
 
     async def _follow(self) -> None:
-        async with Client(self._endpoint, topics=TOPICS, key=self._key) as client:
-            beat = asyncio.create_task(self._beat(client))
-            try:
-                async for item in client:
+        beat_s = 0.0
+        with Client(self._endpoint, topics=TOPICS, key=self._key) as client:
+            while True:
+                # Not whenever something comes: to wake, and to wake every viewer, costs more than all that is done.
+                for _ in range(AT_ONCE):
+                    if (item := client.receive(0)) is None:
+                        break
                     if (payload := self._payload(item)) is not None:
                         self._tell(payload)
-            finally:
-                beat.cancel()
+                if time.monotonic() >= beat_s:
+                    beat_s = time.monotonic() + BEAT_S
+                    self._beat(client.silent_s(self._endpoint))
+                await asyncio.sleep(TURN_S)
 
-    async def _beat(self, client: Client) -> None:
-        while True:
-            silent_s = client.silent_s(self._endpoint)
-            beat = _data("beat", silent_s=round(silent_s, 1) if silent_s >= SILENT_S else 0)
-            for viewer in self._viewers:
-                viewer.put(beat)
-            await asyncio.sleep(BEAT_S)
+    def _beat(self, silent_s: float) -> None:
+        beat = _data("beat", silent_s=round(silent_s, 1) if silent_s >= SILENT_S else 0)
+        for viewer in self._viewers:
+            viewer.put(beat)
 
     def _tell(self, payload: str) -> None:
         self._n += 1

@@ -29,7 +29,7 @@ VIEWERS = 32
 REQUEST_S = 10.0
 """A connection has so long for a whole request."""
 FAREWELL_S = 2
-ALIVE_S = 5.0
+ALIVE_S, END_S = 5.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ async def _serve(settings: Settings, supervisor: Supervisor, bound: socket.socke
     hub = Hub(settings.endpoint, settings.key, most=VIEWERS, changed=changed)
     sessions = Sessions()
     site = Site(hub, settings.query, settings.key, settings.secrets, sessions)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             Guard(site.app, settings.secrets, sessions, settings.host),
             http=_limited(),
@@ -104,6 +104,13 @@ async def _serve(settings: Settings, supervisor: Supervisor, bound: socket.socke
         await serving
     finally:
         await hub.close()
+
+
+class _Server(uvicorn.Server):
+    async def main_loop(self) -> None:
+        """Wait for the end; uvicorn's own loop looks ten times a second, and keeps a date that is not sent."""
+        while not self.should_exit:
+            await asyncio.sleep(END_S)
 
 
 def _bound(host: str, port: int) -> socket.socket:
