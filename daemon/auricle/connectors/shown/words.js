@@ -3,7 +3,7 @@
 const STATES = {
   starting: "is starting", running: "is heard", found: "is heard", lost: "is lost: the device is away, and looked for",
   silent: "gives nothing but silence: is it muted?", overloaded: "is heard with fewer decisions: too much for this machine",
-  relieved: "is heard", stopped: "has stopped",
+  paused: "is paused, as somebody or its schedule wants", relieved: "is heard", stopped: "has stopped",
 };
 const WELL = new Set(["running", "found", "relieved"]);
 
