@@ -86,8 +86,11 @@ def _source(source: Source, path: str, indent: str, config: Config) -> Iterator[
     yield f"{indent}{kind}:", ""
     yield from _section(getattr(source, kind), f"{path}{kind}.", indent + "  ", config)
     for name, about in keys_of(Source).items():
+        value, at = held(source, name), f"{path}{name}"
         if about.inherits:
-            yield from _own(held(source, name), held(config, name), name, f"{path}{name}", indent, about, config)
+            yield from _own(value, held(config, name), name, at, indent, about, config)
+        elif about.section is None and name != "name" and value != about.default:
+            yield f"{indent}{name}: {scalar(public(about, value))}", config.origins.get(at, "default")
 
 
 def _own(

@@ -252,6 +252,18 @@ def test_show_says_where_each_value_came_from(tmp_path: Path) -> None:
     assert all(line.endswith(":") or " # " in line for line in lines)
 
 
+def test_show_has_what_a_source_keeps_to_itself(tmp_path: Path) -> None:
+    """Privacy and schedule of a source are shown where they are set, so that what is printed can be run as it is."""
+    file = tmp_path / "a.yaml"
+    source = {"name": "mic", "microphone": {}, "privacy": ["speech"], "schedule": ["mon-fri 07:00-19:00"]}
+    file.write_text(json.dumps({"sources": [source]}), encoding="utf-8")
+    text = config_show.show(load(file, environ={}))
+    again = tmp_path / "b.yaml"
+    again.write_text(text, encoding="utf-8")
+    assert load(again, environ={}).sources == load(file, environ={}).sources
+    assert re.search(rf"privacy: \[speech\] +# {re.escape(str(file))}:1", text)
+
+
 def test_the_command_line(tmp_path: Path) -> None:
     """show, check, schema, example and keys print what the functions give; check raises what a start would raise."""
     run = CliRunner().invoke
