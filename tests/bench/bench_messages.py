@@ -6,11 +6,14 @@ Run it with `make bench`, or alone: python tests/bench/bench_messages.py
 from __future__ import annotations
 
 import json
+import resource
+import select
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from auricle.capture.source import NominalClock, Segment
 from auricle.hearing.decision import Change
 from auricle.hearing.reporter import Reporter
 from auricle.model import bundle
+from auricle.publish.admission import Admission
 from auricle.publish.journal import Journal
 from auricle.publish.publisher import Outlet, Publisher
 from auricle.publish.store import Store
@@ -52,6 +56,29 @@ while left:
                 left -= 1
 print(*took)
 """
+
+_TAKER = """
+import sys, zmq
+context, poller = zmq.Context(), zmq.Poller()
+for n in range(int(sys.argv[2])):
+    socket = context.socket(zmq.SUB)
+    socket.subscribe("bench.")
+    socket.connect(sys.argv[1])
+    poller.register(socket, zmq.POLLIN)
+silent = {socket for socket, _ in poller.sockets}
+while True:
+    for socket, _ in poller.poll():
+        try:
+            while True:
+                socket.recv_multipart(zmq.DONTWAIT)
+        except zmq.Again:
+            pass
+        if socket in silent:
+            silent.remove(socket)
+            if not silent:
+                print("all take", flush=True)
+"""
+TAKERS, PAIRS, ROUNDS_A_TURN = 30, 12, 100
 
 
 def _best_us(do: Callable[[], None], n: int = EACH) -> float:
@@ -113,6 +140,60 @@ def latency_ms(folder: Path) -> tuple[float, float, float]:
     return float(p50) * 1000, float(p99) * 1000, float(took.max()) * 1000
 
 
+def admission_ratio() -> tuple[float, float, float]:
+    """Measure the processor time of publishing to subscribers over TCP with admission, as a share of that without.
+
+    It is the user time of the engine's thread, which publishes and answers who knocks, of as many messages through one
+    socket as through the other, turn by turn. What ZeroMQ's thread does once somebody is in is the same in both.
+
+    Returns:
+        The median of the pairs' ratios, and their quartiles.
+    """
+
+    def user_s() -> float:
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_utime
+
+    with zmq.Context() as context, zmq.Context() as guarded, ExitStack() as stack:
+        admission = Admission(guarded)
+        stack.callback(admission.close)
+        without = Socket(context, "tcp://127.0.0.1:*")
+        with_it = Socket(guarded, "tcp://127.0.0.1:*", admission=admission)
+        attended: list[tuple[Socket, Admission | None]] = [(without, None), (with_it, admission)]
+
+        def serve(socket: Socket, beside: Admission | None) -> None:
+            if beside is not None:
+                beside.serve()
+            socket.serve()
+
+        for socket, beside in attended:
+            stack.callback(socket.close, 0)
+            command = [sys.executable, "-c", _TAKER, socket.endpoint, str(TAKERS)]
+            taker = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            stack.callback(taker.kill)
+            assert taker.stdout is not None
+            deadline_s = time.monotonic() + 60
+            while not select.select([taker.stdout], [], [], 0.01)[0]:  # it tells that all have taken a message
+                assert time.monotonic() < deadline_s
+                socket("bench.", b"")
+                serve(socket, beside)
+        payload, ratios = b"x" * 500, []
+        for _ in range(PAIRS + 1):
+            spent = dict.fromkeys((without, with_it), 0.0)
+            for socket, beside in attended + attended[::-1]:  # whoever is first is so once
+                began_s = user_s()
+                for _ in range(ROUNDS_A_TURN):
+                    for _ in range(10):
+                        socket("bench.", payload)
+                    serve(socket, beside)
+                    time.sleep(0.01)  # the takers' queues never fill
+                spent[socket] += user_s() - began_s
+            ratios.append(spent[with_it] / spent[without])
+            assert without.cut == with_it.cut == 0
+            assert without.cut == with_it.cut == 0
+    low, median, high = np.percentile(ratios[1:], [25, 50, 75])  # the first turn warms up
+    return float(median), float(low), float(high)
+
+
 def measure() -> list[str]:
     """Write the table as lines of Markdown."""
     with tempfile.TemporaryDirectory() as name, zmq.Context() as context:
@@ -149,6 +230,7 @@ def measure() -> list[str]:
         for socket in idle:
             socket.close(0)
         p50, p99, most = latency_ms(folder)
+    ratio, low, high = admission_ratio()
     return [
         "| messages | |",
         "|-|-:|",
@@ -159,6 +241,8 @@ def measure() -> list[str]:
         f"| the slowest of 2,000 commits | {1000 * worst:.2f} ms |",
         f"| send to receipt, {SUBSCRIBERS} subscribers in {PROCESSES} processes, p50, p99, worst | "
         f"{p50:.2f}, {p99:.2f}, {most:.2f} ms |",
+        f"| to {TAKERS} subscribers over TCP, processor time with admission by that without, {PAIRS} pairs | "
+        f"{ratio:.3f} ({low:.3f} to {high:.3f}) |",
     ]
 
 
@@ -169,6 +253,13 @@ def test_messages_cost_little(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print("", *lines, sep="\n")
     assert decision_us(Journal()) < 800
+
+
+@pytest.mark.bench
+def test_admission_costs_next_to_nothing() -> None:
+    """Of what publishing costs, asking who may come adds less than 2 %: the median of pairs in one run."""
+    ratio, low, high = admission_ratio()
+    assert ratio < 1.02, (low, ratio, high)
 
 
 if __name__ == "__main__":

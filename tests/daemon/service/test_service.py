@@ -317,6 +317,50 @@ def test_the_sandbox_denies(service: Service) -> None:
         assert found[family] == "Address family not supported by protocol"
 
 
+CROWD = """
+import signal, socket
+held = []
+for port in (5557, 5558):
+    for _ in range(600):
+        try:
+            held.append(socket.create_connection(("127.0.0.1", port), timeout=0.5))
+        except OSError:
+            pass
+print(len(held), flush=True)
+signal.pause()
+"""
+
+
+def test_the_limits_of_the_unit_are_in_force(service: Service) -> None:
+    """The daemon has the descriptors that the unit says, and uses no more of them in a crowd of 1,200 connections than
+    its bounds; memory is bounded where the machine can bound it; nothing restarts it."""
+    service.configure({})
+    service.start()
+    pid = service.show("MainPID")
+    limits = service.machine.run("cat", f"/proc/{pid}/limits").stdout
+    assert re.search(r"Max open files +4096 +4096 ", limits), limits
+    assert service.show("MemoryMax") == str(768 * 2**20)
+    controllers = service.machine.run("cat", "/sys/fs/cgroup/cgroup.controllers").stdout.split()
+    if "memory" in controllers:
+        at = f"/sys/fs/cgroup{service.show('ControlGroup')}/memory.max"
+        assert service.machine.run("cat", at).stdout.strip() == str(768 * 2**20)
+    service.listen()
+    crowd = service.machine.start("/opt/auricle/bin/python", "-I", "-c", CROWD)
+    try:
+        assert crowd.stdout is not None
+        assert int(crowd.stdout.readline()) > 600
+        heard = len(service.of("score."))
+        wait_for(lambda: len(service.of("score.")) > heard + 10, 60, "it hears in the crowd")
+        wait_for(lambda: "more than 400 connections at a time" in service.journal(), 60, "the crowd is told")
+        assert len(service.machine.run("ls", f"/proc/{pid}/fd").stdout.split()) < 1200
+    finally:
+        service.machine.end(crowd)
+        if crowd.stdout is not None:
+            crowd.stdout.close()
+    assert service.show("MainPID") == pid
+    assert service.show("NRestarts") == "0"
+
+
 def test_a_microphone_is_heard_in_the_sandbox(
     service: Service, sounds: Path, server_folder: Path, require: Callable[[bool, str], None]
 ) -> None:
