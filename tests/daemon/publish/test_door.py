@@ -105,7 +105,7 @@ def test_subscriptions_are_bounded(tmp_path: Path, prefixes: list[bytes], why: s
 
 
 def _settled(one: Daemon, prefixes: list[bytes]) -> bool:
-    held = one.socket._subscriptions._held.values()
+    held = one.socket.subscriptions._held.values()
     return any(each.prefixes == set(prefixes) for each in held)
 
 
@@ -156,4 +156,4 @@ def test_megabytes_of_prefixes_are_not_held(tmp_path: Path) -> None:
             highest = max(highest, resident_mb())
         flood.communicate(timeout=LIMIT_S)
         assert highest - before < 10
-        assert not one.socket._subscriptions._held
+        assert not one.socket.subscriptions._held
