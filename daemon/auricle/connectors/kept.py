@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import zlib
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,7 +39,10 @@ def read(path: Path, kind: type[_T]) -> _T | None:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES} bytes")
-        return msgspec.json.decode(content, type=kind)
+        told, _, checksum = content.rpartition(b"\n")
+        if checksum != _checksum(told):
+            raise ValueError("it is damaged")
+        return msgspec.json.decode(told, type=kind)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as e:  # msgspec's errors are values' errors
@@ -55,12 +59,18 @@ def write(path: Path, content: object) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
-            file.write(msgspec.json.encode(content))
+            told = msgspec.json.encode(content)
+            file.write(told + b"\n" + _checksum(told))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as e:
         log.warning("%s: cannot be written: %s; give us that folder", path, e.strerror)
+
+
+def _checksum(told: bytes) -> bytes:
+    """Make what stands below a file's JSON: a topic in which a bit has tipped would clear what is another's."""
+    return b"%08x" % zlib.crc32(told)
 
 
 class Progress:
