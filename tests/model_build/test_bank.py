@@ -80,8 +80,19 @@ def test_a_figure_has_the_interval_of_its_draws() -> None:
     assert str(teach_report.Figure([])) == "-"
 
 
+def scene(folder: Path) -> Path:
+    """Ten seconds of hush in which two bells and another tone sound."""
+    folder.mkdir()
+    sound = (1e-4 * np.random.default_rng(1).standard_normal(160_000)).astype(np.float32)
+    for begin_s, hz in ((2, 4050.0), (5, 1500.0), (7, 4020.0)):
+        sound[begin_s * 16000 : begin_s * 16000 + 9600] += tone(hz, seconds=0.6)
+    sounds.write(folder / "one.wav", sound)
+    (folder / "one.txt").write_text("2\t2.6\tbell\n5\t5.6\tother_1\n7\t7.6\tbell\n")
+    return folder
+
+
 def test_a_class_is_taught_and_judged(tmp_path: Path, house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tone among other tones is told from them: the page has a row for it, with a precision near 1."""
+    """A tone among other tones is told from them, alone and in a scene: the page has a row for it, near 1."""
     rng = np.random.default_rng(0)
     clips = [clip(tmp_path / "a", "bell", i % 4 + 1, 4000.0 + 10 * i) for i in range(12)]
     clips += [clip(tmp_path / "a", f"other_{i % 5}", i % 4 + 1, float(rng.uniform(200, 3000))) for i in range(40)]
@@ -91,9 +102,12 @@ def test_a_class_is_taught_and_judged(tmp_path: Path, house: Path, monkeypatch: 
     sets = [SimpleNamespace(name="tones", place=False, label=None)]
     recipe: Any = SimpleNamespace(data=SimpleNamespace(sets=sets, held_out=[]))
     page = teach_report.of(
-        recipe, bundle.load(str(house)), root=tmp_path, only=["bell"], numbers=(6, 3), least=12, say=lambda line: None
-    )
+        recipe, bundle.load(str(house)), root=tmp_path, only=["bell"], numbers=(6, 3), least=12,
+        scenes=scene(tmp_path / "scenes"), scenes_fold=4, say=lambda line: None,
+    )  # fmt: skip
     (row,) = [line for line in page if line.startswith("| bell")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:3] == ["bell", "12", "12"]
     assert float(cells[3].split()[0]) > 0.9
+    assert cells[5] == "2"
+    assert float(cells[6].split()[0]) > 0.9

@@ -3,8 +3,9 @@ five."""
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,8 +136,12 @@ def of(
                 there = {clip: each for clip, each in lessons.items() if clip.fold != scenes_fold}
                 one.recall[n] = Figure(_recalls(one, n, there, negatives, heard, trunk))
         found.append(one)
-        say(f"{name}: {', '.join(f'{n} clips {figure}' for n, figure in one.precision.items())}")
+        say(f"{name}: precision {_said(one.precision)}; recall {_said(one.recall)}")
     return _page(found, bundle, numbers, heard)
+
+
+def _said(figures: Mapping[int, Figure]) -> str:
+    return ", ".join(f"{n} clips {figure}" for n, figure in figures.items()) or "-"
 
 
 def _crops(trunk: Trunk, clip: Clip) -> embedding.Embeddings:
@@ -228,15 +233,23 @@ def _recalls(
 
 
 def _recall(head: Head, true: Sequence[Sequence[truth.Event]], scenes: Scenes, trunk: Trunk, name: str) -> float:
+    """Return the share of events noticed at the lowest threshold with no more than a false alarm an hour, found by
+    halving."""
     scores = [smoothed(sigmoid(head(heard)), _SMOOTHING) for heard in scenes.heard]
-    best = 0.0
-    for threshold in sigmoid(np.linspace(-4, 12, _THRESHOLDS)):
-        events = [_events(each, float(threshold), trunk, name) for each in scores]
-        wrong = sum(len(scoring.false_alarms(*pair)) for pair in zip(true, events, strict=True))
-        if wrong <= scenes.hours:
-            noticed = sum(len(scoring.noticed(*pair)) for pair in zip(true, events, strict=True))
-            best = max(best, noticed / sum(map(len, true)))
-    return best
+    thresholds = sigmoid(np.linspace(-4, 12, _THRESHOLDS)).tolist()
+
+    def reported(at: int) -> list[list[Reported]]:
+        return [_events(each, thresholds[at], trunk, name) for each in scores]
+
+    def quiet(at: int) -> bool:
+        wrong = sum(len(scoring.false_alarms(*pair)) for pair in zip(true, reported(at), strict=True))
+        return wrong <= scenes.hours
+
+    at = bisect.bisect_left(range(_THRESHOLDS), True, key=quiet)
+    if at == _THRESHOLDS:
+        return 0.0
+    noticed = sum(len(scoring.noticed(*pair)) for pair in zip(true, reported(at), strict=True))
+    return noticed / sum(map(len, true))
 
 
 def _events(scores: Vectors, threshold: float, trunk: Trunk, name: str) -> list[Reported]:
