@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -56,7 +56,7 @@ def command(
         if json:
             print(msgspec.json.encode(verdict).decode(), flush=True)
         else:
-            text.say(_line(verdict))
+            text.say(_line(verdict, bundle.card.display))
         if verdict.cut is not None:
             text.complain(f"auricle: {verdict.cut}; the verdict is of what was heard")
             skipped += 1
@@ -86,11 +86,18 @@ def _rows(verdict: Verdict, span_s: float) -> Iterator[Row]:
         )
 
 
-def _line(verdict: Verdict) -> str:
+def _line(verdict: Verdict, display: Mapping[str, str]) -> str:
+    """Write a verdict for a person, labels as people call them."""
+
+    def name(label: str) -> str:
+        return text.called(label, display.get(label))
+
     if not verdict.long:
         padded = "  (padded)" if verdict.padded else ""
-        return f"{verdict.file}  {verdict.label}  {verdict.score:.2f}  {verdict.duration_s:.2f} s{padded}"
-    strongest = ", ".join(f"{found.label} {found.score:.2f} at {duration(found.at_s)}" for found in verdict.strongest)
+        return f"{verdict.file}  {name(verdict.label)}  {verdict.score:.2f}  {verdict.duration_s:.2f} s{padded}"
+    strongest = ", ".join(
+        f"{name(found.label)} {found.score:.2f} at {duration(found.at_s)}" for found in verdict.strongest
+    )
     return f"{verdict.file}  {duration(verdict.duration_s)}  strongest: {strongest}"
 
 

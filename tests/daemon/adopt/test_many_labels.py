@@ -100,6 +100,14 @@ def test_messages_say_what_people_call_a_label(recording: Path, monkeypatch: pyt
     ]  # fmt: skip
 
 
+def test_a_verdict_says_what_people_call_a_label(recording: Path) -> None:
+    """Who classifies files reads names, as who replays them does."""
+    other = write(recording.with_name("b.wav"), song(1, 4.0).astype(np.float32), RATE)
+    blackbird, tit = run("classify", recording, other).splitlines()
+    assert "a.wav  Eurasian Blackbird  " in blackbird
+    assert "b.wav  Большая синица (parus_major)  " in tit
+
+
 def test_of_thousands_of_labels_those_are_judged_of_which_there_is_something(recording: Path) -> None:
     """The report has a row, a curve and a name in the legend of what occurred or was reported, and of no other."""
     folder = recording.parent
