@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from auricle.errors import AudioError, ConfigError
+from auricle.errors import AuricleError, ConfigError
 from helpers.fuzz import server
 from helpers.fuzz.kind import Kind
 
@@ -25,8 +25,15 @@ def _refuse(*lines: str) -> str:
     raise ConfigError(lines)
 
 
+class _SplitError(AuricleError):
+    """Says its problem as it came, where every other error says it on one line."""
+
+    def lines(self) -> list[str]:
+        return [str(self)]
+
+
 def _split() -> str:
-    raise AudioError("a.wav: cannot\nbe")
+    raise _SplitError("a.wav: cannot\nbe")
 
 
 def _log() -> str:
