@@ -12,12 +12,13 @@ import typer
 import yaml
 
 from auricle.capture.reader import Reader
-from auricle.errors import AuricleError, UsageError
+from auricle.errors import EXIT_SKIPPED, AuricleError, UsageError
 from auricle.features import FrontEnd, front_end
 from auricle.features.kinds import KINDS
 from auricle.stages.stage import Block
 from auricle.terminal import options
 from auricle.terminal.options import Channel
+from auricle.terminal.text import complain
 
 _NAMED = [kind for kind in KINDS if kind not in ("delta", "sound")]
 """Kinds that can be had by name alone, and are features."""
@@ -80,7 +81,7 @@ def command(
             **frames,
             gate=None if noise_profile is None else {"noise_profile": noise_profile},
         )
-        parts = [pipeline.process(block) for block in reader.blocks(rate)]
+        parts = [pipeline.process(block) for block in reader.heard(rate)]
     except ValueError as e:
         raise UsageError(f"features: {e}") from None
     finally:
@@ -88,7 +89,8 @@ def command(
     rows = np.concatenate(parts)
     if not len(rows):
         raise UsageError(
-            f"{path}: {reader.duration_s:.2f} s are shorter than one row, which needs {pipeline.span / rate:.2f} s; "
+            reader.short
+            or f"{path}: {reader.duration_s:.2f} s are shorter than one row, which needs {pipeline.span / rate:.2f} s; "
             "use a longer recording, or a smaller n_fft"
         )
     times = (pipeline.lead + np.arange(len(rows)) * hop_length) / rate
@@ -111,7 +113,9 @@ def command(
         raise AuricleError(f"{e.filename or out or plot}: {e.strerror or e}") from None
     written = ", ".join(str(target) for target in (out, plot) if target is not None)
     print(f"{path}: {len(rows)} frames of {pipeline.n_features} ({', '.join(kinds)}) at {rate} Hz -> {written}")
-    return 0
+    if reader.short is not None:
+        complain(f"auricle: {reader.short}; the features are of what was heard")
+    return 0 if reader.short is None else EXIT_SKIPPED
 
 
 def parse_features(kinds: Sequence[str], params: Sequence[str]) -> list[dict[str, Any]]:

@@ -15,9 +15,9 @@ from auricle.capture.microphone import Microphone
 from auricle.capture.poller import Poller
 from auricle.capture.reader import Reader
 from auricle.capture.source import Segment, Sound, Status, Terms
-from auricle.errors import AudioError, AuricleError, DeviceError, UsageError
+from auricle.errors import EXIT_SKIPPED, AudioError, AuricleError, DeviceError, UsageError
 from auricle.gate.noise import save_profile
-from auricle.terminal import options
+from auricle.terminal import options, text
 from auricle.terminal.options import Channel
 
 MIN_S, MAX_S = 0.5, 60.0
@@ -36,11 +36,14 @@ def command(
 ) -> int:
     """Record a noise profile from a recording, or else from a microphone; return the exit code."""
     listened = options.channel(channel)
-    if from_ is not None:
-        print(noise_of_file(from_, out=out, seconds=seconds, channel=listened))
-    else:
+    if from_ is None:
         print(noise_of_microphone(options.device(device), out=out, seconds=seconds, channel=listened))
-    return 0
+        return 0
+    line, short = noise_of_file(from_, out=out, seconds=seconds, channel=listened)
+    print(line)
+    if short is not None:
+        text.complain(f"auricle: {short}; the profile is of what was heard")
+    return 0 if short is None else EXIT_SKIPPED
 
 
 def record_noise(
@@ -97,11 +100,16 @@ def record_noise(
     return line
 
 
-def noise_of_file(path: str, *, out: Path, seconds: float | None = None, channel: int | str = "mix") -> str:
+def noise_of_file(
+    path: str, *, out: Path, seconds: float | None = None, channel: int | str = "mix"
+) -> tuple[str, str | None]:
     """Keep a recording's first seconds as a noise profile, at its own rate.
 
     Args:
         channel: 1 is the first; ``mix`` the mean of all.
+
+    Returns:
+        What was recorded, as a line; and if the file ended too soon for it, how.
 
     Raises:
         UsageError: ``seconds`` cannot be.
@@ -109,9 +117,10 @@ def noise_of_file(path: str, *, out: Path, seconds: float | None = None, channel
     """
     reader = Reader(path, channel=channel)
     try:
-        return record_noise(reader.blocks(reader.rate), reader.rate, out=out, seconds=seconds, where=path)
+        line = record_noise(reader.heard(reader.rate), reader.rate, out=out, seconds=seconds, where=path)
     finally:
         reader.close()
+    return line, reader.short
 
 
 def noise_of_microphone(

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from auricle.commands.cli import app
 from auricle.commands.features import command as features_file
 from auricle.commands.noise import command as noise_command
 from auricle.commands.noise import noise_of_file, record_noise
@@ -121,7 +123,7 @@ def test_a_recording_becomes_a_noise_profile(tmp_path: Path) -> None:
     """The first seconds are kept at the recording's rate, and a gate learns its floor from them."""
     hiss = (0.01 * np.random.default_rng(0).standard_normal(32_000)).astype(np.float32)
     wav = sounds.write(tmp_path / "room.wav", hiss, rate=8_000, subtype="FLOAT")
-    line = noise_of_file(str(wav), out=tmp_path / "room.npz", seconds=3.0)
+    line, _ = noise_of_file(str(wav), out=tmp_path / "room.npz", seconds=3.0)
     assert line == f"{wav}: 3.0 s of noise at -40 dBFS -> {tmp_path / 'room.npz'}"
     np.testing.assert_array_equal(load_profile(tmp_path / "room.npz", 8_000), hiss[:24_000])
     gate = NoiseGate(sample_rate=16_000, n_fft=512, hop_length=160, noise_profile=tmp_path / "room.npz")
@@ -171,3 +173,21 @@ def test_what_is_no_noise_is_refused(
     with pytest.raises(error, match=message):
         record_noise([samples.astype(np.float32)], 10_000, out=tmp_path / "n.npz", seconds=seconds, where="porch")
     assert not (tmp_path / "n.npz").exists()
+
+
+def test_a_file_cut_short_is_taken_up_to_there(tmp_path: Path) -> None:
+    """A noise profile and features are made of what there is, and what is missing is told, with exit 1; a profile of
+    seconds that are there misses nothing."""
+    whole = sounds.write(tmp_path / "a.wav", sounds.varied(3.0))
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    for words in (
+        ["noise", "--from", cut, "--out", tmp_path / "n.npz"],
+        ["features", cut, "--kind", "mel", "--out", tmp_path / "f.npz"],
+    ):
+        done = CliRunner().invoke(app, [*map(str, words)])
+        assert done.exit_code == 1, done.output
+        assert "of what was heard" in done.stderr
+        assert Path(words[-1]).exists()
+    _, short = noise_of_file(str(cut), out=tmp_path / "n.npz", seconds=1.0)
+    assert short is None
