@@ -7,6 +7,7 @@ Another file of keys is declared with the same pieces: `key`, `value`, `section`
 from __future__ import annotations
 
 from auricle.config.bridges import Metrics, Mqtt, broker_of, served_at
+from auricle.config.clips import Clips
 from auricle.config.compounds import Many, OneOf, Pair, Table, each
 from auricle.config.explain import Explain
 from auricle.config.keys import REQUIRED, key, keys_of, section, value, values
@@ -16,7 +17,7 @@ from auricle.config.notify import Bridges, Notify, NotifyRule
 from auricle.config.read import load, no_label
 from auricle.config.schedule import within
 from auricle.config.schema import Config
-from auricle.config.sections import Capture, Clips, Decision, Gate, LabelRule, Log, Publish, Store, UserRule
+from auricle.config.sections import Capture, Decision, Gate, LabelRule, Log, Publish, Store, UserRule
 from auricle.config.sources import SOURCE_KINDS, Ffmpeg, Microphone, Recording, Source, Stdin
 from auricle.config.spectra import Spectra
 from auricle.config.tree import Branch, Leaf, Node, Problems, Row, Where, from_object

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from auricle.config.bridges import Metrics, Mqtt
+from auricle.config.clips import Clips
 from auricle.config.explain import Explain
 from auricle.config.keys import key, section, values
 from auricle.config.kinds import File, Model, Text
@@ -22,7 +23,6 @@ from auricle.config.notify import Bridges, Notify, NotifyRule
 from auricle.config.sections import (
     DEFAULT_MODEL,
     Capture,
-    Clips,
     Decision,
     Gate,
     LabelRule,

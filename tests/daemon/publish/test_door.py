@@ -130,7 +130,8 @@ def test_changing_subscriptions_without_end_is_bounded(tmp_path: Path) -> None:
         def told() -> bool:
             while reader.poll(0):  # or its own queue would run full meanwhile
                 reader.recv_multipart()
-            return one.socket.door.cut == 1 and bool(news(one))
+            # ZeroMQ connects anew by itself, so that it may have been cut off a second time meanwhile.
+            return one.socket.door.cut >= 1 and bool(news(one))
 
         until(one, told)
         # On a busy machine more waits than is taken up, and the watch over floods is first.
