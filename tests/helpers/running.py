@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 from auricle.client import Client, Missed, Scores
 from auricle.commands.synth import scene
@@ -108,7 +110,13 @@ def running(
         yield one
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=30) == 0, one.log
+            try:
+                assert process.wait(timeout=30) == 0, one.log
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGUSR1)  # it writes where its threads are
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=5)
+                pytest.fail(f"it does not end:\n{one.log}")
     finally:
         process.kill()
         process.wait()

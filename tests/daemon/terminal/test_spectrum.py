@@ -130,6 +130,11 @@ def test_listen_draws_what_a_daemon_hears(tmp_path: Path, enabled: bool) -> None
             wait_for(drawn, "a picture", LIMIT_S)
         finally:
             listener.send_signal(signal.SIGINT)
-            listener.wait(LIMIT_S)
+
+            def ended() -> bool:  # a terminal that nobody reads would hold up whoever writes to it
+                drawn()
+                return listener.poll() is not None
+
+            wait_for(ended, "it ends", LIMIT_S)
             os.close(ours)
             os.close(theirs)
