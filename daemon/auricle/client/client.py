@@ -37,9 +37,12 @@ from auricle.messages.questions import (
     AskResume,
     AskSnapshot,
     AskStatus,
+    AskThreshold,
+    AskUndo,
     Explained,
     History,
     Marked,
+    Overridden,
     Paused,
     Refused,
     Report,
@@ -55,6 +58,8 @@ __all__ = [
     "AskResume",
     "AskSnapshot",
     "AskStatus",
+    "AskThreshold",
+    "AskUndo",
     "Bookmark",
     "Client",
     "Clip",
@@ -67,6 +72,7 @@ __all__ = [
     "Mark",
     "Marked",
     "Missed",
+    "Overridden",
     "Paused",
     "Report",
     "Scores",
@@ -80,7 +86,7 @@ ENDPOINT = "tcp://127.0.0.1:5557"
 QUEUE = 10_000
 TICK_S, PUMP_S = 0.25, 0.05
 
-_A = TypeVar("_A", Explained, History, Marked, Paused, Report, Snapshot)
+_A = TypeVar("_A", Explained, History, Marked, Overridden, Paused, Report, Snapshot)
 
 
 class Client:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +16,10 @@ from auricle.clips.beside import BESIDE, beside
 from auricle.commands.events import moment
 from auricle.errors import EXIT_SKIPPED, AudioError, DeviceError, OutputError, UsageError
 from auricle.messages import Clip
-from auricle.service.folder import state_dir
+from auricle.service.folder import found
 from auricle.terminal import options, text
 from auricle.terminal.help import PLAIN
 from auricle.terminal.options import ConfigFile, Json
-
-SERVICE = Path("/var/lib/auricle/clips")
-"""Where the installed service keeps clips, unless told otherwise."""
 
 app = typer.Typer(help="List, play and export the sound that was kept of events.", no_args_is_help=True, **PLAIN)
 
@@ -125,10 +121,7 @@ def export(
 
 def _folder(named: Path | None, config: Path | None) -> Path:
     """Return the folder of the clips: as named, as configured, else where a daemon keeps them on this machine."""
-    if (wanted := named or options.load(config).clips.folder) is not None:
-        return wanted
-    own = state_dir() / "clips"
-    return SERVICE if not own.exists() and os.path.exists(SERVICE) else own
+    return named or options.load(config).clips.folder or found("clips")
 
 
 def _found(folder: Path, since: str | None, label: str | None, source: str | None) -> tuple[list[Clip], int]:

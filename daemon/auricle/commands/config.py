@@ -17,9 +17,12 @@ def show(config: ConfigFile = None) -> None:
     """Print the effective configuration as YAML, each value with where it came from, and the rules that hold."""
     from auricle import config as configs
     from auricle.config import show as written
+    from auricle.service.overrides import lying_over
     from auricle.terminal import rules, text
 
-    loaded = configs.load(config)
+    loaded, _, warnings = lying_over(configs.load(config))
+    for line in warnings:
+        text.complain(f"warning: {line}")
     print(written.show(loaded), end="")
     for line in rules.in_force(loaded):
         text.say(line)
@@ -33,14 +36,18 @@ def check(config: ConfigFile = None) -> None:
     """
     from auricle import config as configs
     from auricle.service.checks import check_sockets, doubts, load_models
+    from auricle.service.overrides import lying_over
     from auricle.terminal import rules, text
 
     loaded = configs.load(config)
     check_sockets(loaded, started=False)
     models = load_models(loaded)
-    for line in doubts(loaded):
+    loaded, overridden, warnings = lying_over(loaded)
+    for line in [*doubts(loaded), *warnings]:
         text.complain(f"warning: {line}")
     print(f"ok: {len(loaded.sources)} source(s), model {loaded.model}, configuration {loaded.hash()}")
+    for line in overridden:
+        text.say(line)
     if loaded.clips.enabled:
         for source in loaded.sources:
             text.say(rules.held_for_clips(loaded.clips, source, models[source.model]))

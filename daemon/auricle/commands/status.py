@@ -44,6 +44,10 @@ def lines(report: Report) -> list[str]:
     if clips.enabled:
         lost = f"; {clips.missed} events have none" if clips.missed else ""
         said.append(f"  clips    {clips.files}, {clips.mb:.1f} MB; {clips.kept} since the start{lost}")
+    for name, thresholds in report.overrides.thresholds.items():
+        values = ", ".join(f"{label} {value:g}" for label, value in thresholds.items())
+        said.append(f"  set      {name}: {values} (thresholds, over what is configured)")
+    said += [f"  - {line}" for line in report.overrides.waiting]
     said += [f"  ! {reason}" for reason in report.reasons]
     return said
 

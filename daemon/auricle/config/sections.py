@@ -308,6 +308,13 @@ class Publish:
         "live",
         "The keys with which auricle listen, status, events and mark connect here; --key goes before it.",
     )
+    token: Path | str | None = key(
+        None,
+        OneOf((Choice(("credential",)), File("the path of a file with a token")), "the path of a token, or credential"),
+        "live",
+        "What a program must show that changes thresholds while Auricle runs, as auricle web can: a line of a file. "
+        "Who connects with a key need not. credential: systemd's, auricle.token. null: nobody without a key.",
+    )
     ipc_group: str | None = key(
         None,
         Name("a group's name"),

@@ -87,7 +87,30 @@ class AskResume(Question, kw_only=True, tag="resume"):
     source: Annotated[str | None, Meta(description="null: all")] = None
 
 
-AnyQuestion = AskSnapshot | AskStatus | AskEvents | AskMark | AskExplain | AskPause | AskResume
+class Trusted(Question, kw_only=True):
+    """Holds what a question says that not everybody may ask: only who connects with a key, or shows the token."""
+
+    token: Annotated[
+        Annotated[str, Meta(max_length=4096)] | None,
+        Meta(description="what the file of `publish.token` holds; null: a key will do"),
+    ] = None
+
+
+class AskThreshold(Trusted, kw_only=True, tag="threshold"):
+    """Begin events of a label at another score, from the next decision on; a restart keeps it."""
+
+    label: Label
+    threshold: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None, Meta(description="null: what the configuration says again")
+    ]
+    source: Annotated[str | None, Meta(description="null: all that have the label")] = None
+
+
+class AskUndo(Trusted, kw_only=True, tag="undo"):
+    """Take the last change of a threshold back; once."""
+
+
+AnyQuestion = AskSnapshot | AskStatus | AskEvents | AskMark | AskExplain | AskPause | AskResume | AskThreshold | AskUndo
 
 
 class Answer(msgspec.Struct, kw_only=True, tag_field="type"):
@@ -139,6 +162,19 @@ class ClipsReport(msgspec.Struct, kw_only=True):
     missed: Annotated[int, Meta(description="events since the start that have none although they should")] = 0
 
 
+class OverridesReport(msgspec.Struct, kw_only=True):
+    """What was set while the daemon ran, over what its configuration says."""
+
+    thresholds: Annotated[dict[str, dict[str, float]], Meta(description="by source, by label")] = msgspec.field(
+        default_factory=dict
+    )
+    waiting: Annotated[list[str], Meta(description="which of them are not in force, and why")] = msgspec.field(
+        default_factory=list
+    )
+    undo: Annotated[bool, Meta(description="whether the last change can be taken back")] = False
+    trouble: Annotated[str | None, Meta(description="why a restart will not know of the last change")] = None
+
+
 class Snapshot(Answer, kw_only=True, tag="snapshot"):
     """How things stand. Messages with a `seq` up to `last_seq` of their topic are in it, later ones are not."""
 
@@ -163,6 +199,7 @@ class Report(Answer, kw_only=True, tag="report"):
     sources: dict[str, SourceReport]
     history: HistoryReport
     clips: ClipsReport = msgspec.field(default_factory=lambda: ClipsReport(enabled=False))
+    overrides: OverridesReport = msgspec.field(default_factory=OverridesReport)
 
 
 class History(Answer, kw_only=True, tag="history"):
@@ -227,6 +264,12 @@ class Paused(Answer, kw_only=True, tag="paused"):
     trouble: Annotated[str | None, Meta(description="why a restart will not know of it")] = None
 
 
+class Overridden(Answer, kw_only=True, tag="overridden"):
+    """What is set now over the configuration."""
+
+    overrides: OverridesReport
+
+
 class Refused(Answer, kw_only=True, tag="error"):
     """The question was not understood, or cannot be answered now."""
 
@@ -242,4 +285,4 @@ class Welcome(Answer, kw_only=True, tag="welcome"):
     query: Annotated[str | None, Meta(description="the endpoint of the query socket; null if there is none")]
 
 
-AnyAnswer = Snapshot | Report | History | Marked | Explained | Paused | Refused | Welcome
+AnyAnswer = Snapshot | Report | History | Marked | Explained | Paused | Overridden | Refused | Welcome

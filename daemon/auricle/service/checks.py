@@ -18,6 +18,7 @@ from auricle.model import bundle
 from auricle.model.bundle import Bundle
 from auricle.publish import endpoint
 from auricle.service.keys import own_pair
+from auricle.service.permits import own_token
 from auricle.service.trial import Trying
 
 
@@ -90,6 +91,8 @@ def check_sockets(cfg: config.Config, *, started: bool = True) -> None:
         checks.append(("publish.ipc_group", partial(endpoint.check_group, publish.ipc_group)))
     if publish.secret_key is not None and (started or isinstance(publish.secret_key, Path)):
         checks.append(("publish.secret_key", partial(own_pair, publish)))
+    if publish.token is not None and (started or isinstance(publish.token, Path)):
+        checks.append(("publish.token", partial(own_token, publish)))
     problems: list[str] = []
     for key, check in checks:
         try:

@@ -6,7 +6,7 @@ import faulthandler
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -32,8 +32,10 @@ from auricle.service.explaining import explained
 from auricle.service.folder import state_dir
 from auricle.service.notify import Notifier
 from auricle.service.overload import Ladder
+from auricle.service.overrides import FILE, Overrides
 from auricle.service.overruled import Overruled
 from auricle.service.pauses import Pauses
+from auricle.service.permits import Permits
 from auricle.service.query import Query
 from auricle.service.reload import Reload
 from auricle.service.roster import Roster
@@ -91,6 +93,10 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         trials = Trials(state_dir() / "models")
         stack.callback(trials.close)
         models = load_models(cfg, trials)
+        permits = Permits(cfg.publish, keyed=cfg.publish.secret_key is not None)
+        overrides = Overrides(state_dir() / FILE, permits.check)
+        cfg = overrides.over(cfg, models)
+        overrides.take_over(cfg)
         overruled = Overruled()
         overruled.tell(cfg, {name: model.card for name, model in models.items()})
         stop = engine.Stop()
@@ -147,6 +153,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
 
         query.clips, roster.attend, query.pause = clips.report, attend, pauses.answer
         query.explain = partial(explained, roster.lanes)
+        query.override, query.overrides = overrides.answer, overrides.report
         for lane, wanted in zip(lanes, cfg.sources, strict=True):
             roster.enter(lane, wanted)
 
@@ -172,14 +179,21 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         renewed = keys.Renewed(admission.allowed, [socket.door, query.door])
         reload = Reload(
             cfg,
-            renewed.with_list(load),
+            renewed.with_list(permits.with_token(load)),
             roster,
             publisher,
             wake=stop.wake,
             overruled=overruled,
             first=trials.apart,
-            also=[take_over, renewed.take_over],
+            over=overrides.over,
+            also=[take_over, renewed.take_over, permits.take_over, overrides.take_over],
         )
+
+        def decide(decisions: Mapping[str, config.Decision]) -> None:
+            reload.decide(decisions)
+            query.config_hash = reload.cfg.hash()
+
+        overrides.decide = decide
         signal.signal(signal.SIGHUP, reload.ask)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         watchdog = Watchdog(roster.lanes, notifier, time.monotonic(), also=elsewhere)

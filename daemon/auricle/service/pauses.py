@@ -129,8 +129,7 @@ class Pauses:
     def _keep(self) -> str | None:
         """Write the file; return why it could not be written."""
         try:
-            write_atomically(self._path, json.dumps(self._until_us).encode())
-            self._path.chmod(0o600)
+            write_atomically(self._path, json.dumps(self._until_us).encode(), mode=0o600)
         except OSError as e:
             log.warning("%s: cannot be written, a restart will not know of pauses: %s", self._path, e.strerror)
             return f"{self._path}: {e.strerror}; a restart will not know of it"

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import zmq
@@ -27,11 +27,15 @@ from auricle.messages.questions import (
     AskResume,
     AskSnapshot,
     AskStatus,
+    AskThreshold,
+    AskUndo,
     ClipsReport,
     Explained,
     History,
     HistoryReport,
     Marked,
+    Overridden,
+    OverridesReport,
     Paused,
     Position,
     Question,
@@ -49,6 +53,7 @@ from auricle.publish.place import Place
 from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store
 from auricle.service.allowance import ASKERS, ROUND_S, Allowances
+from auricle.service.asked import Asked, deaf
 
 log = logging.getLogger("auricle")
 
@@ -58,11 +63,9 @@ ANSWERS_WAITING = 8
 """How many answers wait for one asker; who asks on without reading loses the rest."""
 MARKS_PER_S = 10
 """How many marks one asker may make in a second."""
-STALE_S = 10.0
-"""A source that has given no sound for so long counts as not heard, whatever its state."""
-VERBS = ("snapshot", "status", "events", "mark", "explain", "pause", "resume")
+VERBS = ("snapshot", "status", "events", "mark", "explain", "pause", "resume", "threshold", "undo")
 
-Reply = Snapshot | Report | History | Marked | Explained | Paused | Refused
+Reply = Snapshot | Report | History | Marked | Explained | Paused | Overridden | Refused
 
 
 class _Misasked(Exception):
@@ -73,25 +76,6 @@ class _Tagged(msgspec.Struct):
     """Holds what must be known of a question that is not answered now."""
 
     tag: Tag = None
-
-
-class Asked(Protocol):
-    """This is what the query socket asks of a lane."""
-
-    @property
-    def name(self) -> str:
-        """Return the name of the lane's source."""
-
-    @property
-    def done(self) -> bool:
-        """Return whether nothing will ever come again."""
-
-    @property
-    def model(self) -> messages.Model:
-        """Return the model that hears."""
-
-    def health(self, now_s: float) -> messages.SourceHealth:
-        """Return the lane's counters at this time of the monotonic clock."""
 
 
 class Query:
@@ -158,6 +142,10 @@ class Query:
         """Gives what is remembered of a time, to be said by whom; raises `UsageError` where that cannot be asked."""
         self.pause: Callable[[AskPause | AskResume, dict[str, Any]], Paused] | None = None
         """Pauses and resumes, and gives what is paused then; raises `UsageError` where that cannot be."""
+        self.override: Callable[[AskThreshold | AskUndo, dict[str, Any]], Overridden] | None = None
+        """Changes thresholds, and gives what is set then; raises `UsageError` where that may or can not be."""
+        self.overrides: Callable[[], OverridesReport] = OverridesReport
+        """Gives what is set over the configuration."""
         try:
             self.place = Place(
                 self._socket, bind, group=group, key="publish.query", patient=patient, opened=self._opened
@@ -266,6 +254,8 @@ class Query:
                 return self.explain(question, self._who)
             case AskPause() | AskResume() if self.pause is not None:
                 return self.pause(question, self._who)
+            case AskThreshold() | AskUndo() if self.override is not None:
+                return self.override(question, self._who)
         raise _Misasked(f"use one of {', '.join(VERBS)}")
 
     def _snapshot(self) -> Snapshot:
@@ -282,9 +272,7 @@ class Query:
 
     def _report(self) -> Report:
         sources, history = self._sources(), self._history()
-        reasons = [
-            f"{lane.name}: {why}" for lane in self._lanes if not lane.done and (why := _deaf(sources[lane.name]))
-        ]
+        reasons = [f"{lane.name}: {why}" for lane in self._lanes if not lane.done and (why := deaf(sources[lane.name]))]
         if history.trouble is not None:
             reasons.append(f"history: {history.trouble}")
         if (clips := self.clips()).trouble is not None:
@@ -301,6 +289,7 @@ class Query:
             sources=sources,
             history=history,
             clips=clips,
+            overrides=self.overrides(),
         )
 
     def _events(self, question: AskEvents) -> History:
@@ -368,17 +357,6 @@ class Query:
     @property
     def _who(self) -> dict[str, Any]:
         return {"node": self._publisher.node, "instance": self._publisher.instance}
-
-
-def _deaf(source: SourceReport) -> str | None:
-    """Return why a source is not heard, if it is not although it should be."""
-    if source.state == "paused":
-        return None
-    if source.state in messages.NOT_HEARD:
-        return source.state
-    if source.age_s is None:
-        return "no sound yet"
-    return f"no sound for {source.age_s:.0f} s" if source.age_s > STALE_S else None
 
 
 def _place(after: str) -> tuple[int, int]:

@@ -40,6 +40,7 @@ class Reload:
         wake: wakes the engine, which may be asleep.
         overruled: says where the configuration holds on to something.
         first: called with each model before that is run.
+        over: lays over a configuration what was set while the daemon ran.
         also: others that take over what is theirs, once all is known to be well.
     """
 
@@ -53,6 +54,7 @@ class Reload:
         wake: Callable[[], None] = lambda: None,
         overruled: Overruled | None = None,
         first: Callable[[Bundle], None] | None = None,
+        over: Callable[[config.Config, Mapping[str, Bundle]], config.Config] = lambda cfg, models: cfg,
         also: Sequence[Callable[[config.Config], None]] = (),
     ) -> None:
         self.cfg = cfg
@@ -64,12 +66,23 @@ class Reload:
         self._wake = wake
         self._overruled = overruled or Overruled()
         self._first = first
+        self._over = over
         self._also = also
 
     def ask(self, *_: object) -> None:
         """Ask for a reload; may be called from a signal handler."""
         self.asked = True
         self._wake()
+
+    def decide(self, decisions: Mapping[str, config.Decision]) -> None:
+        """Decide by other rules from the next sample on, by the name of the source; only what is live may differ."""
+        sources = []
+        for source in self.cfg.sources:
+            if source.decision != decisions[source.name]:
+                source = dataclasses.replace(source, decision=decisions[source.name])
+                self._roster.lane(source.name).configure(source.decision, source.gate, self.cfg.publish)
+            sources.append(source)
+        self.cfg = dataclasses.replace(self.cfg, sources=tuple(sources))
 
     def now(self) -> list[str] | None:
         """Reload; return the problems because of which nothing was changed, or none.
@@ -83,6 +96,7 @@ class Reload:
             wanted = self._load()
             check_sockets(wanted)
             models = load_models(wanted, self._first)
+            wanted = self._over(wanted, models)
             new = in_force(self.cfg, wanted)
             changes = diff(self.cfg, wanted)
             # Lanes and ears that cannot be are refused here, before anything is changed for those that can.

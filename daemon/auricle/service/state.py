@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,20 @@ PAUSE_S = 0.1
 """The pause between two files: many sources that have learned at once must not wait for the disk all at once."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Replace a file by a whole new one: a reader, or a power cut, sees the old or the new.
+
+    Args:
+        mode: who may read and write it, as far as the process's mask allows.
 
     Raises:
         OSError: the folder cannot be made or written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
+    with suppress(FileNotFoundError):
+        beside.unlink()  # what a crash left has a mode of its own
+    with open(beside, "wb", opener=lambda at, flags: os.open(at, flags, mode)) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

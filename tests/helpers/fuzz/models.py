@@ -20,7 +20,7 @@ from auricle.gate import NoiseGate
 from auricle.gate.noise import load_profile, save_profile
 from auricle.hearing.ear import Ear
 from auricle.model import bundle
-from auricle.service import pauses
+from auricle.service import overrides, pauses
 from auricle.service.state import Learned
 from auricle.service.trial import Trials
 from helpers.bundles import made_up, with_heads
@@ -195,6 +195,10 @@ def _state(chance: random.Random, folder: Path, seeds: tuple[bytes, bytes]) -> s
     elif chance.random() < 0.2:
         (folder / "paused.json").write_bytes(mutate.content(chance, b'{"hall": 1772346600000000, "porch": null}'))
         return f"{len(pauses.read(folder / 'paused.json'))} paused"
+    elif chance.random() < 0.2:
+        overrides.write(folder / "set.yaml", overrides.Kept({"porch": {"rain": 0.7}}, {"porch": {}}))
+        (folder / "set.yaml").write_bytes(mutate.content(chance, (folder / "set.yaml").read_bytes()))
+        return f"{len(overrides.read(folder / 'set.yaml').thresholds)} sources with thresholds"
     else:
         (folder / "x-0.npz").write_bytes(_arrays(chance, learned))
         Learned(folder).restore("x-0", gate)
