@@ -43,6 +43,7 @@ class Source:
     name: str
     done: bool = False
     model: messages.Model = MODEL
+    labels: tuple[str, ...] = ("rain", "dog_bark", "siren")
     told: messages.SourceHealth = field(default_factory=well)
 
     def health(self, now_s: float) -> messages.SourceHealth:

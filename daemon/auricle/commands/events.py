@@ -40,6 +40,8 @@ _COLUMNS = (
     "text",
     "display",
     "clip",
+    "kind",
+    "event",
 )
 
 
@@ -147,7 +149,7 @@ def seconds(option: str, given: str) -> float:
 
 
 def _begin(message: Event | Mark) -> str:
-    return message.onset if isinstance(message, Event) else message.t
+    return message.onset if isinstance(message, Event) else message.at or message.t
 
 
 def _line(message: Event | Mark, clip: Clip | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import zmq
@@ -159,6 +159,11 @@ class Lane:
     def model(self) -> messages.Model:
         """Return the model that hears, as messages name it."""
         return self.reporter.model
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Return the labels that may have events."""
+        return self.ear.labels
 
     @property
     def coming(self) -> Ear:

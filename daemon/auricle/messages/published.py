@@ -13,6 +13,7 @@ from auricle.messages.words import (
     ClipLoss,
     DaemonNews,
     GapCause,
+    MarkKind,
     OffsetCause,
     Phase,
     SourceNews,
@@ -220,11 +221,28 @@ class Status(Message, kw_only=True, tag="status", tag_field="type"):
 
 
 class Mark(Message, kw_only=True, tag="mark", tag_field="type"):
-    """Somebody marked this moment through the query socket."""
+    """Somebody marked this moment, or an event, through the query socket."""
 
     id: Annotated[str, Meta(description="a UUIDv7")]
     text: str
-    label: Annotated[Label | None, Meta(description="what it really was, if that was told")] = None
+    label: Annotated[
+        Label | None,
+        Meta(
+            description="of a `note` what it really was, if that was told; of `false` and `right` the event's; of "
+            "`missed` what should have been heard"
+        ),
+    ] = None
+    kind: Annotated[
+        MarkKind,
+        Meta(
+            description="`note`: the text says it; `false`: the event was none; `right`: it was one; `missed`: there "
+            "was no event, and should have been one. Of several about an event the last one counts"
+        ),
+    ] = "note"
+    event: Annotated[str | None, Meta(description="the `id` of the event that is meant")] = None
+    at: Annotated[Time | None, Meta(description="when it was, what is meant: of an event its onset; null: at `t`")] = (
+        None
+    )
 
 
 class Silence(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from auricle.messages.published import VERSION, Clip, Event, Gap, Label, Mark, Model, SourceHealth, Status, Time
+from auricle.messages.words import MarkKind
 
 Tag = Annotated[str | int | None, Meta(description="given back in the answer, so that the two are known to belong")]
 
@@ -54,11 +55,23 @@ class AskEvents(Question, kw_only=True, tag="events"):
 
 
 class AskMark(Question, kw_only=True, tag="mark"):
-    """Mark this moment in the stream and in the history."""
+    """Mark this moment, or an event, in the stream and in the history.
+
+    `false` and `right` are about an event: the one whose `id` has `event` in it, else the one that went on at `at`,
+    else the last one; of `label` and `source`, where these are given.
+    """
 
     text: Annotated[str, Meta(max_length=1000)] = ""
-    label: Label | None = None
-    source: str | None = None
+    label: Annotated[Label | None, Meta(description="of `missed`: what should have been heard")] = None
+    source: Annotated[str | None, Meta(description="of `missed`, null: the only one")] = None
+    kind: MarkKind = "note"
+    event: Annotated[
+        Annotated[str, Meta(min_length=4, max_length=36)] | None, Meta(description="an event's `id`, or a part of it")
+    ] = None
+    at: Annotated[str | None, Meta(description="a time, RFC 3339; null: now")] = None
+    new: Annotated[
+        bool, Meta(description="of `missed`: the label is one that no model here has, to be taught later")
+    ] = False
 
 
 class AskExplain(Question, kw_only=True, tag="explain"):
@@ -215,6 +228,7 @@ class Marked(Answer, kw_only=True, tag="marked"):
     """The mark is made."""
 
     id: str
+    mark: Annotated[Mark | None, Meta(description="as it was sent")] = None
 
 
 class RuleReport(msgspec.Struct, kw_only=True):

@@ -23,6 +23,8 @@ OffsetCause: TypeAlias = Literal["score", "end", "gap", "stop", "reload", "resta
 """Why an event ended."""
 ClipForm: TypeAlias = Literal["flac", "opus"]
 """How the sound of a clip is written."""
+MarkKind: TypeAlias = Literal["note", "false", "missed", "right"]
+"""What somebody says by a mark."""
 ClipLoss: TypeAlias = Literal["privacy", "disk", "slow", "memory", "gone", "rate"]
 """Why there is no clip of an event that should have one."""
 

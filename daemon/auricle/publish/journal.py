@@ -107,6 +107,13 @@ class Journal:
         passed = {name: seq for _, name, seq, _ in found[:PAGE]}
         return told, Position(instance=position.instance, last_seq={**held, **passed}), complete
 
+    def events(self) -> list[Event]:
+        """Return the newest message of every event that is held, the newest event first."""
+        held = [items for name, items in self._by_topic.items() if name.startswith("event.")]
+        told = (self._event.decode(payload) for _, _, payload in heapq.merge(*held))
+        # Each has the place of its first message, and the last one is kept there.
+        return list(reversed({event.id: event for event in told}.values()))
+
     def _after(self, topic: str, seq: int) -> Iterator[tuple[int, str, int, bytes]]:
         """Yield the messages of a topic after a `seq`, each with its place in the order of all."""
         items = self._by_topic[topic]

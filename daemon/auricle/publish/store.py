@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from auricle.messages import Clip, DaemonNews, Event, Mark, rfc3339
@@ -127,6 +127,23 @@ class Store:
             if payload is not None and (message := self._read(payload)) is not None
         ]
         return found, (rows[-1][0], rows[-1][1]) if len(rows) == table.PAGE else None
+
+    def events(self, id: str | None = None) -> Iterator[Event]:
+        """Yield the newest message of every event of late, the newest event first, each once.
+
+        Args:
+            id: of an event that comes first of all, however old it is.
+
+        Raises:
+            sqlite3.Error: the history cannot be read.
+        """
+        if self.database.connection is None:
+            raise sqlite3.OperationalError(self.trouble or "closed")
+        given: set[str] = set()
+        for payload in table.latest(self.database.connection, id):
+            if isinstance(event := self._read(payload), Event) and event.id not in given:
+                given.add(event.id)
+                yield event
 
     def report(self) -> HistoryReport:
         """Return how the history fares."""

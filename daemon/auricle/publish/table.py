@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +16,10 @@ PAGE = 64
 """How many rows are read for one answer."""
 MARKS = "topic >= 'mark.' AND topic < 'mark/'"
 """The condition by which a row is a mark; the upper end of the range is the sign after the dot."""
+EVENTS = "topic >= 'event.' AND topic < 'event/'"
+"""The condition by which a row is an event's."""
+LATEST = 4096
+"""How many rows are looked through for an event that is meant."""
 
 _TABLE = """
 CREATE TABLE events (
@@ -43,6 +47,10 @@ _CLIP = "UPDATE events SET clip = ?, told_us = ? WHERE id = ?"
 _READ = (
     "SELECT told_us, n, source, label, first, last, clip FROM events WHERE (told_us, n) > (?, ?) "
     "AND typeof(told_us) = 'integer' ORDER BY told_us, n LIMIT ?"
+)
+_ONE = f"SELECT coalesce(last, first) FROM events WHERE id = ? AND {EVENTS}"
+_NEWEST = (
+    f"SELECT coalesce(last, first) FROM events WHERE n > (SELECT max(n) FROM events) - ? AND {EVENTS} ORDER BY n DESC"
 )
 _decoder: msgspec.json.Decoder[Event | Mark | Clip] = msgspec.json.Decoder(Event | Mark | Clip)
 
@@ -157,6 +165,14 @@ def changed(db: sqlite3.Connection, after: tuple[int, int]) -> list[tuple[Any, .
     """Return a page of rows in the order of their changes after a time and number: told_us, n, source, label, first,
     last, clip."""
     return db.execute(_READ, (*after, PAGE)).fetchall()
+
+
+def latest(db: sqlite3.Connection, id: str | None) -> Iterator[object]:
+    """Yield the newest message of the event with this id, and of those among the newest rows, the newest event
+    first."""
+    for query, given in ((_ONE, id), (_NEWEST, LATEST)):
+        for (payload,) in db.execute(query, (given,)):
+            yield payload
 
 
 def count(db: sqlite3.Connection) -> int:

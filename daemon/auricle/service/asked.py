@@ -6,17 +6,14 @@ from typing import Protocol
 
 from auricle import messages
 from auricle.messages.questions import SourceReport
+from auricle.service.marks import Heard
 
 STALE_S = 10.0
 """A source that has given no sound for so long counts as not heard, whatever its state."""
 
 
-class Asked(Protocol):
+class Asked(Heard, Protocol):
     """This is what the query socket asks of a lane."""
-
-    @property
-    def name(self) -> str:
-        """Return the name of the lane's source."""
 
     @property
     def done(self) -> bool:

@@ -6,7 +6,6 @@ import logging
 import math
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,7 +16,6 @@ import zmq
 
 from auricle import __version__, messages
 from auricle.errors import EndpointError, UsageError
-from auricle.messages.ids import uuid7
 from auricle.messages.questions import (
     AnyQuestion,
     AskEvents,
@@ -52,8 +50,9 @@ from auricle.publish.journal import Journal
 from auricle.publish.place import Place
 from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store
-from auricle.service.allowance import ASKERS, ROUND_S, Allowances
+from auricle.service.allowance import ROUND_S, Allowances
 from auricle.service.asked import Asked, deaf
+from auricle.service.marks import Marks
 
 log = logging.getLogger("auricle")
 
@@ -61,8 +60,6 @@ LONGEST_QUESTION = 256 * 1024
 """The bytes of the longest question: a position may name thousands of topics."""
 ANSWERS_WAITING = 8
 """How many answers wait for one asker; who asks on without reading loses the rest."""
-MARKS_PER_S = 10
-"""How many marks one asker may make in a second."""
 VERBS = ("snapshot", "status", "events", "mark", "explain", "pause", "resume", "threshold", "undo")
 
 Reply = Snapshot | Report | History | Marked | Explained | Paused | Overridden | Refused
@@ -120,7 +117,7 @@ class Query:
         self._store = store
         self._began_s = time.monotonic()
         self._allowances = Allowances(self._began_s)
-        self._marks: dict[bytes, deque[float]] = {}
+        self._marks = Marks(lanes, journal, store)
         self._tags = msgspec.json.Decoder(_Tagged)
         self._questions: msgspec.json.Decoder[AnyQuestion] = msgspec.json.Decoder(AnyQuestion)
         self._socket = context.socket(zmq.ROUTER)
@@ -318,31 +315,9 @@ class Query:
         return History(**self._who, messages=kept, next=following, complete=complete)
 
     def _mark(self, question: AskMark, asker: bytes) -> Marked:
-        now_s = time.monotonic()
-        marks = self._marks.get(asker) or deque(maxlen=MARKS_PER_S)
-        if len(marks) == MARKS_PER_S and now_s - marks[0] < 1.0:
-            raise _Misasked(f"more than {MARKS_PER_S} marks a second; wait")
-        lane = next((lane for lane in self._lanes if lane.name == question.source), None)
-        if question.source is not None and lane is None:
-            known = ", ".join(lane.name for lane in self._lanes)
-            raise _Misasked(f"source: there is none called {question.source[:40]!r}; use one of {known}")
-        marks.append(now_s)
-        if len(self._marks) >= ASKERS:
-            self._marks = {who: made for who, made in self._marks.items() if now_s - made[-1] < 1.0}
-        self._marks[asker] = marks
-        mark = messages.Mark(
-            **self._who,
-            seq=0,
-            source=question.source,
-            model=None,
-            t=messages.rfc3339(time.time_ns() // 1000),
-            sample=None,
-            id=str(uuid7()),
-            text=question.text,
-            label=question.label,
-        )
-        self._publisher.send(topic("mark", question.source), mark)
-        return Marked(**self._who, id=mark.id)
+        mark = self._marks.mark(question, self._who, asker)
+        self._publisher.send(topic("mark", mark.source), mark)
+        return Marked(**self._who, id=mark.id, mark=mark)
 
     def _sources(self) -> dict[str, SourceReport]:
         now_s = time.monotonic()

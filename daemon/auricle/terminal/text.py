@@ -76,7 +76,9 @@ def _line(message: messages.AnyMessage) -> str | None:
             what = f"clip: none ({message.why})" if message.path is None else f"clip of {message.duration_s:.2f} s"
             return f"{message.source}  {message.t[11:22]}  {message.label:<16} {what}"
         case messages.Mark():
-            label = "" if message.label is None else f" {message.label}"
-            return f"{message.source or 'auricle'}  {message.t[11:22]}  mark:{label} {message.text}"
+            when = message.t if message.at is None else message.at
+            said = [] if message.kind == "note" else [message.kind]
+            said += [each for each in (message.label, message.text) if each]
+            return f"{message.source or 'auricle'}  {when[11:22]}  mark: {' '.join(said)}"
         case _:
             return None
