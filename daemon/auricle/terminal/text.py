@@ -77,7 +77,7 @@ def _line(message: messages.AnyMessage) -> str | None:
             return f"{message.source}  {message.t[11:22]}  {message.label:<16} {what}"
         case messages.Mark():
             when = message.t if message.at is None else message.at
-            said = [] if message.kind == "note" else [message.kind]
+            said: list[str] = [] if message.kind == "note" else [message.kind]
             said += [each for each in (message.label, message.text) if each]
             return f"{message.source or 'auricle'}  {when[11:22]}  mark: {' '.join(said)}"
         case _:
