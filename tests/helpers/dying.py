@@ -7,13 +7,13 @@ import signal
 from multiprocessing.connection import Connection
 
 
-def killed(connection: Connection, settings: object) -> None:
+def killed(connection: Connection) -> None:
     """Take a unit, and be killed."""
     connection.recv()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def crash(connection: Connection, settings: object) -> None:
+def crash(connection: Connection) -> None:
     """Take a unit, and die of it."""
     connection.recv()
     os.kill(os.getpid(), signal.SIGSEGV)

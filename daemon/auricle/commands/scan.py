@@ -38,7 +38,7 @@ MOST_JOBS = 1024
 class _Crew(Protocol):
     """Hears units of work, wherever that is."""
 
-    def hear(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | Lost]]:
+    def hear(self, settings: Settings, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | Lost]]:
         """Yield what came of every unit."""
 
     def close(self) -> None:
@@ -74,22 +74,22 @@ def command(
     if not 0 < jobs <= MOST_JOBS:
         raise UsageError(f"--jobs: {jobs}; use 1 to {MOST_JOBS}")
     cfg = options.load(config_file, model)
-    bundle = options.model_of(cfg)
-    folder = "" if dask is None else os.getcwd()
-    settings = Settings(cfg, options.channel(channel), local, folder, bundle.hash)
-    files, faults = find(paths)
-    files = list(dict.fromkeys(files))
-    for fault in faults:
-        complain(f"auricle: skipped: {fault}")
     with ExitStack() as stack:
+        crew: _Crew = Workers(jobs) if dask is None else _cluster(dask)
+        stack.callback(crew.close)
+        bundle = options.model_of(cfg)
+        folder = "" if dask is None else os.getcwd()
+        settings = Settings(cfg, options.channel(channel), local, folder, bundle.hash)
+        files, faults = find(paths)
+        files = list(dict.fromkeys(files))
+        for fault in faults:
+            complain(f"auricle: skipped: {fault}")
         ledger = Ledger(out / "ledger.jsonl", _digest(settings, bundle))
         stack.callback(ledger.close)
-        crew: _Crew = Workers(settings, jobs) if dask is None else _cluster(settings, dask)
-        stack.callback(crew.close)
         stages, _ = stages_of(settings, bundle)
         cutter = Cutter(stages, bundle.card.front_end.sample_rate)
         survey = Survey(ledger, settings.channel, local, lambda line: complain(f"auricle: {line}"))
-        while _hear(files, ledger, survey, cutter, crew):
+        while _hear(files, ledger, survey, cutter, crew, settings):
             pass  # something was found of recordings that changes what is to be heard
         accounts = Finisher(cfg, bundle, stages).accounts(plan(files, survey, cutter), ledger)
         seen = _write(accounts, out, forms, bundle)
@@ -97,10 +97,10 @@ def command(
     return EXIT_SKIPPED if faults or seen.states["cut"] or seen.states["refused"] else 0
 
 
-def _cluster(settings: Settings, address: str) -> _Crew:
+def _cluster(address: str) -> _Crew:
     from auricle.scan.cluster import Cluster  # Dask is an extra
 
-    return Cluster(settings, address)
+    return Cluster(address)
 
 
 def _forms(given: str) -> list[str]:
@@ -119,7 +119,9 @@ def _digest(settings: Settings, bundle: Bundle) -> str:
     return hashlib.sha256(repr(words).encode()).hexdigest()
 
 
-def _hear(files: Sequence[str], ledger: Ledger, survey: Survey, cutter: Cutter, crew: _Crew) -> bool:
+def _hear(
+    files: Sequence[str], ledger: Ledger, survey: Survey, cutter: Cutter, crew: _Crew, settings: Settings
+) -> bool:
     """Have everything heard that is not in the ledger; return whether recordings must be looked at again."""
     anew = False
     with Pace("scan", files) as pace:
@@ -131,7 +133,7 @@ def _hear(files: Sequence[str], ledger: Ledger, survey: Survey, cutter: Cutter, 
                 elif unit is not None:
                     yield unit
 
-        for unit, result in crew.hear(missing()):
+        for unit, result in crew.hear(settings, missing()):
             if isinstance(result, Lost):
                 anew = True
                 _lose(unit, result, ledger, survey)

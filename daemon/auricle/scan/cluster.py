@@ -30,14 +30,13 @@ class Cluster:
     """Has units of work heard by a cluster whose scheduler runs already.
 
     Args:
-        settings: of all workers.
         address: of the scheduler, as ``tcp://host:8786``.
 
     Raises:
         UsageError: Dask is missing, or there is no scheduler.
     """
 
-    def __init__(self, settings: Settings, address: str) -> None:
+    def __init__(self, address: str) -> None:
         try:
             from distributed import Client
         except ImportError:
@@ -51,10 +50,10 @@ class Cluster:
         except (OSError, ValueError) as e:
             said = str(e).splitlines()[0] if str(e) else type(e).__name__
             raise UsageError(f"--dask: no scheduler at {address} ({said}); start one with: dask scheduler") from None
-        self._settings, self._address = settings, address
+        self._address = address
         self._threads, self._counted_s = -1, -_COUNT_S
 
-    def hear(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | Lost]]:
+    def hear(self, settings: Settings, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | Lost]]:
         """Yield what came of every unit, in the order in which they are done; units are drawn as they are needed.
 
         Raises:
@@ -71,7 +70,7 @@ class Cluster:
                 if (unit := next(drawn, None)) is None:
                     more = False
                 else:
-                    self._send(unit, 0, sent, done)
+                    self._send(settings, unit, 0, sent, done)
             if not sent:
                 return
             future = next(done)
@@ -86,7 +85,7 @@ class Cluster:
                 if kills[unit.key] >= KILLS:
                     yield unit, Lost(f"{kills[unit.key]} workers of the cluster ended that heard it")
                 else:
-                    self._send(unit, kills[unit.key], sent, done)
+                    self._send(settings, unit, kills[unit.key], sent, done)
             else:
                 raise self._gone()
 
@@ -94,9 +93,9 @@ class Cluster:
         """Take back what waits, and leave the cluster as it is."""
         self._client.close(timeout=CONNECT_S)
 
-    def _send(self, unit: Unit, tried: int, sent: dict[str, tuple[Unit, Any]], done: Any) -> None:
+    def _send(self, settings: Settings, unit: Unit, tried: int, sent: dict[str, tuple[Unit, Any]], done: Any) -> None:
         key = f"auricle-{unit.key}-{tried}-{time.monotonic_ns()}"  # what another client left must not be taken for it
-        future = self._client.submit(hear, self._settings, unit, __version__, key=key, pure=False)
+        future = self._client.submit(hear, settings, unit, __version__, key=key, pure=False)
         sent[key] = unit, future
         done.add(future)
 

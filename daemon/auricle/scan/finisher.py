@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auricle import config, messages
 from auricle.capture.folders import shown
@@ -24,8 +25,8 @@ from auricle.scan.work import Run, Told, Unit
 from auricle.stages.stage import Pipeline
 from auricle.tables.row import Row, row_of
 
-_AT_ONCE = 64
-"""Decisions given to the rules at once: where nothing is near a threshold they pass over all of them together."""
+_AT_ONCE = 1024
+"""Decisions given to the rules at once, at most."""
 
 
 @dataclass
@@ -115,9 +116,10 @@ class Finisher:
         """Yield what the rules make of a run's scores."""
         where, scores = run.kept()
         n_labels = len(self._labels)
-        edges = np.searchsorted(where, np.arange(0, run.rows + _AT_ONCE, _AT_ONCE) * n_labels)
-        for begin, low, high in zip(range(0, run.rows, _AT_ONCE), edges, edges[1:], strict=False):
-            rows = np.zeros((min(_AT_ONCE, run.rows - begin), n_labels), np.float32)
+        cuts = _cuts(np.unique(where // n_labels), run.rows)
+        places = np.searchsorted(where, cuts * n_labels)
+        for begin, end, low, high in zip(cuts, cuts[1:], places, places[1:], strict=False):
+            rows = np.zeros((end - begin, n_labels), np.float32)
             rows.reshape(-1)[where[low:high] - begin * n_labels] = scores[low:high]
             yield from self._detector.process(rows)
 
@@ -132,6 +134,19 @@ class Finisher:
         event = messages.decode(payload)
         if isinstance(event, messages.Event) and event.phase == "offset":
             self._newest = row_of(event)
+
+
+def _cuts(kept: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """Divide decisions so that those in which nothing can begin or last are by themselves: the rules pass over them
+    together. The first of them is left with those before it, since with it ends what goes on.
+
+    Args:
+        kept: the decisions that have scores which count, in order.
+        rows: how many there are in all.
+    """
+    apart = np.diff(kept) > 2
+    begins, ends = kept[np.insert(apart, 0, True)[: len(kept)]], kept[np.append(apart, True)[: len(kept)]] + 2
+    return np.unique(np.concatenate([np.arange(0, rows, _AT_ONCE), begins, np.minimum(ends, rows), [rows]]))
 
 
 def _note(account: Account, told: Told) -> None:

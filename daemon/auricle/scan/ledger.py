@@ -104,25 +104,25 @@ class Ledger:
         return self._end - len(line)
 
     def _read(self, settings: str) -> None:
-        self._file.seek(0)
-        for number, line in enumerate(self._file):
-            if not line.endswith(b"\n"):
-                break  # what was being written when it was interrupted
-            try:
-                if number == 0:
-                    head = msgspec.json.decode(line, type=_Head)
-                    if head != _Head(_FORM, settings):
-                        raise UsageError(
-                            f"--out: {self._path.parent} was made with another model, configuration or version; "
-                            "give another folder"
-                        )
-                else:
-                    self._take(msgspec.json.decode(line, type=_Line | Finding), self._end, len(line))
-            except (msgspec.DecodeError, UnicodeDecodeError) as e:
-                raise UsageError(
-                    f"{self._path}:{number + 1}: is no line of a ledger ({e}); give another --out"
-                ) from None
-            self._end += len(line)
+        with self._path.open("rb") as lines:  # what is appended to has no buffer, and would be read byte by byte
+            for number, line in enumerate(lines):
+                if not line.endswith(b"\n"):
+                    break  # what was being written when it was interrupted
+                try:
+                    if number == 0:
+                        head = msgspec.json.decode(line, type=_Head)
+                        if head != _Head(_FORM, settings):
+                            raise UsageError(
+                                f"--out: {self._path.parent} was made with another model, configuration or version; "
+                                "give another folder"
+                            )
+                    else:
+                        self._take(msgspec.json.decode(line, type=_Line | Finding), self._end, len(line))
+                except (msgspec.DecodeError, UnicodeDecodeError) as e:
+                    raise UsageError(
+                        f"{self._path}:{number + 1}: is no line of a ledger ({e}); give another --out"
+                    ) from None
+                self._end += len(line)
         self._file.truncate(self._end)
         if not self._end:
             self._append(msgspec.json.encode(_Head(_FORM, settings)) + b"\n")

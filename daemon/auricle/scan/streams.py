@@ -22,7 +22,8 @@ from auricle.scan.work import Part, Stamp, Unit
 from auricle.stages.stage import Pipeline, reach_of
 
 STRETCH_S = 120.0
-"""How much sound a stretch has; the first of a stream a quarter of it, so that there is a result soon."""
+"""How much sound a stretch has; the first of a stream a quarter of it, so that there is a result soon. What would be
+less than half of one at a stream's end goes with the one before: most recordings of a minute are then one."""
 COARSE_US, FINE_US = 1_000_000, 20_000
 """How far the start that a recording states may lie from the end of the one before: where both are told in whole
 seconds, and where not."""
@@ -73,6 +74,11 @@ class Cutter:
     def edge(self, stretch: int) -> int:
         """Return the first decision of a stretch."""
         return max(0, stretch * self._rows - 3 * self._rows // 4)
+
+    @property
+    def least(self) -> int:
+        """Return how many decisions a stretch has at least, but where there is no other."""
+        return self._rows // 2
 
 
 class Stream:
@@ -134,13 +140,13 @@ class Stream:
         return bisect_right(self.begins, sample) - 1
 
     def _reaches(self, stretch: int, ended: bool) -> bool:
-        """Return whether there is at least one decision of this stretch, and all sound of those before it."""
+        """Return whether there is enough of this stretch for it to be one, and all sound of those before it."""
         if self._joints is None:
             return False
-        first = self._cutter.edge(stretch)
+        rows = self._cutter.edge(stretch) + self._cutter.least
         # How the resampler rounds does not matter: a few samples more or less never make the last stretch empty.
         sure = self.frames * self._out // self._in - 2
-        return sure >= first * self._cutter.hop + self._cutter.span and (ended or self.frames >= self._needed(first))
+        return sure >= rows * self._cutter.hop + self._cutter.span and (ended or self.frames >= self._needed(rows))
 
     def _needed(self, rows: int) -> int:
         """Return how many samples at the stream's own rate give so many decisions."""

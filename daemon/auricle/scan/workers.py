@@ -23,18 +23,17 @@ class Workers:
     """Has units of work heard by processes of their own.
 
     Args:
-        settings: of all of them.
         jobs: how many there are.
     """
 
-    def __init__(self, settings: Settings, jobs: int) -> None:
-        self._settings = settings
+    def __init__(self, jobs: int) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._idle: list[_Worker] = []
+        # The first is started at once: it has much to load, and so has whoever wants it, meanwhile.
+        self._idle = [_Worker(self._context)]
         self._busy: dict[object, _Worker] = {}
         self._jobs = jobs
 
-    def hear(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | Lost]]:
+    def hear(self, settings: Settings, units: Iterable[Unit]) -> Iterator[tuple[Unit, Result | Lost]]:
         """Yield what came of every unit, in the order in which they are done; units are drawn as they are needed."""
         drawn, ahead = iter(units), deque[Unit]()
         crashes, kills = Counter[str](), Counter[str]()
@@ -43,9 +42,9 @@ class Workers:
             while more and len(ahead) < self._jobs - len(self._busy):
                 more = _draw(drawn, ahead)
             while ahead and len(self._busy) < self._jobs:
-                worker = self._idle.pop() if self._idle else _Worker(self._context, self._settings)
+                worker = self._idle.pop() if self._idle else _Worker(self._context)
                 unit = ahead.popleft()
-                if worker.give(unit):
+                if worker.give(settings, unit):
                     self._busy[worker.connection] = worker
                 else:
                     ahead.appendleft(unit)  # it died while it was idle: another one takes it
@@ -86,18 +85,18 @@ def _draw(drawn: Iterator[Unit], ahead: deque[Unit]) -> bool:
 
 
 class _Worker:
-    def __init__(self, context: multiprocessing.context.SpawnContext, settings: Settings) -> None:
+    def __init__(self, context: multiprocessing.context.SpawnContext) -> None:
         self.connection, theirs = context.Pipe()
         self.unit: Unit
-        self._process: SpawnProcess = context.Process(target=_work, args=(theirs, settings), daemon=True)
+        self._process: SpawnProcess = context.Process(target=_work, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
 
-    def give(self, unit: Unit) -> bool:
+    def give(self, settings: Settings, unit: Unit) -> bool:
         """Have a unit heard; return whether there is still anybody to do it."""
         self.unit = unit
         try:
-            self.connection.send(unit)
+            self.connection.send((settings, unit))
         except OSError:
             return False
         return True
@@ -119,7 +118,7 @@ class _Worker:
         return self._process.exitcode or 0
 
 
-def _work(connection: Connection, settings: Settings) -> None:
+def _work(connection: Connection) -> None:
     """Hear units until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt at the terminal is for whoever started this
     logging.getLogger("auricle").setLevel(logging.ERROR)  # what is to be told of a file stands in its result
@@ -128,8 +127,19 @@ def _work(connection: Connection, settings: Settings) -> None:
     from auricle.stages import allocator
 
     allocator.keep_freed()
-    cfg = settings.cfg
-    listener = Listener(settings, bundle.load(cfg.model, cfg.models_dir))
+    listener: Listener | None = None
+    while (asked := _asked(connection)) is not None:
+        settings, unit = asked
+        # Not sooner: whoever asks has tried the graph by then, if it never ran here before.
+        listener = listener or Listener(settings, bundle.load(settings.cfg.model, settings.cfg.models_dir))
+        result = listener.hear(unit)
+        with suppress(OSError):  # whoever asked is gone
+            connection.send(result)
+
+
+def _asked(connection: Connection) -> tuple[Settings, Unit] | None:
+    """Return what is to be heard, or ``None`` if nobody asks any more."""
     with suppress(EOFError, OSError):
-        while True:
-            connection.send(listener.hear(connection.recv()))
+        asked: tuple[Settings, Unit] = connection.recv()
+        return asked
+    return None

@@ -17,10 +17,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from auricle import config
 from auricle.errors import UsageError
 from auricle.scan import cluster
-from auricle.scan.work import Settings
 from helpers.sounds import varied
 
 WAIT_S = 90.0
@@ -174,9 +172,8 @@ def test_no_scheduler_is_a_line(monkeypatch: pytest.MonkeyPatch, require: Callab
     """Whether nobody listens there, or the address is none."""
     require(importlib.util.find_spec("distributed") is not None, "distributed, extra dask")
     monkeypatch.setattr(cluster, "CONNECT_S", 1.0)
-    settings = Settings(config.load(None, environ={}, overrides={"model": "digits"}), "mix", False)
     for address in ("tcp://127.0.0.1:9", "nonsense://x"):
         with pytest.raises(
             UsageError, match=rf"--dask: no scheduler at {address} \(.*\); start one with: dask scheduler"
         ):
-            cluster.Cluster(settings, address)
+            cluster.Cluster(address)

@@ -126,9 +126,10 @@ def alone(path: Path) -> Unit:
 def test_a_worker_that_dies_gives_its_unit_back(tmp_path: Path) -> None:
     """Whichever is killed, every unit has its result, and the others hear on."""
     units = [alone(write(tmp_path / f"{number}.wav", varied(3.0, seed=number))) for number in range(6)]
-    pool = Workers(settings(), 2)
+    pool = Workers(2)
+    assert len(multiprocessing.active_children()) == 1, "the first starts before there is anything to hear"
     results: dict[str, Result | Lost] = {}
-    for unit, result in pool.hear(units):
+    for unit, result in pool.hear(settings(), units):
         results[unit.key] = result
         if len(results) in (1, 3):
             os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
@@ -148,8 +149,8 @@ def test_a_unit_over_which_every_worker_ends_is_given_up(
     monkeypatch.setattr(workers, "CRASHES", 2)
     monkeypatch.setattr(workers, "KILLS", 3)
     monkeypatch.setattr(workers, "_work", worker)
-    pool = Workers(settings(), 1)
-    ((_, result),) = pool.hear([alone(write(tmp_path / "a.wav", varied(1.0)))])
+    pool = Workers(1)
+    ((_, result),) = pool.hear(settings(), [alone(write(tmp_path / "a.wav", varied(1.0)))])
     pool.close()
     assert result == Lost(f"{tries} processes ended that heard it (signal {how})")
 

@@ -18,7 +18,7 @@ from auricle.capture.reader import Reader
 from auricle.model import bundle
 from auricle.scan.finisher import Account, Finisher
 from auricle.scan.ledger import Ledger
-from auricle.scan.listener import Listener, stages_of
+from auricle.scan.listener import Listener, _Sieve, stages_of
 from auricle.scan.streams import Cutter, Facts, Stream, plan
 from auricle.scan.survey import Survey
 from auricle.scan.work import Finding, Settings, Stamp, Unit
@@ -233,3 +233,48 @@ def test_small_gaps_do_not_add_up_unseen() -> None:
         stream.add(following)
     assert joined[0]
     assert not all(joined)
+
+
+@pytest.mark.parametrize("lengths_s", [(72,), (31, 100, 5, 5), (600,), (10, 200, 60, 60, 60)])
+def test_how_a_stream_is_divided_depends_on_its_recordings_alone(lengths_s: tuple[int, ...]) -> None:
+    """Whether it is known at once or file by file; every decision is in one stretch, and none is a short rest."""
+    cutter = Cutter(Pipeline([Slices(100, 10)]), 16_000)
+    at = np.cumsum((0, *lengths_s))[:-1].tolist()
+    files = [
+        facts(number, start_s, frames=16_000 * length_s)
+        for number, (start_s, length_s) in enumerate(zip(at, lengths_s, strict=True))
+    ]
+    whole = Stream(cutter, files[0])
+    for each in files[1:]:
+        whole.add(each)
+    units = list(whole.units(ended=True))
+    grown = [unit for _, unit in plan(map(str, range(len(files))), lambda name: files[int(name)], cutter)]
+    assert grown == [*units, None]
+    total = (sum(lengths_s) * 16_000 - 100) // 10 + 1
+    rows = [unit.rows for unit in units if unit.rows is not None]
+    assert len(rows) == len(units) - 1
+    assert len(units) == {72: 1, 141: 2, 600: 6, 390: 4}[sum(lengths_s)]
+    assert len(units) == 1 or total - sum(rows) >= cutter.least
+    assert [part.path for unit in units for place, part in enumerate(unit.parts) if place in unit.ends] == [
+        os.fsencode(each.path) for each in files
+    ]
+
+
+@pytest.mark.parametrize("busy", [0.0, 0.003, 0.1, 0.9])
+def test_rules_hear_no_difference_where_nothing_counts(busy: float) -> None:
+    """However seldom a score counts: passing over the others changes no event."""
+    settings = Settings(config.load(None, environ={}, overrides=RULES), "mix", False)
+    loaded = bundle.load(settings.cfg.model, None)
+    stages, _ = stages_of(settings, loaded)
+    finisher = Finisher(settings.cfg, loaded, stages)
+    rng = np.random.default_rng(0)
+    least = finisher._detector.least
+    rows, labels = 5_000, len(least)
+    loud = np.repeat(rng.random((rows // 5, labels)) < busy, 5, axis=0)
+    scores = np.where(loud, rng.uniform(0.0, 1.0, (rows, labels)), 0.0).astype(np.float32)
+    sieve = _Sieve(least, 0, None)
+    sieve.take(scores, 0)
+    passed = list(finisher._changes(sieve.run(0, 16_000)))
+    finisher._detector.reset()
+    assert passed == finisher._detector.process(np.where(scores < least, np.float32(0), scores))
+    assert bool(passed) == bool(busy)
