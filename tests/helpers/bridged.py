@@ -30,13 +30,16 @@ class House:
         folder: for everything.
         bridges: of the configuration.
         held: messages that the daemon's memory holds.
+        health_s: from one of the daemon's `health` to the next.
         more: of the configuration besides.
     """
 
-    def __init__(self, folder: Path, bridges: Mapping[str, Any], *, held: int = 4096, **more: Any) -> None:
+    def __init__(
+        self, folder: Path, bridges: Mapping[str, Any], *, held: int = 4096, health_s: float = HEALTH_S, **more: Any
+    ) -> None:
         self.folder = folder
         self._held = held
-        self._health_s = 0.0
+        self._every_s, self._health_s = health_s, 0.0
         self._stack = ExitStack()
         self.guests = ExitStack()
         """What a test has opened of it, to be closed in the end."""
@@ -136,7 +139,7 @@ class House:
         """Let the daemon do what it does after every round."""
         if self.daemon is not None:
             if time.monotonic() >= self._health_s:
-                self._health_s = time.monotonic() + HEALTH_S
+                self._health_s = time.monotonic() + self._every_s
                 self.daemon.health()
             self.daemon.serve()
         self._hear_news()

@@ -85,6 +85,8 @@ __all__ = [
 ENDPOINT = "tcp://127.0.0.1:5557"
 QUEUE = 10_000
 TICK_S, PUMP_S = 0.25, 0.05
+IDLE_S = 5.0
+"""Without anything that is waited for, sockets are looked at this often though none has woken us."""
 
 _A = TypeVar("_A", Explained, History, Marked, Overridden, Paused, Report, Snapshot)
 
@@ -170,21 +172,17 @@ class Client:
     async def __aiter__(self) -> AsyncIterator[Item]:
         import asyncio
 
-        import zmq.asyncio
+        from auricle.client.wake import readable
 
-        known: list[zmq.Socket[bytes]] = []
         while True:
             while (item := self._backlog.take()) is not None:
                 yield item
                 if time.monotonic() >= self._pump_s:
                     await asyncio.sleep(0)  # others have their turn, however much waits here
                     self._pump()
+            waits = any(link.follower.deadline_s is not None for link in self._links)
             sockets = [socket for link in self._links for socket in link.sockets]
-            if sockets != known:
-                known, poller = sockets, zmq.asyncio.Poller()
-                for socket in sockets:
-                    poller.register(socket, zmq.POLLIN)
-            await poller.poll(int(TICK_S * 1000))
+            await readable(sockets, TICK_S if waits else IDLE_S)
             self._pump()
 
     def __enter__(self) -> Client:

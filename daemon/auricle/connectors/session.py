@@ -30,7 +30,10 @@ log = logging.getLogger("auricle")
 
 SILENT_S = 2.5
 """A daemon of which nothing has come for so long is not there: it speaks once a second."""
-LOOK_S = 0.25
+GATHER_S = 0.25
+"""What was handed on is written down so soon afterwards, and with it what followed meanwhile."""
+AWAY_S = 1.0
+"""A daemon that is away is looked for this often."""
 BATCH = 32
 """So many messages are on their way to the broker at a time."""
 WAITING = 2000
@@ -98,6 +101,7 @@ class Session:
         self._told_layout: Mapping[str, tuple[str, ...]] | None = None
         self._client: Client | None = None
         self._absent = False
+        self._handed_on = asyncio.Event()
 
     async def run(self) -> None:
         """Tell it everything.
@@ -193,6 +197,8 @@ class Session:
             for each in waiting:
                 self._progress.advance(each.item)
             self._outbox.done(len(waiting))
+            if self._progress.due(time.monotonic()):
+                self._handed_on.set()
             for letter in self._outbox.take_fleeting():
                 await self._publish(letter, 0)
 
@@ -200,17 +206,20 @@ class Session:
         await self._connection.publish(letter.topic, letter.payload, qos=qos)
 
     async def _look(self) -> None:
-        """Notice that the daemon is there no more, and keep the progress."""
+        """Notice that the daemon is there no more, and keep the progress; sleep until one of these may be."""
         while True:
-            await asyncio.sleep(LOOK_S)
-            silent = self._client is not None and self._client.silent_s(self._settings.endpoint) >= SILENT_S
-            if silent and not self._absent:
+            silent_s = 0.0 if self._client is None else self._client.silent_s(self._settings.endpoint)
+            if silent_s >= SILENT_S and not self._absent:
                 self._absent = True
                 log.warning("%s: nothing heard for %g s; its states are closed", self._settings.endpoint, SILENT_S)
                 self._outbox.retain(absent(self._topics, self._left.retained))
-            now_s = time.monotonic()
-            if self._progress.due(now_s):
-                await asyncio.to_thread(self._progress.save, now_s)
+            if self._handed_on.is_set():
+                self._handed_on.clear()
+                await asyncio.to_thread(self._progress.save, time.monotonic())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AWAY_S if self._absent else max(0.0, SILENT_S - silent_s)):
+                    await self._handed_on.wait()
+            await asyncio.sleep(GATHER_S)
 
     async def _leave(self) -> None:
         """Say that nobody looks any more; a broker that does not take it says so by our will."""

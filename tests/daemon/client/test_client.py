@@ -242,6 +242,45 @@ def test_asyncio_gives_the_same(tmp_path: Path) -> None:
     assert [m.phase for m in items if isinstance(m, Event)] == ["onset", "offset"]
 
 
+def test_asyncio_is_woken_by_what_comes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no timer at all each of 300 events, told one by one, wakes `async for`; between them it sleeps: sockets are
+    looked at a few times an event, however long it waits."""
+    monkeypatch.setattr(module, "TICK_S", 3600.0)
+    monkeypatch.setattr(module, "IDLE_S", 3600.0)
+    items: list[Item] = []
+    with daemon(tmp_path) as one:
+
+        async def follow() -> int:
+            async with Client(one.endpoint) as client:
+                looked = 0
+                pump = client._pump
+
+                def count() -> None:
+                    nonlocal looked
+                    looked += 1
+                    pump()
+
+                monkeypatch.setattr(client, "_pump", count)
+                talking = asyncio.create_task(talk())
+                async for item in client:
+                    items.append(item)
+                    if len(items) > 300:
+                        break
+                talking.cancel()
+                return looked
+
+        async def talk() -> None:
+            for n in range(301):
+                while len(items) < n + bool(n):
+                    one.serve()
+                    await asyncio.sleep(0)
+                one.event("offset" if n % 2 else "onset")
+
+        looked = asyncio.run(asyncio.wait_for(follow(), 60))
+    assert len([item for item in items if isinstance(item, Event)]) >= 300
+    assert looked <= 3 * 301
+
+
 def test_a_publisher_without_a_query_socket(tmp_path: Path) -> None:
     """Where nobody answers questions the stream comes all the same, and a loss is counted."""
     with daemon(tmp_path, queue=20) as one, Client(one.endpoint, queue=20) as client:
