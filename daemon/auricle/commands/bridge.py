@@ -6,10 +6,11 @@ The configuration is read here, and the secrets that it names; a connector is gi
 from __future__ import annotations
 
 import json
+import logging
 import ssl
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import time
 from functools import cache
 from pathlib import Path
@@ -30,20 +31,23 @@ if TYPE_CHECKING:
     from auricle.connectors.mqtt import Broker
     from auricle.connectors.notices import Hours, Rule
 
+log = logging.getLogger("auricle")
+
 app = typer.Typer(help="Hand events on to other programs.", no_args_is_help=True, **PLAIN)
 
-_THRESHOLDS = """
+_CARD = """
 import json, sys
 from pathlib import Path
 from auricle.errors import AuricleError
 from auricle.model import bundle
 model, models_dir = json.loads(sys.argv[1])
 try:
-    print(json.dumps(list(bundle.card_of(model, models_dir and Path(models_dir)).thresholds)))
+    card = bundle.card_of(model, models_dir and Path(models_dir))
+    print(json.dumps([list(card.thresholds), card.display]))
 except AuricleError as error:
     sys.exit(str(error))
 """
-"""Reads the labels that a card has thresholds for: in a child, since numpy would stay in our memory for good."""
+"""Reads what a card says of labels: in a child, since numpy would stay in our memory for good."""
 
 
 @app.callback()
@@ -66,6 +70,7 @@ def mqtt(config: ConfigFile = None) -> None:
     wanted = cfg.bridges.mqtt
     broker = broker_to_tell(cfg)
     labels = {source.name: wanted.labels or labels_of(cfg, source.decision, source.model) for source in cfg.sources}
+    display = {source.name: _display(source.model, cfg.models_dir) for source in cfg.sources}
     settings = Settings(
         endpoint=cfg.publish.endpoint,
         key=cfg.publish.client_key,
@@ -74,6 +79,8 @@ def mqtt(config: ConfigFile = None) -> None:
         discovery=wanted.home_assistant,
         labels=labels,
         other_labels=wanted.labels or labels_of(cfg, cfg.decision, cfg.model),
+        display=display,
+        other_display=_display(cfg.model, cfg.models_dir),
         level_s=wanted.level_interval_s,
         health_s=wanted.health_interval_s,
         scores_s=wanted.scores_interval_s,
@@ -203,19 +210,39 @@ def labels_of(cfg: Config, decision: Decision, model: str) -> Sequence[str]:
         ConfigError: the card cannot be read.
     """
     named = dict.fromkeys([*(decision.only or ()), *decision.labels])
-    found = list(named) or _with_thresholds(model, cfg.models_dir)
+    found = list(named)
+    if not found:
+        try:
+            found, _ = _of_card(model, cfg.models_dir)
+        except ModelError as e:
+            raise ModelError(f"{e}; or name the labels in bridges.mqtt.labels") from None
     return [label for label in found if label not in decision.except_]
 
 
 @cache
-def _with_thresholds(model: str, models_dir: Path | None) -> Sequence[str]:
+def _display(model: str, models_dir: Path | None) -> Mapping[str, str]:
+    """Return what people call the labels of a model; none where its card cannot be read, which is told."""
+    try:
+        return _of_card(model, models_dir)[1]
+    except ModelError as e:
+        log.info("labels are called by their slugs: %s", e)
+        return {}
+
+
+@cache
+def _of_card(model: str, models_dir: Path | None) -> tuple[list[str], dict[str, str]]:
+    """Read the labels that a card has thresholds for, and what people call its labels.
+
+    Raises:
+        ModelError: the card cannot be read.
+    """
     asked = json.dumps([model, models_dir and str(models_dir)])
-    child = [sys.executable, "-c", _THRESHOLDS, asked]
+    child = [sys.executable, "-c", _CARD, asked]
     done = subprocess.run(child, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise ModelError(f"{done.stderr.strip()}; or name the labels in bridges.mqtt.labels")
-    found: list[str] = json.loads(done.stdout)
-    return found
+        raise ModelError(done.stderr.strip())
+    thresholds, display = json.loads(done.stdout)
+    return thresholds, display
 
 
 def _tls(cfg: Config) -> ssl.SSLContext | None:

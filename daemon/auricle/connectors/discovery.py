@@ -7,7 +7,7 @@ The payload is that of device discovery as Home Assistant's `mqtt` component of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from auricle.connectors.naming import slug
@@ -47,8 +47,16 @@ def payload(node: str, found: Mapping[str, Component], version: str, gone: Mappi
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def components(topics: Topics, layout: Mapping[str, Sequence[str]]) -> dict[str, Component]:
-    """Return every entity of a node by a name that stays the same as long as node, source and label do."""
+def components(
+    topics: Topics, layout: Mapping[str, Sequence[str]], called: Callable[[str, str], str]
+) -> dict[str, Component]:
+    """Return every entity of a node by a name that stays the same as long as node, source and label do.
+
+    Args:
+        topics: of the node.
+        layout: the labels that have an entity, by source.
+        called: what people call a label of a source.
+    """
     alive = {"topic": topics.status}
     found = {
         "daemon": {
@@ -70,7 +78,7 @@ def components(topics: Topics, layout: Mapping[str, Sequence[str]]) -> dict[str,
         if labels:
             found[f"{slug(source)}.event"] = _events(topics, source, labels, heard)
         for label in labels:
-            found[f"{slug(source)}.sound.{slug(label)}"] = _sound(topics, source, label, heard)
+            found[f"{slug(source)}.sound.{slug(label)}"] = _sound(topics, source, label, called(source, label), heard)
     device = _device_id(topics.node)
     return {name: {**about, "unique_id": f"{device}.{name}"} for name, about in found.items()}
 
@@ -121,11 +129,11 @@ def _events(topics: Topics, source: str, labels: Sequence[str], heard: Sequence[
     }
 
 
-def _sound(topics: Topics, source: str, label: str, heard: Sequence[Mapping[str, str]]) -> Component:
+def _sound(topics: Topics, source: str, label: str, called: str, heard: Sequence[Mapping[str, str]]) -> Component:
     # No expire_after: an event may last for hours, and its state is not repeated.
     return {
         "platform": "binary_sensor",
-        "name": f"{source} {label.replace('_', ' ')}",
+        "name": f"{source} {called}",
         "device_class": "sound",
         "state_topic": topics.state(source, label),
         "value_template": "{{ value_json.state }}",

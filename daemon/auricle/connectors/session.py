@@ -53,6 +53,8 @@ class Settings:
         discovery: the prefix of Home Assistant's discovery; ``None`` tells it nothing.
         labels: those that have a state and an entity, by source.
         other_labels: the same for sources that are not named there.
+        display: what people call labels, by source, as far as its model says.
+        other_display: the same for sources that are not named there.
         level_s, health_s, scores_s: the least time from one message to the next; 0 is never.
         folder: for what outlives the bridge.
     """
@@ -64,6 +66,8 @@ class Settings:
     discovery: str | None
     labels: Mapping[str, Sequence[str]]
     other_labels: Sequence[str]
+    display: Mapping[str, Mapping[str, str]]
+    other_display: Mapping[str, str]
     level_s: float
     health_s: float
     scores_s: float
@@ -77,6 +81,10 @@ class Settings:
     def labels_of(self, source: str) -> Sequence[str]:
         """Return the labels of a source that have a state."""
         return self.labels.get(source, self.other_labels)
+
+    def called(self, source: str, label: str) -> str:
+        """Return what people call a label of a source."""
+        return self.display.get(source, self.other_display).get(label) or label.replace("_", " ")
 
 
 class Session:
@@ -164,7 +172,7 @@ class Session:
         components = {}
         if self._settings.discovery is not None:
             config = discovery.topic(self._settings.discovery, self._settings.node)
-            now = discovery.components(self._topics, mirror.layout)
+            now = discovery.components(self._topics, mirror.layout, self._settings.called)
             were = {name: platform for name, platform in self._left.components.items() if name not in now}
             gone_longest_ago = max(0, len(were) - TOMBSTONES)
             were = dict(list(were.items())[gone_longest_ago:])

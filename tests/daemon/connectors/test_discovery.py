@@ -130,7 +130,7 @@ LAYOUTS: list[dict[str, list[str]]] = [
 
 def announced(node: str, layout: dict[str, list[str]], gone: dict[str, str] | None = None) -> dict[str, Any]:
     """What is told of a node, read back."""
-    found = discovery.components(Topics("auricle", node), layout)
+    found = discovery.components(Topics("auricle", node), layout, lambda source, label: f"{label}, as said at {source}")
     told: dict[str, Any] = json.loads(discovery.payload(node, found, "1.2.3", gone or {}))
     return told
 
@@ -172,6 +172,7 @@ def test_entities_are_what_they_should_be() -> None:
     assert event["event_types"] == ["dog_bark", "rain"]
     assert "value_json.phase == 'onset' and not value_json.late" in event["value_template"]
     assert sound["device_class"] == "sound"
+    assert sound["name"] == "porch rain, as said at porch"
     assert "expire_after" not in sound
     assert found["porch.level"]["unit_of_measurement"] == "dBFS"
     assert "device_class" not in found["porch.level"]

@@ -20,6 +20,7 @@ from auricle import messages
 from auricle.client import Event
 from helpers.bridged import House, house
 from helpers.broker import PASSWORD, Broker, Subscriber, broker, free_port, missing, secured_keys, subscriber
+from helpers.bundles import made_up
 from helpers.wire import Daemon
 
 pytestmark = [pytest.mark.timeout(240)]
@@ -332,6 +333,35 @@ def test_sources_and_labels_that_go_leave_no_ghosts(tmp_path: Path) -> None:
             here.until(lambda: late.newest("other/porch/available"), "retained")
             here.until(lambda: late.newest("other/status"), "retained")
             assert not [told.topic for told in late.told if told.topic.startswith("auricle/test/")]
+
+
+def test_entities_are_called_what_people_say(tmp_path: Path) -> None:
+    """A label's entity bears the source's name and what the card of the source's own model calls the label; a label
+    that the card has no word for, its slug with blanks. Ids and topics are of the slugs."""
+    (tmp_path / "broker").mkdir()
+    made_up(tmp_path / "spoken", {"dog_bark": [500.0], "rain": [900.0]}, display={"dog_bark": "Hund bellt 🐕"})
+    made_up(tmp_path / "plain", {"dog_bark": [500.0]})
+    more = {
+        "models_dir": str(tmp_path),
+        "model": "plain",
+        "sources": [{"name": "porch", "microphone": {}, "model": "spoken"}, {"name": "hall", "microphone": {}}],
+    }
+    with (
+        broker(tmp_path / "broker") as of,
+        subscriber(of) as hears,
+        house(tmp_path, {"mqtt": {"broker": of.address, "labels": ["dog_bark", "rain"]}}, **more) as here,
+    ):
+        here.start("mqtt")
+        here.until(lambda: hears.newest("/config"), "the device is announced")
+        found = hears.newest("/config")["components"]
+    names = {name: about["name"] for name, about in found.items() if ".sound." in name}
+    assert names == {
+        "porch.sound.dog_bark": "porch Hund bellt 🐕",
+        "porch.sound.rain": "porch rain",
+        "hall.sound.dog_bark": "hall dog bark",
+        "hall.sound.rain": "hall rain",
+    }
+    assert found["porch.sound.dog_bark"]["state_topic"] == "auricle/test/porch/state/dog_bark"
 
 
 HOSTILE = ["+/#", "😀", "x" * 200, "$SYS", "a/b", "", "Küche", "\u202e", "kuche-a9ec872e", "\x00nul", "é" * 70]
