@@ -42,4 +42,4 @@ async def readable(sockets: Sequence[zmq.Socket[bytes]], timeout_s: float) -> No
 
 def _has(socket: zmq.Socket[bytes]) -> bool:
     """Return whether there is something to be read; a socket that was closed has its end to be found."""
-    return socket.closed or bool(socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)  # type: ignore[operator]
+    return socket.closed or bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
