@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from auricle import messages
 from auricle.clips.past import Cut, Past
-from auricle.messages import Clip, Event
+from auricle.messages import Clip, Event, Mark
 
 MARGIN_S = 1.5
 """Sound comes ahead of the decisions on it: at most this much is taken from a source at once."""
@@ -32,6 +32,7 @@ class Rules:
         form: how they are written.
         privacy: labels of sound that no clip may hold, and the score from which it counts as held.
         privacy_score: that score.
+        missed_s: sound before a moment at which something was missed.
     """
 
     before_s: float
@@ -41,6 +42,7 @@ class Rules:
     form: messages.ClipForm = "flac"
     privacy: tuple[str, ...] = ()
     privacy_score: float = 0.5
+    missed_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,26 @@ class Order:
     sound: Cut
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """Stands where an event would: somebody missed one there."""
+
+    node: str
+    instance: str
+    source: str | None
+    model: messages.Model | None
+    id: str
+    label: str
+    onset: str
+    onset_sample: int
+    offset_sample: int | None = None
+
+
 @dataclass(slots=True)
 class _Wanted:
     """Holds an event whose clip is still to come: its newest message, and the clip's bounds in samples."""
 
-    event: Event
+    event: Event | _Moment
     first: int
     until: int
     utc_us: Callable[[int], int]
@@ -105,7 +122,7 @@ class Keeper:
     @property
     def look_back_s(self) -> float:
         """Return how much sound is held while nothing happens."""
-        return self.rules.before_s + self.back_s + MARGIN_S
+        return _look_back_s(self.rules, self.back_s)
 
     def begin(self, start: int, rate: int, utc_us: Callable[[int], int], file: str | None, *, known: bool) -> None:
         """Take note of a segment: its first sample, its rate, the time of a sample, and of a recording its name."""
@@ -149,6 +166,33 @@ class Keeper:
                 wanted.ended = True
                 wanted.until = min(wanted.until, event.offset_sample + round(rules.after_s * self._rate))
         self._go_on()
+
+    def missed(self, mark: Mark, label: str, model: messages.Model) -> bool:
+        """Keep the sound around a moment at which somebody missed something, as far as it is held; return whether any
+        is."""
+        if not self._rate:
+            return False
+        newest = self._past.end
+        at_us = messages.microseconds(mark.at or mark.t)
+        at = newest + round((at_us - self._utc_us(newest)) * 1e-6 * self._rate)
+        rules = self.rules
+        first, until = at - round(rules.missed_s * self._rate), at + round(rules.after_s * self._rate)
+        if not (self._past.begin < min(until, newest) and first < newest):
+            return False
+        first = max(first, until - round(rules.most_s * self._rate))
+        moment = _Moment(
+            node=mark.node,
+            instance=mark.instance,
+            source=mark.source,
+            model=model,
+            id=mark.id,
+            label=label,
+            onset=messages.rfc3339(at_us),
+            onset_sample=at,
+        )
+        self._wanted[mark.id] = _Wanted(moment, first, until, self._utc_us, ended=True)
+        self._go_on()
+        return True
 
     def end(self, cause: messages.OffsetCause) -> None:
         """Take note that the segment has ended; after a gap there may be more of the same sound."""
@@ -240,5 +284,9 @@ class Keeper:
 
 def longest_mb(rules: Rules, back_s: float, rate: int) -> tuple[float, float]:
     """Return the megabytes that a source at this rate holds while nothing happens, and while its longest clip comes."""
-    held_s = rules.before_s + back_s + MARGIN_S
+    held_s = _look_back_s(rules, back_s)
     return (4e-6 * rate * held_s, 4e-6 * rate * (max(held_s, rules.most_s) + MARGIN_S))
+
+
+def _look_back_s(rules: Rules, back_s: float) -> float:
+    return max(rules.before_s + back_s, rules.missed_s) + MARGIN_S

@@ -155,13 +155,16 @@ def _begin(message: Event | Mark) -> str:
 def _line(message: Event | Mark, clip: Clip | None = None) -> str:
     when = f"{_begin(message)[:10]} {_begin(message)[11:22]}Z"
     if isinstance(message, Mark):
-        return f"{when}  {text.line(message)}"
+        return f"{when}  {text.line(message)}{_kept(clip)}"
     cause = f" ({message.cause})" if message.cause not in ("score", UNSET) else ""
     lasts = "goes on" if message.phase != "offset" else f"{message.duration_s:.2f} s"
     name = text.called(message.label, message.display)
-    kept = "" if clip is None else ", clip" if clip.path is not None else f", no clip ({clip.why})"
-    said = f"{lasts}, peak {message.peak:.2f}{text.also(message)}{cause}{kept}"
+    said = f"{lasts}, peak {message.peak:.2f}{text.also(message)}{cause}{_kept(clip)}"
     return f"{when}  {message.source}  {name:<16} {said}"
+
+
+def _kept(clip: Clip | None) -> str:
+    return "" if clip is None else ", clip" if clip.path is not None else f", no clip ({clip.why})"
 
 
 def _row(message: Event | Mark, clip: Clip | None) -> dict[str, object]:

@@ -72,4 +72,6 @@ def command(
     else:
         when = mark.at or mark.t
         text.say(f"{answer.id}  {mark.source} {when[:10]} {when[11:22]}Z {mark.label}: {mark.kind}")
+    if answer.no_clip is not None:
+        text.complain(f"auricle: mark: no sound of it is kept: {answer.no_clip}")
     return 0

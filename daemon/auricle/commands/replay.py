@@ -197,7 +197,7 @@ def command(
             stack.callback(clips.close)
             attendants.append(clips)
             if not no_publish:
-                query.clips = clips.report
+                query.clips, query.missed = clips.report, clips.missed
         source.open()
         stack.callback(source.close)
         began_s = time.monotonic()

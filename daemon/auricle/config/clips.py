@@ -40,6 +40,12 @@ class Clips:
         "live",
         "The longest clip; of a longer event its beginning is kept. It is held in memory while the event lasts.",
     )
+    missed_s: float = key(
+        10.0,
+        Number(0, 60, "s"),
+        "live",
+        "Sound before a moment that somebody marks as missed, which is mostly late; held as that before onsets is.",
+    )
     labels: tuple[str, ...] | None = key(
         None,
         Many(_LABEL),

@@ -256,7 +256,7 @@ class Clip(Message, kw_only=True, tag="clip", tag_field="type"):
     """The sound around an event lies in a file now, or there is none, and why. `sample` and `t` are the clip's first
     ones, and `model` the one that heard the event."""
 
-    id: Annotated[str, Meta(description="the event's")]
+    id: Annotated[str, Meta(description="the event's; where somebody marked what was missed, the mark's")]
     label: Label
     path: Annotated[str | None, Meta(description="of the file, on the daemon's machine; null if there is none")]
     why: Annotated[

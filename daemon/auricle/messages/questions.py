@@ -229,6 +229,10 @@ class Marked(Answer, kw_only=True, tag="marked"):
 
     id: str
     mark: Annotated[Mark | None, Meta(description="as it was sent")] = None
+    no_clip: Annotated[
+        str | None,
+        Meta(description="of `missed`: why there will be no sound of it; null: a `clip` with the mark's `id` comes"),
+    ] = None
 
 
 class RuleReport(msgspec.Struct, kw_only=True):

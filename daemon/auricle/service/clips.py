@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from auricle import config
 from auricle.clips.keeper import Keeper, Order, Rules
 from auricle.hearing.lane import Lane
-from auricle.messages import Clip
+from auricle.messages import Clip, Mark
 from auricle.messages.questions import ClipsReport
 from auricle.messages.topics import topic_of
 from auricle.publish.publisher import Publisher
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.5
 """How often to see whether something is waited for in vain."""
+MISSED_S = 5.0
+"""So much time lies between two clips of what was missed, of one source: marks must not wash away what is kept."""
 END_S = 5.0
 """How long clips that are being written are waited for when they come to an end."""
 
@@ -52,6 +54,8 @@ class Clips:
         self._former: list[Writer] = []
         """Writers that a reload has replaced, as long as they have something to write."""
         self._missed: list[Clip] = []
+        self._missed_s: dict[str | None, float] = {}
+        """When sound of what was missed was last kept, by source."""
         self._next_s = 0.0
         self._report = ClipsReport(enabled=False)
         self._wanted = config.Clips()
@@ -121,6 +125,23 @@ class Clips:
             writer.wait(until_s)
         self._tell()
 
+    def missed(self, mark: Mark) -> str | None:
+        """Keep the sound around a moment that was marked as missed; return why there will be none."""
+        if self._writer is None:
+            return "clips are off (clips.enabled)"
+        assert mark.label is not None
+        if self._wanted.labels is not None and mark.label not in self._wanted.labels:
+            return f"clips.labels leaves {mark.label} out"
+        now_s = time.monotonic()
+        if now_s - self._missed_s.get(mark.source, -MISSED_S) < MISSED_S:
+            return f"sound of another one is kept, of less than {MISSED_S:g} s ago"
+        for lane in self._lanes:
+            keeper = lane.keeper if lane.name == mark.source else None
+            if keeper is not None and keeper.missed(mark, mark.label, lane.model):
+                self._missed_s[lane.name] = now_s
+                return None
+        return f"the sound of that moment is not held any more (clips.missed_s: {self._wanted.missed_s:g})"
+
     def report(self) -> ClipsReport:
         """Return how the keeping of clips fares."""
         report, writer = self._report, self._writer
@@ -171,4 +192,5 @@ def rules_of(wanted: config.Clips, source: config.Source | None) -> Rules:
         form="opus" if wanted.format == "opus" else "flac",
         privacy=() if source is None else source.privacy,
         privacy_score=wanted.privacy_threshold,
+        missed_s=wanted.missed_s,
     )

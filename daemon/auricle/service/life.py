@@ -152,6 +152,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             pauses.attend(lane, wanted)
 
         query.clips, roster.attend, query.pause = clips.report, attend, pauses.answer
+        query.missed = clips.missed
         query.explain = partial(explained, roster.lanes)
         query.override, query.overrides = overrides.answer, overrides.report
         for lane, wanted in zip(lanes, cfg.sources, strict=True):

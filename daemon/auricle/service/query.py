@@ -16,6 +16,7 @@ import zmq
 
 from auricle import __version__, messages
 from auricle.errors import EndpointError, UsageError
+from auricle.messages import Mark
 from auricle.messages.questions import (
     AnyQuestion,
     AskEvents,
@@ -135,6 +136,8 @@ class Query:
         """Gives what else is not as it should be, for `auricle status`."""
         self.clips: Callable[[], ClipsReport] = lambda: ClipsReport(enabled=False)
         """Gives how the keeping of clips fares."""
+        self.missed: Callable[[Mark], str | None] = lambda mark: "clips are off (clips.enabled)"
+        """Has the sound around what was missed kept; gives why there will be none."""
         self.explain: Callable[[AskExplain, dict[str, Any]], Explained] | None = None
         """Gives what is remembered of a time, to be said by whom; raises `UsageError` where that cannot be asked."""
         self.pause: Callable[[AskPause | AskResume, dict[str, Any]], Paused] | None = None
@@ -317,7 +320,8 @@ class Query:
     def _mark(self, question: AskMark, asker: bytes) -> Marked:
         mark = self._marks.mark(question, self._who, asker)
         self._publisher.send(topic("mark", mark.source), mark)
-        return Marked(**self._who, id=mark.id, mark=mark)
+        no_clip = self.missed(mark) if mark.kind == "missed" else None
+        return Marked(**self._who, id=mark.id, mark=mark, no_clip=no_clip)
 
     def _sources(self) -> dict[str, SourceReport]:
         now_s = time.monotonic()

@@ -9,10 +9,11 @@ import pytest
 
 from auricle import messages
 from auricle.clips.keeper import MARGIN_S, STALL_S, Keeper, Order, Rules, longest_mb
-from auricle.messages import Clip, Event
+from auricle.messages import Clip, Event, Mark
 from helpers.sounds import varied
 
 RATE = 1000
+MODEL = messages.Model("tones", "0" * 12)
 SOUND = varied(60.0, rate=RATE)
 
 
@@ -239,3 +240,39 @@ def test_the_same_clip_however_sound_is_cut(cut: int) -> None:
         if start <= 6000 < until:
             kept.tell("offset", 4800, 5900)
     np.testing.assert_array_equal(kept.sound(), SOUND[2800:6900])
+
+
+def test_the_sound_around_what_was_missed() -> None:
+    """Of a moment that was marked, what `missed_s` says of before it, and what comes after; less where less is held;
+    nothing of what is gone, or yet to come; and never what must not be kept."""
+
+    def mark(at: int, id: str = "mark") -> Mark:
+        when = messages.rfc3339(at * 1000)
+        return Mark(
+            node="n", instance="i", seq=1, source="s", model=None, t=when, sample=None, id=id, text="", label="bell",
+            kind="missed", at=when,
+        )  # fmt: skip
+
+    kept = Kept(missed_s=5.0)
+    assert not kept.keeper.missed(mark(0), "bell", MODEL)
+    kept.hear(2000)
+    assert kept.keeper.missed(mark(1000), "bell", MODEL)
+    np.testing.assert_array_equal(kept.sound(), SOUND[:2000])
+    kept.hear(20_000)
+    assert kept.keeper.missed(mark(20_000), "bell", MODEL)
+    kept.hear(20_960)
+    assert len(kept.orders) == 1
+    kept.hear(21_000)
+    np.testing.assert_array_equal(kept.sound(1), SOUND[15_000:21_000])
+    clip = kept.orders[1].clip
+    assert (clip.id, clip.label, clip.model, clip.onset_s, clip.offset_s) == ("mark", "bell", MODEL, 5.0, None)
+    assert clip.onset == messages.rfc3339(20_000_000)
+    for gone in (5000, 40_000):
+        assert not kept.keeper.missed(mark(gone), "bell", MODEL)
+    private = Kept(missed_s=5.0, privacy=("speech",))
+    private.hear(8000, judged=True)
+    private.keeper.judge(7000, 8000, 0.9)
+    assert private.keeper.missed(mark(7000), "bell", MODEL)
+    private.hear(10_000, judged=True)
+    assert [missed.why for missed in private.missed] == ["privacy"]
+    assert not private.orders

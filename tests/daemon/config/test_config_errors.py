@@ -200,7 +200,7 @@ REFUSED = [
     ("clips: {before_s: 30, max_s: 20}", "1: clips.max_s: '20' is not above before_s '30', so that no clip would hold its event; lower before_s"),
     ("clips: {before_s: 60}", "1: clips.before_s: '60' is not below max_s '60', so that no clip would hold its event; lower before_s"),
     ("clips: {format: mp3}", "1: clips.format: 'mp3' is not known; use flac or opus (default flac)"),
-    ("clips: {zzz: x}", "1: clips: unknown key 'zzz'; known here: enabled, before_s, after_s, max_s, labels, format, beside, max_mb, max_days, folder, privacy_threshold"),
+    ("clips: {zzz: x}", "1: clips: unknown key 'zzz'; known here: enabled, before_s, after_s, max_s, missed_s, labels, format, beside, max_mb, max_days, folder, privacy_threshold"),
     ("publish: {ipc_group: audio, query: 'ipc://@house'}", "1: publish.query: 'ipc://@house' is no file that publish.ipc_group could be given: every user of this machine may connect; use ipc:///PATH"),
     ("node: ''", "1: node: is empty; use a name (default the host's name)"),
     ('node: "a\\nb"', "1: node: 'a\\nb' holds a line break or another character that cannot be shown; use a name (default the host's name)"),
