@@ -65,7 +65,7 @@ class _Moment:
     label: str
     onset: str
     onset_sample: int
-    offset_sample: int | None = None
+    offset_sample: int
 
 
 @dataclass(slots=True)
@@ -189,6 +189,7 @@ class Keeper:
             label=label,
             onset=messages.rfc3339(at_us),
             onset_sample=at,
+            offset_sample=at,
         )
         self._wanted[mark.id] = _Wanted(moment, first, until, self._utc_us, ended=True)
         self._go_on()

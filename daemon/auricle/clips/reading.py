@@ -38,6 +38,13 @@ def clip_of(path: str) -> Clip:
     return clip
 
 
+def part(clip: Clip) -> tuple[float, float] | None:
+    """Return where in a clip its event lies, in seconds; ``None`` where nobody knows: somebody missed it."""
+    begin_s = max(0.0, clip.onset_s)
+    end_s = clip.duration_s if clip.offset_s is None else min(clip.offset_s, clip.duration_s)
+    return (begin_s, end_s) if begin_s < end_s else None
+
+
 def sound(path: str, block: int) -> Iterator[NDArray[np.float32]]:
     """Yield the sound of a clip as float32 ``(n, 1)``, ``block`` samples at a time.
 

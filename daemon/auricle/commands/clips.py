@@ -13,10 +13,11 @@ import typer
 from auricle import messages
 from auricle.clips import reading
 from auricle.clips.beside import BESIDE, beside
+from auricle.commands import marked
 from auricle.commands.events import moment
-from auricle.errors import EXIT_SKIPPED, AudioError, DeviceError, OutputError, UsageError
+from auricle.commands.marked import clips_folder, lying
+from auricle.errors import EXIT_SKIPPED, DeviceError, OutputError, UsageError
 from auricle.messages import Clip
-from auricle.service.folder import found
 from auricle.terminal import options, text
 from auricle.terminal.help import PLAIN
 from auricle.terminal.options import ConfigFile, Json
@@ -41,7 +42,7 @@ def list_(
     config: ConfigFile = None,
 ) -> int:
     """List clips in the order of their times; exit 1 where a file cannot be read."""
-    found, broken = _found(_folder(folder, config), since, label, source)
+    found, broken = _found(clips_folder(folder, config), since, label, source)
     for clip in found:
         if json:
             print(messages.encode(clip).decode())
@@ -61,7 +62,7 @@ def play(
     config: ConfigFile = None,
 ) -> None:
     """Play a clip on this machine."""
-    found, _ = _found(_folder(folder, config), since, label, source)
+    found, _ = _found(clips_folder(folder, config), since, label, source)
     clip = _chosen(found, event)
     text.say(_line(clip))
     assert clip.path is not None
@@ -97,7 +98,7 @@ def export(
     for form in forms:
         if form not in BESIDE:
             raise UsageError(f"--with: {form!r} is not known; use {' or '.join(BESIDE)}")
-    found, broken = _found(_folder(folder, config), since, label, source)
+    found, broken = _found(clips_folder(folder, config), since, label, source)
     chosen = found if event is None else [_chosen(found, event)]
     for clip in chosen:
         assert clip.path is not None
@@ -119,21 +120,18 @@ def export(
     return EXIT_SKIPPED if broken else 0
 
 
-def _folder(named: Path | None, config: Path | None) -> Path:
-    """Return the folder of the clips: as named, as configured, else where a daemon keeps them on this machine."""
-    return named or options.load(config).clips.folder or found("clips")
+app.command("marked")(marked.command)
 
 
 def _found(folder: Path, since: str | None, label: str | None, source: str | None) -> tuple[list[Clip], int]:
     """Return the clips that are asked for, by their times, and how many files cannot be read, which are named."""
     begin = None if since is None else moment(since)
-    found, broken = [], 0
-    for path, clip in reading.clips(folder):
-        if isinstance(clip, AudioError):
-            text.complain(f"auricle: {path}: {clip}")
-            broken += 1
-        elif (begin is None or clip.t >= begin) and label in (None, clip.label) and source in (None, clip.source):
-            found.append(clip)
+    there, broken = lying(folder)
+    found = [
+        clip
+        for clip in there
+        if (begin is None or clip.t >= begin) and label in (None, clip.label) and source in (None, clip.source)
+    ]
     return sorted(found, key=lambda clip: clip.t), broken
 
 

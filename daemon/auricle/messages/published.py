@@ -283,7 +283,11 @@ class Clip(Message, kw_only=True, tag="clip", tag_field="type"):
     onset: Annotated[Time, Meta(description="the event's")]
     onset_s: Annotated[float, Meta(description="from the clip's first sample to the event's onset")]
     offset_s: Annotated[
-        float | None, Meta(description="the same to its offset; null where the event went on beyond the longest clip")
+        float | None,
+        Meta(
+            description="the same to its offset; null where the event went on beyond the longest clip; `onset_s` again "
+            "of what was missed"
+        ),
     ]
     gaps: Annotated[list[Silence], Meta(description="what was not heard, silence in the clip")] = []
     file: Annotated[str | UnsetType, Meta(description="the recording, where the source plays some")] = UNSET

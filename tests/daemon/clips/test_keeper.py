@@ -265,7 +265,7 @@ def test_the_sound_around_what_was_missed() -> None:
     kept.hear(21_000)
     np.testing.assert_array_equal(kept.sound(1), SOUND[15_000:21_000])
     clip = kept.orders[1].clip
-    assert (clip.id, clip.label, clip.model, clip.onset_s, clip.offset_s) == ("mark", "bell", MODEL, 5.0, None)
+    assert (clip.id, clip.label, clip.model, clip.onset_s, clip.offset_s) == ("mark", "bell", MODEL, 5.0, 5.0)
     assert clip.onset == messages.rfc3339(20_000_000)
     for gone in (5000, 40_000):
         assert not kept.keeper.missed(mark(gone), "bell", MODEL)
