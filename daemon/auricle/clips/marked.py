@@ -1,4 +1,4 @@
-"""What somebody marked becomes material to learn from and truth to judge by: copies of clips, sorted, and tables."""
+"""Marked clips become material to learn from and truth to judge by: copies of clips, sorted, and tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody marked in the daemon's life is material here, as it was collected."""
+"""Marked clips are material here, as they were collected."""
 
 from __future__ import annotations
 
