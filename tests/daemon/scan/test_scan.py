@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -27,7 +28,8 @@ from auricle.scan.workers import CRASHES, KILLS, Workers
 from helpers import dying
 from helpers.sounds import RATE, varied, write
 
-TABLES = ("events.csv", "events.selections.txt", "files.csv")
+PARQUET = ("parquet",) if importlib.util.find_spec("pyarrow") else ()
+TABLES = ("events.csv", "events.selections.txt", "files.csv", *(f"events.{form}" for form in PARQUET))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(folder: Path, out: Path, jobs: int) -> list[str]:
     """The command line of a scan."""
-    words = ["scan", folder, "--out", out, "--jobs", jobs, "--format", "csv,raven", "--config", folder / "auricle.yaml"]
+    forms = ",".join(("csv", "raven", *PARQUET))
+    words = ["scan", folder, "--out", out, "--jobs", jobs, "--format", forms, "--config", folder / "auricle.yaml"]
     return [sys.executable, "-m", "auricle", *map(str, words)]
 
 
