@@ -148,13 +148,21 @@ def test_killed_twenty_times_at_random(dask: Dask, tmp_path: Path) -> None:
     own.communicate()
     wanted = [(tmp_path / "own" / table).read_bytes() for table in TABLES]
     running: subprocess.Popen[str] | None = None
-    for _ in range(20):
+    ledger = out / "ledger.jsonl"
+
+    def lines() -> int:
+        return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+
+    for number in range(20):
         if dask.scheduler.poll() is not None:
             dask.schedule()
         dask.work(2 - sum(worker.poll() is None for worker in dask.workers))
         if running is None or running.poll() is not None:
             running = dask.scan(folder, out, "--dask", dask.address)
-        time.sleep(chance.uniform(0.5, 5.0))
+        if number % 2:  # once something more was heard; else at any moment, while it starts perhaps
+            going, before = running, lines()
+            until(lambda: lines() > before or going.poll() is not None)  # noqa: B023
+        time.sleep(chance.uniform(0.0, 5.0))
         victims = [running, dask.scheduler, *(worker for worker in dask.workers if worker.poll() is None)]
         victim = chance.choice(victims)
         victim.kill()
