@@ -43,32 +43,39 @@ def made(
     of: dict[str, list[Clip]] = {}
     for clip in clips:
         of.setdefault(clip.path.stem if clip.origin in places else clip.label, []).append(clip)
-    order = {kind: [each[i] for i in rng.permutation(len(each))] for kind, each in sorted(of.items())}
+    if not of:
+        raise ConfigError(["bank: there are no recordings"])
+    each_has = -(-vectors // len(of))
     embeddings: list[Embedding] = []
     kinds: list[str] = []
-    turn = 0
-    while len(kinds) < vectors:
-        for kind, each in order.items():
-            clip = each[turn % len(each)]
+    for kind, each in sorted(of.items()):
+        order = [each[i] for i in rng.permutation(len(each))]
+        # Recordings are minutes long, some of them: each is read once, for all of its windows.
+        for turn, clip in enumerate(order[:each_has]):
             try:
                 sound = sounds.load(clip.path, trunk.rate, clip.onset_s, clip.offset_s)
             except AudioError as e:
                 say(str(e))
                 continue
-            begin, end = sounds.sounding(sound)
-            window = np.zeros(trunk.span, np.float32)
-            part = sound[begin:end]
-            first = int(rng.integers(max(1, len(part) - trunk.span + 1)))
-            part = part[first : first + trunk.span]
-            at = int(rng.integers(trunk.span - len(part) + 1))
-            window[at : at + len(part)] = part * np.float32(10 ** (rng.uniform(*_GAINS_DB) / 20))
-            embeddings.append(trunk.windows(np.clip(window, -1, 1))[0][0])
-            kinds.append(kind)
-        turn += 1
-        if not embeddings:
-            raise ConfigError(["bank: none of the recordings can be read"])
+            for _ in range(turn, each_has, len(order)):
+                embeddings.append(_window(trunk, sound, rng))
+                kinds.append(kind)
+    if not embeddings:
+        raise ConfigError(["bank: none of the recordings can be read"])
     kept = rng.permutation(len(kinds))[:vectors]
     return np.stack([embeddings[i] for i in kept]), [kinds[i] for i in kept]
+
+
+def _window(trunk: Trunk, sound: NDArray[np.float32], rng: np.random.Generator) -> Embedding:
+    """Return the embedding of a window somewhere in what sounds of a recording, at some level."""
+    begin, end = sounds.sounding(sound)
+    window = np.zeros(trunk.span, np.float32)
+    part = sound[begin:end]
+    first = int(rng.integers(max(1, len(part) - trunk.span + 1)))
+    part = part[first : first + trunk.span]
+    at = int(rng.integers(trunk.span - len(part) + 1))
+    window[at : at + len(part)] = part * np.float32(10 ** (rng.uniform(*_GAINS_DB) / 20))
+    return trunk.windows(np.clip(window, -1, 1))[0][0]
 
 
 def write(

@@ -9,7 +9,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,47 +25,15 @@ from auricle.model import bundle
 from auricle.model.bundle import Bundle
 from auricle.teach import bank, course, judged, pictures, shelf
 from auricle.teach.course import Course, Material
-from auricle.teach.embedding import Trunk
-from helpers import sounds
+from helpers import lessons, sounds
 from helpers.bundles import made_up, tone
-
-TONES = {"siren": [1000.0], "whistle": [3000.0]}
-
-
-def burst(seed: int, hz: float = 5000.0, seconds: float = 0.4) -> np.ndarray:
-    """A short sound of two tones, never twice the same, with a little noise around it."""
-    rng = np.random.default_rng(seed)
-    sound = tone(hz * rng.uniform(0.98, 1.02), 2000.0, seconds=seconds * rng.uniform(0.8, 1.2), amplitude=0.2)
-    quiet = 1e-3 * rng.standard_normal(len(sound) + 4000)
-    quiet[2000 : 2000 + len(sound)] += sound
-    return quiet.astype(np.float32)
-
-
-def clips(folder: Path, n: int, make: Callable[[int], np.ndarray] = burst) -> Path:
-    """A folder of so many clips."""
-    folder.mkdir(parents=True)
-    for seed in range(n):
-        sounds.write(folder / f"{seed + 1:02d}.wav", make(seed), subtype="FLOAT")
-    return folder
+from helpers.lessons import TONES, burst, clips, pump
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Bundle:
     """A bundle of two labels with a bank: noises of all kinds, and tones."""
-    path = made_up(tmp_path / "house", TONES, embedding="embedding")
-    trunk = Trunk(bundle.load(str(path)))
-    rng = np.random.default_rng(0)
-    windows = [sounds.varied(1.0, seed=seed)[: trunk.span] for seed in range(200)]
-    windows += [
-        tone(rng.uniform(200, 7000), seconds=1.0, amplitude=rng.uniform(0.01, 0.3))[: trunk.span] for _ in range(200)
-    ]
-    content = bank.packed(np.concatenate([trunk.windows(window)[0] for window in windows]), [0] * 200 + [1] * 200)
-    (path / "bank.npz").write_bytes(content)
-    raw = yaml.safe_load((path / "card.yaml").read_text())
-    raw["bank"] = {"file": "bank.npz", "kinds": ["noises", "tones"]}
-    raw["files"]["bank.npz"] = hashlib.sha256(content).hexdigest()
-    (path / "card.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-    return bundle.load(str(path))
+    return lessons.house(tmp_path / "house")
 
 
 @pytest.fixture
@@ -133,7 +100,7 @@ def test_it_says_what_to_expect(tmp_path: Path, house: Bundle, models: Path) -> 
 def test_two_labels_stand_side_by_side_and_are_forgotten(tmp_path: Path, house: Bundle, models: Path) -> None:
     """A second label changes no score of the first; each is forgotten by itself, and with the last the bundle goes."""
     one = taught(house, models, clips(tmp_path / "gate", 8)).bundle
-    both = taught(one, models, clips(tmp_path / "pump", 8, lambda seed: burst(seed, 3900.0)), name="pump").bundle
+    both = taught(one, models, clips(tmp_path / "pump", 8, pump), name="pump").bundle
     assert both.path == one.path
     assert both.labels == (*TONES, "gate", "pump")
     assert one.heads is not None
@@ -251,7 +218,7 @@ def test_a_full_disk_leaves_what_was_there(
 ) -> None:
     """Where the disk fills up, however far the writing came, there is one line, and the old bundle is heard on."""
     one = taught(house, models, clips(tmp_path / "gate", 8)).bundle
-    more = clips(tmp_path / "pump", 8, lambda seed: burst(seed, 3900.0))
+    more = clips(tmp_path / "pump", 8, pump)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

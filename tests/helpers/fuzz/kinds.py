@@ -10,6 +10,7 @@ KINDS = {
     "card": models.CARD,
     "bundle": models.BUNDLE,
     "heads": models.HEADS,
+    "bank": models.BANK,
     "graph": models.GRAPH,
     "state": models.STATE,
     "truth": texts.TRUTH,
@@ -23,6 +24,6 @@ KINDS = {
 ORDER = (
     "recording", "card", "configuration", "truth", "state", "recording", "question",
     "configuration", "bundle", "recording", "graph", "recording", "card", "truth",
-    "history", "recording", "environment", "configuration", "state", "recording", "pipe", "heads", "clip",
+    "history", "recording", "environment", "configuration", "state", "recording", "pipe", "heads", "clip", "bank",
 )  # fmt: skip
 """The cases are of these kinds in turn: the further away input comes from, the more of it."""

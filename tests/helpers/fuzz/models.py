@@ -23,9 +23,11 @@ from auricle.model import bundle
 from auricle.service import overrides, pauses
 from auricle.service.state import Learned
 from auricle.service.trial import Trials
+from auricle.teach import bank
 from helpers.bundles import made_up, with_heads
 from helpers.fuzz import mutate
 from helpers.fuzz.kind import Kind
+from helpers.lessons import with_bank
 from helpers.sounds import RATE, varied
 
 
@@ -117,6 +119,25 @@ def _heads(chance: random.Random, folder: Path, seeds: tuple[Path, dict[str, Any
     _put(copy / "heads.npz", _arrays(chance, (copy / "heads.npz").read_bytes()))
     _with_hashes(copy, card, "heads.npz")
     return _load(copy)
+
+
+def _with_bank(folder: Path) -> tuple[Path, dict[str, Any], str]:
+    """Make a bundle with background to teach the difference from."""
+    path = made_up(folder / "house", {"siren": [1000.0]}, embedding=0)
+    size = bundle.card_of(str(path)).embedding.size  # type: ignore[union-attr]
+    embeddings = np.random.default_rng(0).integers(-128, 128, (30, size)).astype(np.int8)
+    with_bank(path, embeddings, ["rain", "wind", "tones"] * 10)
+    return path, yaml.safe_load((path / "card.yaml").read_text()), ""
+
+
+def _bank(chance: random.Random, folder: Path, seeds: tuple[Path, dict[str, Any], str]) -> str:
+    path, card, _ = seeds
+    copy = _linked(path, folder)
+    _put(copy / "bank.npz", _arrays(chance, (copy / "bank.npz").read_bytes()))
+    _with_hashes(copy, card, "bank.npz")
+    held = bank.of(bundle.load(str(copy)))
+    assert held.embeddings.shape[0] == len(held.kinds)
+    return f"{len(held.kinds)} of background"
 
 
 def _graph(chance: random.Random, folder: Path, seeds: tuple[Path, dict[str, Any], str]) -> str:
@@ -211,5 +232,6 @@ def _state(chance: random.Random, folder: Path, seeds: tuple[bytes, bytes]) -> s
 CARD = Kind(_model, _card)
 BUNDLE = Kind(_model, _bundle)
 HEADS = Kind(_taught, _heads)
+BANK = Kind(_with_bank, _bank)
 GRAPH = Kind(_model, _graph, may_die=True)
 STATE = Kind(_states, _state)
