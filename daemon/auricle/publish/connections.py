@@ -14,6 +14,9 @@ import os
 import socket as sockets
 import stat
 from contextlib import suppress
+from fcntl import ioctl
+from struct import unpack
+from termios import FIONREAD
 from typing import TypeAlias
 
 DESCRIPTORS = "/proc/self/fd"
@@ -71,6 +74,29 @@ def hang_up(each: sockets.socket) -> None:
     """End a connection for both sides; ZeroMQ then clears away what waits for it."""
     with suppress(OSError):  # it has gone by itself: just as well
         each.shutdown(sockets.SHUT_RDWR)
+
+
+def cut_off(each: sockets.socket) -> None:
+    """Hang up, and throw away what waits, before and after: ZeroMQ, told of the end, would take up all of it first."""
+    throw_away(each)
+    hang_up(each)
+    throw_away(each)
+
+
+def throw_away(each: sockets.socket) -> None:
+    """Throw away what waits to be read, without copying it where the kernel can (TCP)."""
+    with suppress(OSError):
+        while each.recv(1 << 20, sockets.MSG_DONTWAIT | sockets.MSG_TRUNC):
+            pass
+
+
+def waiting(number: int) -> int:
+    """Return how many bytes of this descriptor wait to be read.
+
+    Raises:
+        OSError: there is none, or nothing of the kind.
+    """
+    return int(unpack("i", ioctl(number, FIONREAD, bytes(4)))[0])
 
 
 def _bound_to(socket: sockets.socket) -> Address:

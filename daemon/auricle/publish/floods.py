@@ -16,11 +16,8 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from fcntl import ioctl
-from struct import unpack
-from termios import FIONREAD
 
-from auricle.publish.connections import Address, connection, hang_up
+from auricle.publish.connections import Address, connection, cut_off, waiting
 
 LOOK_S = 0.002
 """The time from news of a connection to the look at it: what is said with a pause after it is taken up by then."""
@@ -29,6 +26,10 @@ UNREAD, UNREAD_PER_S = 24 * 1024.0, 12 * 1024.0
 may subscribe to is 8,192, with a few bytes to each, and may be seen twice while the engine is busy."""
 LEAST = 1024
 """What waits counts as so many bytes at least: by small steps too one can send without a pause."""
+CROWD, CROWD_S = 16, 0.02
+"""With more connections than so many, all are looked at so often."""
+TOGETHER = 64 * 1024
+"""So many bytes of all connections together may wait; of more, those with the most are cut off."""
 FAREWELL_S, FAREWELL_LOOK_S = 2.0, 0.02
 """After the socket was closed, connections are looked at so often, and for so long at most."""
 WHY = "sending without a pause"
@@ -56,7 +57,7 @@ class Floods:
         self._cut: deque[int] = deque()
         self._epoll = select.epoll()
         self._wake = os.eventfd(0)
-        self._epoll.register(self._wake, select.EPOLLIN)
+        self._epoll.register(self._wake, select.EPOLLIN | select.EPOLLET)
         self._end_s: float | None = None
         threading.Thread(target=self._run, name="floods", daemon=True).start()
 
@@ -73,6 +74,10 @@ class Floods:
             except FileExistsError:
                 self._epoll.modify(number, select.EPOLLIN | select.EPOLLET)
 
+    def forget(self, number: int) -> None:
+        """Watch this descriptor no more: its connection has gone."""
+        self._watched.pop(number, None)
+
     def cut(self) -> int:
         """Return how many were cut off since this was asked last."""
         n = 0
@@ -81,6 +86,10 @@ class Floods:
                 self._cut.popleft()
                 n += 1
         return n
+
+    def look(self) -> None:
+        """Look at all connections now: of some that are held (`Turns`) nothing else tells."""
+        os.eventfd_write(self._wake, 1)
 
     def finish(self, linger_s: float) -> None:
         """Watch until every connection of the socket, which was closed, has ended; after so long they are ended.
@@ -92,36 +101,47 @@ class Floods:
 
     def _run(self) -> None:
         while self._end_s is None:
-            found = self._epoll.poll()
+            crowded = len(self._watched) > CROWD
+            found = self._epoll.poll(CROWD_S if crowded else None)
+            if crowded or any(number == self._wake for number, _ in found):
+                self._look_at_all(time.monotonic())
             time.sleep(LOOK_S)
             for number, _ in found:
                 self._look(number, time.monotonic())
         while self._watched and (now_s := time.monotonic()) < self._end_s + FAREWELL_S:
             for number in list(self._watched):
                 if (each := self._find(number)) is None:
-                    del self._watched[number]
+                    self.forget(number)
                     continue
                 with each:
                     if now_s > self._end_s:
-                        _end(each)
+                        cut_off(each)
                 self._look(number, now_s)
             time.sleep(FAREWELL_LOOK_S)
         self._epoll.close()
         os.close(self._wake)
 
-    def _look(self, number: int, now_s: float) -> None:
-        if (each := self._find(number)) is None:
+    def _look_at_all(self, now_s: float) -> None:
+        unread = sorted(((_waiting(number), number) for number in list(self._watched)), reverse=True)
+        together = sum(n for n, _ in unread)
+        for n, number in unread:
+            if n <= UNREAD and together <= TOGETHER:
+                return
+            self._look(number, now_s, too_many=together > TOGETHER)
+            together -= n
+
+    def _look(self, number: int, now_s: float, *, too_many: bool = False) -> None:
+        if not _waiting(number) or (each := self._find(number)) is None:
             return
         with each:
-            waiting = _waiting(each)
-            if not waiting:
-                return
-            watched = self._watched[number]
+            unread = waiting(each.fileno())
+            if not unread or (watched := self._watched.get(number)) is None:
+                return  # it was read, or has gone, just now
             watched.unread = max(0.0, watched.unread - UNREAD_PER_S * (now_s - watched.last_s))
-            watched.unread += max(waiting, LEAST)
+            watched.unread += max(unread, LEAST)
             watched.last_s = now_s
-            if watched.unread > UNREAD:
-                _end(each)
+            if too_many or watched.unread > UNREAD:
+                cut_off(each)
                 self._cut.append(number)
 
     def _find(self, number: int) -> sockets.socket | None:
@@ -135,14 +155,8 @@ class Floods:
         return None
 
 
-def _waiting(each: sockets.socket) -> int:
-    """Return how many bytes wait to be read."""
-    return int(unpack("i", ioctl(each, FIONREAD, bytes(4)))[0])
-
-
-def _end(each: sockets.socket) -> None:
-    """Hang up, and throw away what waits: ZeroMQ would take up all of it first."""
-    hang_up(each)
+def _waiting(number: int) -> int:
+    """Return how many bytes wait under this number, whosever it is by now."""
     with suppress(OSError):
-        while each.recv(1 << 16, sockets.MSG_DONTWAIT):
-            pass
+        return waiting(number)
+    return 0

@@ -14,17 +14,25 @@ from auricle.messages.questions import Welcome
 from auricle.publish import floods
 from auricle.publish.admission import Admission, Pace
 from auricle.publish.connections import address_of
-from auricle.publish.door import CONNECTIONS, Door
+from auricle.publish.door import Door
 from auricle.publish.floods import Floods
 from auricle.publish.place import Place
 from auricle.publish.publisher import Publisher
 from auricle.publish.slow import Slow
 from auricle.publish.subscriptions import LONGEST_PREFIX, Subscriptions
+from auricle.publish.turns import Turns
 
 log = logging.getLogger("auricle")
 
 WELCOME = b"welcome."
 QUEUE = 10_000
+SUBSCRIBERS = 64
+"""How many connections there may be at a time.
+
+When a connection ends, ZeroMQ takes up what it has said last, 8 KiB and more, and goes through all that it knows of
+all: so what can be done by many who end together grows with the square of their number. With so many it is some seconds
+at worst, with 400 it was a minute.
+"""
 ASKED_S, GIVEN_UP_S = 5, 15
 """A subscriber's machine is asked so often over TCP whether it is there, and after so long without an answer it has
 gone.
@@ -69,7 +77,7 @@ class Socket:
         *,
         queue: int = QUEUE,
         group: str | None = None,
-        most: int = CONNECTIONS,
+        most: int = SUBSCRIBERS,
         admission: Admission | None = None,
         patient: bool = False,
     ) -> None:
@@ -94,9 +102,10 @@ class Socket:
         """How many subscribers were cut off so far."""
         self.subscriptions = Subscriptions()
         self.door = Door(context, self._socket, most)
-        self.door.gone = self.subscriptions.forget
+        self.door.gone = self._gone
         self._slow: Slow | None = None
         self._floods: Floods | None = None
+        self._turns: Turns | None = None
         self._pace = Pace()
         self._keyed = admission is not None and admission.allowed is not None
         if admission is not None:
@@ -167,8 +176,19 @@ class Socket:
         self.door.bound(endpoint)
         self._slow = Slow(endpoint)
         if (address := address_of(endpoint)) is not None:
-            self._floods = Floods(address)
-            self.door.came = self._floods.watch
+            self._floods, self._turns = Floods(address), Turns(address)
+            self.door.came = self._came
+
+    def _came(self, number: int) -> None:
+        if self._floods is not None and self._turns is not None:
+            self._floods.watch(number)
+            self._turns.came(number, time.monotonic())
+
+    def _gone(self, number: int) -> None:
+        self.subscriptions.forget(number)
+        if self._floods is not None and self._turns is not None:
+            self._floods.forget(number)
+            self._turns.gone(number)
 
     def _admits(self, now_s: float) -> bool:
         """Return whether one more may come in now; whoever may is watched already."""
@@ -176,11 +196,16 @@ class Socket:
         return self._pace.admits(now_s)
 
     def _look(self) -> None:
-        """Take note of who came, who went, and who was cut off."""
+        """Take note of who came, who went, and who was cut off; let others speak."""
         self.door.look()
-        if self._floods is not None and (n := self._floods.cut()):
+        if self._floods is None or self._turns is None:
+            return
+        now_s = time.monotonic()
+        if self._turns.look(now_s):
+            self._floods.look()
+        if n := self._floods.cut():
             self.door.count(floods.WHY, n)
-            self._pace.close(time.monotonic())
+            self._pace.close(now_s)
 
     def _send(self, topic: bytes, payload: bytes) -> None:
         try:

@@ -23,7 +23,7 @@ from auricle.publish.journal import Journal
 from auricle.publish.leftover import closed
 from auricle.publish.publisher import Publisher
 from auricle.publish.store import Store
-from auricle.publish.zeromq import Socket
+from auricle.publish.zeromq import SUBSCRIBERS, Socket
 from auricle.service import keys, logs
 from auricle.service.checks import check_sockets, load_models
 from auricle.service.clips import Clips
@@ -116,7 +116,12 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         admission = Admission(context, keys.allowed(cfg.publish))
         stack.callback(admission.close)
         socket = Socket(
-            context, cfg.publish.endpoint, group=cfg.publish.ipc_group, most=most, admission=admission, patient=True
+            context,
+            cfg.publish.endpoint,
+            group=cfg.publish.ipc_group,
+            most=min(most, SUBSCRIBERS),
+            admission=admission,
+            patient=True,
         )
         stack.callback(socket.close)
         # In this order: what is published is kept already.

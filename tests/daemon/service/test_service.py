@@ -348,10 +348,10 @@ def test_the_limits_of_the_unit_are_in_force(service: Service) -> None:
     crowd = service.machine.start("/opt/auricle/bin/python", "-I", "-c", CROWD)
     try:
         assert crowd.stdout is not None
-        assert int(crowd.stdout.readline()) > 600
+        assert int(crowd.stdout.readline()) > 464
         heard = len(service.of("score."))
         wait_for(lambda: len(service.of("score.")) > heard + 10, 60, "it hears in the crowd")
-        wait_for(lambda: "more than 400 connections at a time" in service.journal(), 60, "the crowd is told")
+        wait_for(lambda: "more than 64 connections at a time" in service.journal(), 60, "the crowd is told")
         assert len(service.machine.run("ls", f"/proc/{pid}/fd").stdout.split()) < 1200
     finally:
         service.machine.end(crowd)
