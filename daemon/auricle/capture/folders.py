@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ WITH_FFMPEG = frozenset(
     | {".mkv", ".mov", ".mp2", ".mp4", ".mpg", ".mts", ".tta", ".vob", ".webm", ".wma", ".wmv", ".wv"}
 )
 """Further names, of recordings and films whose sound `auricle.capture.transcoded` reads."""
+NO_FILE = "a pipe, a socket or a device, not a file; it is not heard"
 _NAMED = 8
 """How many kinds of files passed over are named; of the rest the number is told."""
 
@@ -48,7 +50,10 @@ def find(paths: Sequence[str], *, tell: bool = True) -> tuple[list[str], list[st
         for file in _files(folder, faults):
             kind = Path(file).suffix.lower()
             if kind in EXTENSIONS or kind in WITH_FFMPEG:
-                found.append(file)
+                if endless(file):
+                    faults.append(f"{shown(file)}: {NO_FILE}")
+                else:
+                    found.append(file)
             else:
                 passed[kind or "without an extension"] += 1
         if before == (len(found), len(faults)):
@@ -69,6 +74,14 @@ def find(paths: Sequence[str], *, tell: bool = True) -> tuple[list[str], list[st
             for match in matches:
                 search(match) if os.path.isdir(match) else found.append(match)
     return found, faults
+
+
+def endless(path: str) -> bool:
+    """Return whether a path is no file but a pipe, a socket or a device, at which one might wait for ever."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False  # whoever opens it says why it cannot be
 
 
 def _files(folder: str, faults: list[str]) -> Iterator[str]:

@@ -96,7 +96,7 @@ class Stream:
         self.frames = first.frames
         self._cutter = cutter
         self._given = 0
-        self._joints = joints(first.rate, cutter.rate) if cutter.forgets and not first.alone else None
+        self._joints = joints(first.rate, cutter.rate) if cutter.forgets and first.rate else None
         common = math.gcd(first.rate, cutter.rate)
         self._in, self._out = (first.rate // common, cutter.rate // common) if first.rate else (1, 1)
 

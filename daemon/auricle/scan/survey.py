@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from auricle.capture.doubts import Doubts
+from auricle.capture.folders import NO_FILE, endless, shown
 from auricle.capture.reader import Reader
 from auricle.errors import AudioError
 from auricle.scan.ledger import Ledger
@@ -52,6 +53,8 @@ class Survey:
         stamp = stamp_of(path)
         alone = Facts(path, stamp, alone=True)
         found = self._ledger.finding(os.fsencode(path), stamp)
+        if endless(path):
+            return Facts(path, stamp, reason=f"{shown(path)}: {NO_FILE}", refused=True)
         if found is not None and found.frames < 0:
             return Facts(path, stamp, reason=found.reason, refused=True)
         if Path(path).suffix.lower() not in _LOOKED_AT or path in self._suspects:

@@ -79,3 +79,16 @@ def test_a_name_that_is_no_utf_8_is_heard_and_shown_escaped(tmp_path: Path) -> N
     for line in result.said:
         line.encode()
     assert shown("plain/näme.wav") == "plain/näme.wav"
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    """A pipe with nobody at its other end, a device: in a folder neither stops the others from being heard."""
+    os.mkfifo(tmp_path / "a.wav")
+    (tmp_path / "b.wav").symlink_to("/dev/zero")
+    (tmp_path / "c.wav").symlink_to("nowhere")
+    write(tmp_path / "d.wav", varied(0.1))
+    found, faults = find([str(tmp_path)])
+    assert found == [str(tmp_path / "c.wav"), str(tmp_path / "d.wav")]
+    assert faults == [
+        f"{tmp_path / name}: a pipe, a socket or a device, not a file; it is not heard" for name in ("a.wav", "b.wav")
+    ]

@@ -20,7 +20,7 @@ import pytest
 from auricle import config
 from auricle.commands import scan
 from auricle.commands.synth import scene
-from auricle.errors import OutputError, UsageError
+from auricle.errors import EXIT_SKIPPED, OutputError, UsageError
 from auricle.scan import workers
 from auricle.scan.ledger import Ledger
 from auricle.scan.work import Finding, Heard, Lost, Part, Result, Settings, Told, Unit, stamp_of
@@ -238,3 +238,19 @@ def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=words):
             scan.command([str(tmp_path)], tmp_path / "out", **given)  # type: ignore[arg-type]
     assert not np.any([path.name == "out" for path in tmp_path.iterdir()])
+
+
+def test_recordings_over_which_every_worker_ends_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a stream each is heard by itself to find out which it is; the scan goes on to its end, and says so again."""
+    monkeypatch.setattr(workers, "CRASHES", 1)
+    monkeypatch.setattr(workers, "_work", dying.crash)
+    (tmp_path / "auricle.yaml").write_text("model: digits\n")
+    (tmp_path / "night").mkdir()
+    for number in range(2):
+        write(tmp_path / "night" / f"R_20240501_03000{number}.flac", varied(1.0, seed=number))
+    for _ in range(2):
+        code = scan.command([str(tmp_path / "night")], tmp_path / "out", jobs=1, config_file=tmp_path / "auricle.yaml")
+        assert code == EXIT_SKIPPED
+        files = list(csv.DictReader((tmp_path / "out" / "files.csv").read_text().splitlines()))
+        assert [row["state"] for row in files] == ["refused"] * 2
+        assert all(row["reason"] == f"{row['file']}: 1 processes ended that heard it (signal 11)" for row in files)

@@ -21,7 +21,7 @@ from auricle.scan.ledger import Ledger
 from auricle.scan.listener import Listener, _Sieve, stages_of
 from auricle.scan.streams import Cutter, Facts, Stream, plan
 from auricle.scan.survey import Survey
-from auricle.scan.work import Finding, Settings, Stamp, Unit
+from auricle.scan.work import Finding, Settings, Stamp, Unit, stamp_of
 from auricle.stages.stage import Pipeline, Slices
 from helpers.sounds import varied
 
@@ -278,3 +278,17 @@ def test_rules_hear_no_difference_where_nothing_counts(busy: float) -> None:
     finisher._detector.reset()
     assert passed == finisher._detector.process(np.where(scores < least, np.float32(0), scores))
     assert bool(passed) == bool(busy)
+
+
+def test_who_is_refused_stops_nobody(tmp_path: Path) -> None:
+    """A recording over which workers ended, and a pipe that waits for ever: named, and the others are heard."""
+    files = recorded(tmp_path / "files", varied(9.0), 16_000, [3, 3, 3])
+    os.mkfifo(pipe := tmp_path / "files" / "pipe.wav")
+    scan = Scan(tmp_path / "a", {}, 2.0)
+    ledger = Ledger(scan.path, "")
+    ledger.add(Finding(os.fsencode(files[1]), stamp_of(str(files[1])), -1, "it ends whoever hears it"))
+    ledger.close()
+    accounts = scan([*files, pipe])
+    assert [account.state for account in accounts] == ["heard", "refused", "heard", "refused"]
+    assert accounts[1].reason == "it ends whoever hears it"
+    assert accounts[3].reason.endswith("pipe.wav: a pipe, a socket or a device, not a file; it is not heard")
