@@ -118,7 +118,7 @@ def event_us(*outlets: Outlet) -> float:
 def latency_ms(folder: Path) -> tuple[float, float, float]:
     """Measure the time from the send to the receipt, p50, p99 and the worst over all of a hundred subscribers."""
     with zmq.Context() as context:
-        socket = Socket(context, f"ipc://{folder}/latency")
+        socket = Socket(context, f"ipc://{folder}/latency", most=SUBSCRIBERS)
         command = [sys.executable, "-c", _SUBSCRIBER, socket.endpoint, str(SUBSCRIBERS // PROCESSES), str(SENT)]
         watching = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
         seen = 0

@@ -141,14 +141,16 @@ def read(path: Path) -> dict[str, int | None]:
 
     A file that does not hold is no reason not to start: it is told, and no pause of it is kept.
     """
-    if not path.exists():
-        return {}
     try:
         found = _UNTIL.decode(plain.read(path, MOST_BYTES))
         for until_us in found.values():
             if until_us is not None:
                 messages.rfc3339(until_us)
-    except (StoredError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as e:
+    except StoredError as e:
+        if not isinstance(e.__cause__, FileNotFoundError):
+            log.warning("%s; no pause is kept", e)
+        return {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as e:
         log.warning("%s: no list of pauses, none is kept: %s", path, str(e).splitlines()[0])
         return {}
     return found

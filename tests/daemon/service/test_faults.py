@@ -11,19 +11,24 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from auricle import messages
+from auricle import config, messages
 from auricle.errors import AudioError, AuricleError, ModelError
 from auricle.gate import NoiseGate
 from auricle.gate.noise import load_profile, save_profile
+from auricle.messages.questions import AskPause, AskThreshold
 from auricle.messages.topics import topic_of
 from auricle.model import bundle
 from auricle.publish.store import Store
-from auricle.service import trial
+from auricle.service import overrides, pauses, trial
+from auricle.service.overrides import Overrides
+from auricle.service.pauses import Pauses
 from auricle.service.state import Learned
 from helpers import reloading, sounds
 from helpers.bundles import made_up
@@ -231,6 +236,67 @@ def test_learned_noise_without_memory(tmp_path: Path, caplog: pytest.LogCaptureF
         return fault
 
     assert every(run) > 10
+
+
+@pytest.mark.parametrize("failing", [failing_call, lambda k: failing_line(k, "auricle/service/pauses")])
+def test_pauses(tmp_path: Path, failing: Failing, caplog: pytest.LogCaptureFixture) -> None:
+    """Whichever call fails, or line has no memory, while a pause is kept or read again: a line or the answer says so,
+    or it did not matter, a start begins all the same, and the next pause is kept."""
+    live = SimpleNamespace(can_pause=True, pause=lambda reason: None)
+    lanes: list[Any] = [SimpleNamespace(name="hall", live=live)]
+    who = {"node": "n", "instance": "i"}
+
+    def run(k: int) -> Fault:
+        path = tmp_path / str(k) / "paused.json"
+        held, told = Pauses(lanes, path), ""
+        with failing(k) as fault:
+            try:
+                told = held.answer(AskPause(), who).trouble or ""
+                Pauses(lanes, path)
+            except MemoryError:  # the engine tells it, as any of a round
+                told = "no memory"
+        lines = warned(caplog)
+        assert len(lines) <= 1, (fault.hit, lines)
+        assert told or lines or pauses.read(path) == {"hall": None}, fault.hit
+        assert held.answer(AskPause(), who).trouble is None
+        assert pauses.read(path) == {"hall": None}, fault.hit
+        return fault
+
+    assert every(run) > 8
+
+
+@pytest.mark.parametrize("failing", [failing_call, lambda k: failing_line(k, "auricle/service/overrides")])
+def test_thresholds_that_were_set(
+    tmp_path: Path, model: Path, failing: Failing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever call fails, or line has no memory, while a threshold is kept or read again: a line or the answer says
+    so, or it did not matter, a start begins all the same, and the next one is kept."""
+    (tmp_path / "auricle.yaml").write_text(
+        json.dumps({"model": str(model), "sources": [{"name": "hall", "stdin": {"rate": 16000}}]})
+    )
+    cfg = config.load(tmp_path / "auricle.yaml", environ={})
+    models = {str(model): bundle.load(str(model))}
+    who = {"node": "n", "instance": "i"}
+
+    def run(k: int) -> Fault:
+        path = tmp_path / str(k) / overrides.FILE
+        held, told, found = Overrides(path, lambda token: None), "", None
+        held.over(cfg, models)
+        held.take_over(cfg)
+        with failing(k) as fault:
+            try:
+                told = held.answer(AskThreshold(label="low", threshold=0.25), who).overrides.trouble or ""
+                found = Overrides(path, lambda token: None)
+            except MemoryError:  # the engine tells it, as any of a round
+                told = "no memory"
+        lines = warned(caplog)
+        assert len(lines) <= 1, (fault.hit, lines)
+        assert told or lines or (found is not None and found.report().thresholds == {"hall": {"low": 0.25}}), fault.hit
+        assert held.answer(AskThreshold(label="low", threshold=0.75), who).overrides.trouble is None
+        assert overrides.read(path).thresholds == {"hall": {"low": 0.75}}, fault.hit
+        return fault
+
+    assert every(run) > 8
 
 
 def test_noise_profile(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
