@@ -38,13 +38,14 @@ def judged(module: str, *given: str, limit_s: float) -> tuple[list[dict[str, Any
     ],
 )
 def test_mutated_input_ends_in_a_result_or_a_line(first: int, count: int) -> None:
-    """Recordings, pipes, models, arrays, texts, questions, histories: every case is well, whatever was struck in it."""
+    """Recordings, pipes, models, arrays, texts, questions, histories, what bridges keep: every case is well, whatever
+    was struck in it."""
     faults, summary = judged("helpers.fuzz.server", str(first), str(count), limit_s=HOURS_S)
     print(json.dumps(summary, indent=1))
     assert summary["cases"] == count
     assert not faults, "\n".join(f"python -m helpers.fuzz.server {f['n']} 1: {f['kind']}: {f['fault']}" for f in faults)
     ends = summary["ends"]
-    for kind in {end.partition(":")[0] for end in ends} - {"pipe", "question", "history", "graph"}:
+    for kind in {end.partition(":")[0] for end in ends} - {"pipe", "question", "history", "graph", "bridge"}:
         assert ends.get(f"{kind}: line", 0) > 0, f"no {kind} was bad enough to be refused"
     for kind in {end.partition(":")[0] for end in ends} - {"graph", "bundle"}:
         assert ends.get(f"{kind}: result", 0) > 0, f"no {kind} was good enough to be read"

@@ -6,7 +6,7 @@ import logging
 import os
 import zlib
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -24,11 +24,15 @@ QUIET_S = 60.0
 _T = TypeVar("_T")
 
 
+Topic = Annotated[str, msgspec.Meta(pattern=r"^[^+#\x00]+$", max_length=16_000)]
+"""A topic that a broker takes: MQTT 3.1.1, sections 4.7.1 and 4.7.3."""
+
+
 class Left(msgspec.Struct):
     """Names what was left with a broker: the topics that may bear a retained message, and the components that Home
     Assistant may know, with their platforms."""
 
-    retained: list[str] = []
+    retained: list[Topic] = []
     components: dict[str, str] = {}
 
 

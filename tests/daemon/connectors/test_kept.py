@@ -32,3 +32,12 @@ def test_no_damage_is_believed(tmp_path: Path, good: Left | Bookmark) -> None:
     for damaged in (*flips, *cuts, written * 2, b"[]\n", b"\0" * len(written)):
         path.write_bytes(damaged)
         assert kept.read(path, type(good)) is None, damaged
+
+
+@pytest.mark.parametrize("topic", ["", "auricle/#", "auricle/+/state/rain", "auricle/\0"])
+def test_a_topic_that_no_broker_takes_is_not_believed(tmp_path: Path, topic: str) -> None:
+    """A file that is whole and names a topic with which a broker would end the connection, over and over: it begins
+    anew."""
+    path = tmp_path / "kept.json"
+    kept.write(path, Left(["auricle/test/status", topic]))
+    assert kept.read(path, Left) is None

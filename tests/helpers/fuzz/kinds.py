@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helpers.fuzz import messages, models, sound, texts
+from helpers.fuzz import bridges, messages, models, sound, texts
 
 KINDS = {
     "recording": sound.RECORDING,
@@ -19,11 +19,13 @@ KINDS = {
     "question": messages.QUESTION,
     "history": messages.HISTORY,
     "clip": sound.CLIP,
+    "bridge": bridges.BRIDGE,
 }
 
 ORDER = (
     "recording", "card", "configuration", "truth", "state", "recording", "question",
     "configuration", "bundle", "recording", "graph", "recording", "card", "truth",
     "history", "recording", "environment", "configuration", "state", "recording", "pipe", "heads", "clip", "bank",
+    "bridge",
 )  # fmt: skip
 """The cases are of these kinds in turn: the further away input comes from, the more of it."""
