@@ -145,12 +145,12 @@ class Daemon:
         self.publisher.send(topic("event", source, label), event)
         return event
 
-    def clip(self, event: Event) -> Clip:
-        """Publish that the event's sound lies in a file."""
+    def clip(self, event: Event, path: str | None = "/clips/a.flac") -> Clip:
+        """Publish that the event's sound lies in a file, or in none."""
         clip = Clip(
-            **self._common(event.source), id=event.id, label=event.label, path="/clips/a.flac", why=None, format="flac",
-            exact=True, sha256="0" * 64, rate=16_000, samples=16_000, duration_s=1.0, source_rate=16_000,
-            onset=event.onset, onset_s=0.5, offset_s=0.75,
+            **self._common(event.source), id=event.id, label=event.label, path=path,
+            why="privacy" if path is None else None, format="flac", exact=True, sha256="0" * 64, rate=16_000,
+            samples=16_000, duration_s=1.0, source_rate=16_000, onset=event.onset, onset_s=0.5, offset_s=0.75,
         )  # fmt: skip
         self.publisher.send(topic("clip", event.source, event.label), clip)
         return clip

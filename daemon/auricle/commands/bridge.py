@@ -21,13 +21,14 @@ import typer
 from auricle.config import Config, Decision, broker_of, listed, served_at
 from auricle.connectors import credentials
 from auricle.connectors.extras import bring
-from auricle.errors import EXIT_SKIPPED, ConfigError, ModelError
+from auricle.errors import EXIT_SKIPPED, AudioError, ConfigError, ModelError
 from auricle.terminal import options
 from auricle.terminal.help import PLAIN
 from auricle.terminal.options import ConfigFile
 from auricle.terminal.text import say
 
 if TYPE_CHECKING:
+    from auricle.client import Clip
     from auricle.connectors.mqtt import Broker
     from auricle.connectors.notices import Hours, Rule
 
@@ -119,16 +120,37 @@ def notify(
 
     cfg = options.load(config)
     logs.set_up(cfg.log)
-    sends = targets.read(*targets_to_tell(cfg))
+    services = targets.read(*targets_to_tell(cfg))
     if test:
-        came = targets.test(sends, f"Auricle, {cfg.node}")
+        came = targets.test(services, f"Auricle, {cfg.node}")
         for name, well in came.items():
             say(f"{name}: {'delivered' if well else 'NOT delivered'}")
         return 0 if all(came.values()) else EXIT_SKIPPED
-    rules = rules_to_tell(cfg, sends)
+    rules = rules_to_tell(cfg, services)
     quiet = _hours(cfg.bridges.notify.quiet_hours)
-    run(Settings(cfg.publish.endpoint, cfg.publish.client_key, cfg.node, rules, quiet), sends, Notifier())
+    run(Settings(cfg.publish.endpoint, cfg.publish.client_key, cfg.node, rules, quiet), services, picture, Notifier())
     return 0
+
+
+def picture(clip: Clip) -> bytes:
+    """Draw the sound of a clip as PNG.
+
+    Raises:
+        AudioError: its file is not (any more) what the clip says, or may not be read.
+    """
+    # Here alone, since numpy stays in memory for good.
+    from auricle.clips.beside import beside
+    from auricle.clips.reading import clip_of
+
+    path = clip.path or ""
+    try:
+        if clip_of(path).id != clip.id:
+            raise AudioError("it is of another event")
+        return beside(clip, Path(path).read_bytes(), ["png"])["png"]
+    except OSError as e:
+        raise AudioError(
+            f"{path}: {e.strerror}; clips are for the daemon's user alone (docs/notifications.md)"
+        ) from None
 
 
 def broker_to_tell(cfg: Config) -> Broker:
@@ -173,11 +195,17 @@ def _rule(cfg: Config, i: int, known: Collection[str]) -> Rule:
     """Make a rule of a section.
 
     Raises:
-        ConfigError: it names a target that there is not.
+        ConfigError: it names a target that there is not, or wants pictures where there are none.
     """
     from auricle.connectors.notices import Rule
 
     wanted = cfg.bridges.notify.rules[i]
+    if wanted.picture:
+        at = f"bridges.notify.rules[{i}].picture"
+        if not cfg.clips.enabled:
+            raise ConfigError([f"{cfg.origins[at]}: {at}: there is no sound to draw; set clips.enabled"])
+        if wanted.digest_s:
+            raise ConfigError([f"{cfg.origins[at]}: {at}: a digest has none; leave out picture or digest_s"])
     for name in wanted.to or ():
         if name not in known:
             at = f"bridges.notify.rules[{i}].to"
@@ -193,6 +221,7 @@ def _rule(cfg: Config, i: int, known: Collection[str]) -> Rule:
         cooldown_s=wanted.cooldown_s,
         digest_s=wanted.digest_s,
         urgent=wanted.urgent,
+        picture=wanted.picture,
         to=wanted.to,
     )
 

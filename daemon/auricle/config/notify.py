@@ -110,6 +110,12 @@ class NotifyRule:
         "bridge",
         "Also in the quiet hours.",
     )
+    picture: bool = key(
+        False,
+        Flag(),
+        "bridge",
+        "Once the clip of an event that was told is there, a picture of its sound in another message; needs clips.",
+    )
     to: tuple[str, ...] | None = key(
         None,
         _NAMES,

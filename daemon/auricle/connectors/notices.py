@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 
-from auricle.client import Event, Snapshot
+from auricle.client import Clip, Event, Snapshot
 
 MOST_KEPT = 10_000
 """So many events that go on are remembered; of more, the oldest may be told twice."""
+MOST_PICTURED = 1000
+"""So many events that were told wait for their clips; of more, the oldest have no picture."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Rule:
     cooldown_s: float = 300.0
     digest_s: float = 0.0
     urgent: bool = False
+    picture: bool = False
     to: tuple[str, ...] | None = None
 
     def wants(self, event: Event, on: Iterable[tuple[str | None, str]], now: datetime) -> bool:
@@ -107,6 +110,7 @@ class Notices:
         self._before: dict[tuple[str, str], int] = {}
         self._digests: dict[str, _Count] = {}
         self._while_quiet: dict[str, _Count] = {}
+        self._pictured: dict[str, list[Notice]] = {}
 
     def join(self, snapshot: Snapshot) -> None:
         """Take up what goes on at a daemon; what went on before we came nobody is told of."""
@@ -131,6 +135,13 @@ class Notices:
                 yield from self._apply(rule, event, now)
             if event.phase == "offset":
                 self._told.pop(key, None)
+
+    def draw(self, clip: Clip, now: datetime) -> Iterator[Notice]:
+        """Take the clip of an event, which comes after its end; yield whom it is to be shown to."""
+        rules = {rule.name: rule for rule in self._rules}
+        for told in self._pictured.pop(clip.id, ()):
+            if clip.path is not None and not self._is_quiet(rules[told.rule], now):
+                yield Notice(told.rule, f"The sound of {told.text}", told.to)
 
     def due(self, now: datetime) -> Iterator[Notice]:
         """Yield what is to be told because of the time: digests, and what there was in the quiet hours."""
@@ -162,7 +173,12 @@ class Notices:
         self._until[key] = now + timedelta(seconds=rule.cooldown_s)
         before = self._before.pop(key, 0)
         more = f", and {before} more before it" if before else ""
-        yield Notice(rule.name, f"{now:%H:%M:%S} {_said(event)} at {event.source}{more}", rule.to)
+        notice = Notice(rule.name, f"{now:%H:%M:%S} {_said(event)} at {event.source}", rule.to)
+        if rule.picture:
+            self._pictured.setdefault(event.id, []).append(notice)
+            if len(self._pictured) > MOST_PICTURED:
+                del self._pictured[next(iter(self._pictured))]
+        yield Notice(rule.name, f"{notice.text}{more}", rule.to)
 
 
 def _said(event: Event) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from auricle.client import Client, Event, Snapshot
+from auricle.client import Client, Clip, Event, Snapshot
 from auricle.connectors.notices import Hours, Notice, Notices, Rule
+from auricle.connectors.pictures import Draw, Pictures
 from auricle.connectors.supervisor import Supervisor
-from auricle.connectors.targets import Line, Send, Target
+from auricle.connectors.targets import Line, Service, Target
 from auricle.messages import microseconds
 
 log = logging.getLogger("auricle")
@@ -46,7 +48,8 @@ class Settings:
 
 def run(
     settings: Settings,
-    sends: Mapping[str, Send],
+    services: Mapping[str, Service],
+    draw: Draw,
     supervisor: Supervisor,
     now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
 ) -> None:
@@ -54,7 +57,8 @@ def run(
 
     Args:
         settings: who is told of what.
-        sends: the targets, by name.
+        services: reach the targets, by name.
+        draw: draws the sound of an event, where a rule wants that.
         supervisor: who started us.
         now: local time.
 
@@ -64,11 +68,13 @@ def run(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     notices = Notices(settings.rules, settings.quiet)
-    targets = {name: Target(name, send) for name, send in sends.items()}
-    with Client(settings.endpoint, topics=["event."], key=settings.key) as client:
+    targets = {name: Target(name, each, pictures=each.takes_pictures) for name, each in services.items()}
+    pictures = Pictures(draw, partial(_give, targets, settings.node))
+    topics = ["event.", *(["clip."] if any(rule.picture for rule in settings.rules) else [])]
+    with Client(settings.endpoint, topics=topics, key=settings.key) as client:
         supervisor.tell(READY=1)
         try:
-            _follow(client, notices, targets, settings.node, supervisor, now)
+            _follow(client, notices, targets, pictures, settings.node, supervisor, now)
         except KeyboardInterrupt:
             supervisor.tell(STOPPING=1)
     end_s = time.monotonic() + PATIENCE_S
@@ -81,6 +87,7 @@ def _follow(
     client: Client,
     notices: Notices,
     targets: Mapping[str, Target],
+    pictures: Pictures,
     node: str,
     supervisor: Supervisor,
     now: Callable[[], datetime],
@@ -94,6 +101,9 @@ def _follow(
             notices.join(item)
         elif isinstance(item, Event) and not _old(item, at):
             _tell(notices.take(item, at), targets, node)
+        elif isinstance(item, Clip):
+            for notice in notices.draw(item, at):
+                pictures.put(notice, item)
         _tell(notices.due(at), targets, node)
         if (now_s := time.monotonic()) >= alive_s:
             alive_s = now_s + every_s
@@ -109,6 +119,20 @@ def _old(event: Event, now: datetime) -> bool:
 def _tell(notices: Iterable[Notice], targets: Mapping[str, Target], node: str) -> None:
     for notice in notices:
         log.info("%s: %s", notice.rule, notice.text)
-        for name, target in targets.items():
-            if notice.to is None or name in notice.to:
-                target.put(Line(f"Auricle, {node}", notice.text))
+        for target in _of(notice, targets):
+            target.put(_line(notice, node))
+
+
+def _give(targets: Mapping[str, Target], node: str, notice: Notice, picture: bytes) -> None:
+    """Show a picture to those who can see it."""
+    for target in _of(notice, targets):
+        if target.pictures:
+            target.put(_line(notice, node, picture))
+
+
+def _of(notice: Notice, targets: Mapping[str, Target]) -> Iterator[Target]:
+    return (target for name, target in targets.items() if notice.to is None or name in notice.to)
+
+
+def _line(notice: Notice, node: str, picture: bytes | None = None) -> Line:
+    return Line(f"Auricle, {node}", notice.text, picture)

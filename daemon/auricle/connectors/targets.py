@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import apprise
+from apprise.attachment.memory import AttachMemory
 
 from auricle.errors import ConfigError
 
@@ -22,18 +24,42 @@ GATHER_S = 2.0
 """What comes within this is one message: a burst is one."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
 
-Send = Callable[[str, str], bool]
-"""Takes title and text, and returns whether they were delivered."""
+MOST_PICTURES = 10
+"""So many go with a message; of more the newest."""
+
+Send: TypeAlias = Callable[[str, str, Sequence[bytes]], bool]
+"""Takes title, text and pictures as PNG, and returns whether they were delivered."""
 
 
 class Line(NamedTuple):
-    """Something to be told, and its title."""
+    """Something to be told, its title, and the picture that belongs to it, as PNG."""
 
     title: str
     text: str
+    picture: bytes | None = None
 
 
-def read(text: str, where: str) -> dict[str, Send]:
+@dataclass(frozen=True)
+class Service:
+    """Reaches a target by what apprise knows of it."""
+
+    target: apprise.Apprise
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Return whether pictures can be sent there."""
+        return any(plugin.attachment_support for plugin in self.target)
+
+    def __call__(self, title: str, text: str, pictures: Sequence[bytes] = ()) -> bool:
+        """Send a message; return whether it was delivered."""
+        attached = apprise.AppriseAttachment()
+        for n, picture in enumerate(pictures, 1):
+            memory = AttachMemory(content=picture, name=f"sound-{n}.png", mimetype="image/png")  # type: ignore[no-untyped-call]
+            attached.add(memory)
+        return bool(self.target.notify(body=text, title=title, attach=attached if pictures else None))
+
+
+def read(text: str, where: str) -> dict[str, Service]:
     """Read a list of targets: in each line a name, a blank and an address of apprise.
 
     Args:
@@ -43,7 +69,7 @@ def read(text: str, where: str) -> dict[str, Send]:
     Raises:
         ConfigError: a line does not hold.
     """
-    return {name: _send(target) for name, target in _targets(text, where).items()}
+    return {name: Service(target) for name, target in _targets(text, where).items()}
 
 
 def places(text: str, where: str) -> dict[str, tuple[str, int] | None]:
@@ -89,19 +115,13 @@ def _targets(text: str, where: str) -> dict[str, apprise.Apprise]:
     return found
 
 
-def _send(target: apprise.Apprise) -> Send:
-    def send(title: str, text: str) -> bool:
-        return bool(target.notify(body=text, title=title))
-
-    return send
-
-
 class Target:
     """Tells one target what it is given, in order, as long as it takes.
 
     Args:
         name: of the target, for the log.
         send: delivers a message; may take long, and fail.
+        pictures: whether it takes them.
         gather_s, first_wait_s, longest_wait_s: how long what comes is gathered, and failures are waited after.
     """
 
@@ -110,12 +130,15 @@ class Target:
         name: str,
         send: Send,
         *,
+        pictures: bool = False,
         gather_s: float = GATHER_S,
         first_wait_s: float = FIRST_WAIT_S,
         longest_wait_s: float = LONGEST_WAIT_S,
     ) -> None:
         self._name = name
         self._send = send
+        self.pictures = pictures
+        """Whether it takes pictures."""
         self._gather_s = gather_s
         self._waits = first_wait_s, longest_wait_s
         self._waiting: deque[Line] = deque()
@@ -174,15 +197,16 @@ class Target:
     def _deliver(self, lines: list[Line], dropped: int) -> bool:
         titles = dict.fromkeys(line.title for line in lines)
         text = "\n".join(line.text for line in lines)
+        pictures = [line.picture for line in lines if line.picture is not None]
         if dropped:
             text = f"{dropped} earlier lines are not told\n{text}"
         try:
-            return self._send(", ".join(titles), text)
+            return self._send(", ".join(titles), text, pictures[-MOST_PICTURES:])
         except Exception as e:  # whatever a service's plugin does: others are told all the same
             log.warning("%s: %s", self._name, type(e).__name__)
             return False
 
 
-def test(targets: Mapping[str, Send], title: str) -> dict[str, bool]:
+def test(targets: Mapping[str, Service], title: str) -> dict[str, bool]:
     """Send each target a message at once; return whether it was delivered, by name."""
     return {name: send(title, "This is a test: what is heard will be told here.") for name, send in targets.items()}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from datetime import time as clock
@@ -18,19 +19,26 @@ from typing import Any
 import msgspec
 import pytest
 
-from auricle.client import Event
-from auricle.connectors.notices import Hours, Notices, Rule
+from auricle.client import Clip, Event
+from auricle.clips.beside import beside
+from auricle.clips.encode import encode
+from auricle.clips.writer import comment
+from auricle.connectors.notices import Hours, Notice, Notices, Rule
+from auricle.connectors.pictures import WAITING as PICTURES_WAITING
+from auricle.connectors.pictures import Pictures
 from auricle.connectors.targets import WAITING, Line, Target, read
 from auricle.errors import ConfigError
 from auricle.messages import decode
 from auricle.messages.topics import examples
 from helpers.bridged import house
 from helpers.broker import wait_for
+from helpers.kept import order
 
 pytestmark = [pytest.mark.timeout(180)]
 
 NOON = datetime.fromisoformat("2026-05-01T12:00:00+02:00")
 EVENT = decode(next(text for name, text in examples().items() if name.startswith("event.")))
+CLIP = decode(next(text for name, text in examples().items() if name.startswith("clip.")))
 
 
 class Day:
@@ -176,11 +184,39 @@ def test_quiet_hours_are_quiet() -> None:
     assert day.hear() == ["07:00:00 dog bark at porch"]
 
 
+def test_a_picture_is_for_what_was_told() -> None:
+    """The clip of an event is shown to whom the event was told, with the same words and once; not where its rule wants
+    no pictures, nor of what a cooldown held back, nor in the quiet hours, nor where there is no clip."""
+    day = Day(
+        Rule("dog", frozenset({"dog_bark"}), cooldown_s=60.0, picture=True, to=("phone",)),
+        Rule("all", cooldown_s=60.0),
+        quiet=Hours(clock(22), clock(7)),
+    )
+
+    def shown(one: Going, path: str | None = "/a.flac") -> list[Notice]:
+        clip = msgspec.structs.replace(CLIP, id=one.event.id, path=path)
+        return list(day.notices.draw(clip, day.now))
+
+    told, held = day.begin(), day.begin()
+    assert shown(told) == [Notice("dog", "The sound of 12:00:00 dog bark at porch", ("phone",))]
+    assert shown(told) == shown(held) == []
+    day.go(61)
+    assert "and 1 more" in (again := day.begin()).told[0]
+    assert shown(again, None) == []
+    day.go(61)
+    assert [notice.text for notice in shown(day.begin())] == ["The sound of 12:02:02 dog bark at porch"]
+    day.go(9 * 3600 + 50 * 60)
+    late = day.begin()
+    day.go(3600)
+    assert shown(late) == []
+
+
 class Service:
     """A web service that takes what it is told to take."""
 
     def __init__(self) -> None:
         self.got: dict[str, list[str]] = {}
+        self.pictures: dict[str, list[bytes]] = {}
         self.failing: set[str] = set()
         self.hanging = threading.Event()
         service = self
@@ -194,6 +230,8 @@ class Service:
                 if name == "slow":
                     service.hanging.wait(1.0)
                 service.got.setdefault(name, []).append(f"{said['title']}: {said['message']}")
+                found = [base64.b64decode(each["base64"]) for each in said.get("attachments", ())]
+                service.pictures.setdefault(name, []).extend(found)
                 self.send_response(503 if name in service.failing else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -260,13 +298,73 @@ def test_events_reach_people(tmp_path: Path) -> None:
             assert here.stop() == 0
 
 
+def test_a_picture_of_the_sound_follows(tmp_path: Path) -> None:
+    """Once the clip of an event that was told lies there, its spectrogram comes as a PNG, in a message of its own, to
+    each target that takes pictures, and again to one that failed; a clip that is gone is told in the log. A disk that
+    answers slowly delays pictures alone: they have a thread of their own."""
+    with serving() as service:
+        lines = service.targets("fine", "fails", "slow") + f"plain gotify://127.0.0.1:{service.port}/token\n"
+        (tmp_path / "targets").write_text(lines)
+        notify = {"targets": str(tmp_path / "targets"), "rules": [{"name": "all", "cooldown_s": 0, "picture": True}]}
+        with house(tmp_path, {"notify": notify}, clips={"enabled": True}) as here:
+            here.start("notify")
+            here.until(lambda: here.notified.get("READY"), "it is ready")
+            here.for_s(1.0)
+            event, gone = here.here.event("onset", "siren"), here.here.event("onset", "rain")
+            here.until(lambda: service.got.get("message"), "all are told")
+            here.until(lambda: service.got.get("slow"), "all are told")
+            assert not service.pictures["fine"]
+            asked = order(1)
+            clip = msgspec.structs.replace(asked.clip, id=event.id)
+            content, _ = encode(asked.sound, "flac", lambda facts: comment(clip, facts))
+            (tmp_path / "a.flac").write_bytes(content)
+            service.failing.add("fails")
+            here.here.clip(gone, str(tmp_path / "none.flac"))
+            said = here.here.clip(event, str(tmp_path / "a.flac"))
+            here.until(lambda: service.pictures["fine"], "the picture is shown")
+            here.until(lambda: service.pictures["slow"], "the picture is shown")
+            here.until(lambda: service.pictures["fails"], "it was tried")
+            tried = len(service.pictures["fails"])
+            service.failing.clear()
+            here.until(lambda: len(service.pictures["fails"]) > tried, "it is tried again")
+            picture = beside(said, content, ["png"])["png"]
+            assert picture.startswith(b"\x89PNG\r\n")
+            assert service.pictures["fine"] == service.pictures["slow"] == [picture]
+            assert set(service.pictures["fails"]) == {picture}
+            assert service.got["fine"][-1].startswith("Auricle, test: The sound of ")
+            assert service.got["fine"][-1].endswith(" siren at porch")
+            assert len(service.got["fine"]) == 2, "two events in a message, and a picture"
+            assert len(service.got["message"]) == 1, "a target that takes no pictures is told once"
+            assert f"all: no picture: {tmp_path}/none.flac: it cannot be read: No such file or directory" in here.log
+            assert here.stop() == 0
+
+
+def test_a_disk_that_hangs_holds_up_pictures_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """While one clip is not drawn, more wait; of more than may wait the newest are told as without a picture, and who
+    gives them goes on at once."""
+    hangs, shown = threading.Event(), list[str]()
+
+    def draw(clip: Clip) -> bytes:
+        hangs.wait(60)
+        return b""
+
+    pictures = Pictures(draw, lambda notice, picture: shown.append(notice.text))
+    for n in range(PICTURES_WAITING + 8):
+        pictures.put(Notice("all", f"{n}", None), CLIP)
+    assert not shown
+    assert 7 <= len([line for line in caplog.messages if "wait already" in line]) <= 8, "one may be under way"
+    hangs.set()
+    wait_for(lambda: len(shown) >= PICTURES_WAITING, "what waited is drawn")
+    assert shown[:3] == ["0", "1", "2"]
+
+
 def test_a_target_that_fails_keeps_its_order_and_its_bounds() -> None:
     """What waits for a target is bounded: the oldest go, and the message says how many; then all comes in order."""
     sent: list[str] = []
     works = threading.Event()
     tried = threading.Event()
 
-    def send(title: str, text: str) -> bool:
+    def send(title: str, text: str, pictures: Sequence[bytes]) -> bool:
         tried.set()
         if works.is_set():
             sent.append(text)
@@ -290,7 +388,7 @@ def test_what_a_target_raises_is_a_failure() -> None:
     """A plugin that raises is tried again like a service that says no."""
     times: list[float] = []
 
-    def send(title: str, text: str) -> bool:
+    def send(title: str, text: str, pictures: Sequence[bytes]) -> bool:
         times.append(time.monotonic())
         if len(times) < 3:
             raise RuntimeError("a secret")
@@ -351,6 +449,10 @@ def test_what_tells_nobody_is_refused(tmp_path: Path) -> None:
         (
             {"targets": "targets"},
             "bridges.notify.rules: there are none, so that nobody would be told anything; write one",
+        ),
+        (
+            {"targets": "targets", "rules": [{"name": "a", "picture": True}]},
+            f"{at}: bridges.notify.rules[0].picture: there is no sound to draw; set clips.enabled",
         ),
         (
             {"targets": "targets", "rules": [{"name": "a", "to": ["fone"]}]},
