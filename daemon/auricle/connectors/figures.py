@@ -31,6 +31,7 @@ _COUNTED = {
     "decisions": "Decisions.",
     "late": "Decisions over one decision hop after their sound was delivered.",
     "lost_samples": "Samples that were not heard.",
+    "paused_samples": "Samples that were not heard because the source was paused.",
     "overloads": "Steps that were taken because decisions could not keep up.",
     "unsound": "Decisions in which the model gave what is no finite number.",
     "cleaned_samples": "Samples that were not finite, replaced by 0.",

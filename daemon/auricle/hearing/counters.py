@@ -14,6 +14,8 @@ class Counters:
     tail: int = 0
     """Samples at the model's rate that segments held after their last decision, or without one."""
     lost: int = 0
+    paused: int = 0
+    """Samples that nobody wanted to be heard."""
     gaps: int = 0
     decisions: int = 0
     late: int = 0

@@ -260,6 +260,7 @@ class Lane:
             heard_s=round(heard_s, 3),
             heard_samples=heard,
             lost_samples=counters.lost,
+            paused_samples=counters.paused,
             gaps=counters.gaps,
             decisions=counters.decisions,
             events=counters.events,
@@ -419,9 +420,19 @@ class Lane:
         self._hearing = False
 
     def _lose(self, gap: Gap) -> None:
-        self.counters.lost += gap.samples
-        self.counters.gaps += 1
-        log.warning("%s: gap of %.3f s (%s)", self.name, gap.samples / gap.rate, gap.cause)
+        wanted = gap.cause == "pause"  # by somebody, or by a schedule: no loss
+        if wanted:
+            self.counters.paused += gap.samples
+        else:
+            self.counters.lost += gap.samples
+            self.counters.gaps += 1
+        log.log(
+            logging.INFO if wanted else logging.WARNING,
+            "%s: gap of %.3f s (%s)",
+            self.name,
+            gap.samples / gap.rate,
+            gap.cause,
+        )
         told = self.reporter.gap(gap, self.ear.stages.span / self._model_rate)
         if self.recall is not None:
             self.recall.news.append(told)

@@ -300,7 +300,7 @@ class SourceCapture(msgspec.Struct, kw_only=True):
     """How a live source is captured; samples at its own rate since it was opened."""
 
     heard_samples: Annotated[int, Meta(ge=0, description="with lost_samples, exactly all that has elapsed")]
-    lost_samples: Count
+    lost_samples: Annotated[int, Meta(ge=0, description="those of a pause too")]
     overruns: Annotated[int, Meta(ge=0, description="gaps because the daemon was too slow")]
     restarts: Annotated[int, Meta(ge=0, description="of the capturing process")]
     drift_ppm: Annotated[
@@ -317,7 +317,7 @@ class SourceHealth(msgspec.Struct, kw_only=True):
     heard_s: float
     heard_samples: Count
     lost_samples: Count
-    gaps: Count
+    gaps: Annotated[int, Meta(ge=0, description="in which these were lost")]
     decisions: Count
     events: Count
     cleaned_samples: Annotated[int, Meta(ge=0, description="not finite, replaced by 0")]
@@ -328,6 +328,9 @@ class SourceHealth(msgspec.Struct, kw_only=True):
     late: Annotated[int, Meta(ge=0, description="decisions over one decision hop after their sound was delivered")] = 0
     overloads: Annotated[int, Meta(ge=0, description="steps that were taken because decisions could not keep up")] = 0
     unsound: Annotated[int, Meta(ge=0, description="decisions in which the model gave what is no finite number")] = 0
+    paused_samples: Annotated[
+        int, Meta(ge=0, description="not heard since the source was paused, which are not in `lost_samples`")
+    ] = 0
     clips: Annotated[int, Meta(ge=0, description="clips that were written")] = 0
     clips_missed: Annotated[int, Meta(ge=0, description="events that have none although they should")] = 0
     capture: Annotated[SourceCapture | None, Meta(description="of a live source; null of a recording")] = None

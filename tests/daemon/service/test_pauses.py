@@ -172,7 +172,7 @@ def test_the_watchdog_is_fed() -> None:
 
 def test_a_daemon_closes_its_source(tmp_path: Path, require: Callable[[bool, str], None]) -> None:
     """`auricle pause` ends ffmpeg, status says paused and that all is well; so it is after a restart; `auricle resume`
-    brings the sound back, and the gap says why there was none."""
+    brings the sound back, and the gap says why there was none: that was wanted, and is neither a loss nor a warning."""
     require(which("ffmpeg") is not None, "ffmpeg")
     write(tmp_path / "noise.wav", varied(5.0))
     source = {"url": str(tmp_path / "noise.wav"), "options": ["-re", "-stream_loop", "-1"]}
@@ -192,6 +192,12 @@ def test_a_daemon_closes_its_source(tmp_path: Path, require: Callable[[bool, str
         gap = until(client, lambda item: isinstance(item, Gap))
         assert gap.cause == "pause"
         until(client, lambda item: isinstance(item, Scores))
+        found = ask(one.query, AskStatus(), Report, timeout_s=30).sources["hall"]
+        lines = [line for line in one.log.splitlines() if "hall: gap of" in line]
+        of_pause, others = ([line for line in lines if ("(pause)" in line) == paused] for paused in (True, False))
+        assert (found.paused_samples, found.gaps) == (gap.samples, len(others)), lines
+        assert (found.lost_samples == 0) == (not others), lines  # until it is open again, it is wanted
+        assert ["WARNING" in line for line in of_pause] == [False]
 
 
 def until(client: Client, wanted: Callable[[Any], bool]) -> Any:
