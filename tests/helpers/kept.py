@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from auricle import messages
 from auricle.client import Client, Clip, Event, Missed, Status
+from auricle.clips.encode import encode
+from auricle.clips.folder import name_of
 from auricle.clips.keeper import Order
 from auricle.clips.past import Cut, Run
 from auricle.clips.reading import clip_of
+from auricle.clips.writer import comment
 from helpers.bundles import made_up, tone
 from helpers.running import LIMIT_S
 from helpers.sounds import RATE, varied
@@ -35,6 +38,16 @@ def order(n: int = 0, seconds: float = 1.0, *, form: messages.ClipForm = "flac",
         source_rate=RATE, onset=t, onset_s=0.2, offset_s=0.5,
     )  # fmt: skip
     return Order(clip, Cut(RATE, [Run(0, np.resize(SOUND, round(seconds * RATE)))]))
+
+
+def lay(folder: Path, wanted: Order) -> Clip:
+    """Write a clip as a daemon's writer would; return what is said of it."""
+    clip = wanted.clip
+    content, _ = encode(wanted.sound, clip.format, lambda facts: comment(clip, facts), "")
+    path = folder / str(clip.source) / name_of(clip)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return clip_of(str(path))
 
 
 def model(folder: Path) -> Path:

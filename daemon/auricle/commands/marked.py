@@ -11,7 +11,7 @@ from auricle import messages
 from auricle.clips import marked, reading
 from auricle.clips.marked import Marked
 from auricle.commands.events import history, moment
-from auricle.errors import EXIT_SKIPPED, AudioError, OutputError
+from auricle.errors import EXIT_SKIPPED, AudioError, OutputError, UsageError
 from auricle.messages import Clip, Event, Mark
 from auricle.service.folder import found as kept_in
 from auricle.terminal import options, text
@@ -61,6 +61,33 @@ def command(
         more = f" and {len(unsaid) - NAMED} more" if len(unsaid) > NAMED else ""
         text.complain(f"auricle: in these clips are events that nobody marked, taken for false: {some}{more}")
     return EXIT_SKIPPED if broken else 0
+
+
+def taught_by(label: str, endpoint: str, key: Path | None, folder: Path) -> tuple[list[str], list[str]]:
+    """Return the files of the clips that are marked as a label, and of those that are marked as none of it.
+
+    Raises:
+        NoDaemonError: nobody answers.
+        UsageError: there are no clips, or none of those that are marked.
+    """
+    from auricle.teach.clips import LONGEST_S
+
+    past = history(endpoint, label=label, key=key)
+    clips, _ = lying(folder)
+    found = marked.pick((message for message in past if isinstance(message, Mark)), clips)
+    paths: dict[str, list[str]] = {sort: [] for sort in marked.SORTS}
+    for each in found:
+        assert each.clip.path is not None
+        if each.clip.duration_s <= LONGEST_S:
+            paths[each.sort].append(each.clip.path)
+        else:
+            text.complain(f"auricle: {each.clip.path}: {each.clip.duration_s:.0f} s; left out, it is more than a sound")
+    if not paths["right"]:
+        raise UsageError(
+            f"teach: no clip is marked as {label}; with clips.enabled, auricle mark --missed {label} --new "
+            "when it was heard, or --right"
+        )
+    return paths["right"], paths["false"]
 
 
 def clips_folder(named: Path | None, config: Path | None) -> Path:

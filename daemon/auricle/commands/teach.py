@@ -11,7 +11,7 @@ import typer
 
 from auricle.errors import UsageError
 from auricle.terminal import options, text
-from auricle.terminal.options import ConfigFile, Json, ModelName
+from auricle.terminal.options import ConfigFile, Json, KeyFile, ModelName, QueryEndpoint
 from auricle.terminal.progress import bar
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ RoomFile = Annotated[
 ]
 Again = Annotated[bool, typer.Option("--again", help="Teach it anew, from the clips of last time unless told.")]
 Listed = Annotated[bool, typer.Option("--list", help="List the labels that were taught.")]
-Marks = Annotated[bool, typer.Option("--from-marks", help="From what was marked: not there yet.")]
+Marks = Annotated[bool, typer.Option("--from-marks", help="From the daemon's clips that were marked.")]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Take clips that are nothing like the others, too.")]
 Record = Annotated[
     int | None,
@@ -61,14 +61,14 @@ def command(
     anyway: Anyway = False,
     report: Report = None,
     model: ModelName = None,
+    query: QueryEndpoint = None,
+    key: KeyFile = None,
     json: Json = False,
     config: ConfigFile = None,
 ) -> int:
     """Teach a label, or list those that were taught; return the exit code."""
     from auricle.teach import course, pictures, shelf
 
-    if from_marks:
-        raise UsageError("teach: --from-marks is not there yet; give recordings, --clips FOLDER")
     cfg = options.load(config, model)
     if listed:
         return _list(cfg, json=json)
@@ -79,7 +79,13 @@ def command(
     if report is not None:
         _able_to_draw()
     folder = options.models_dir(cfg, "teach")
-    given = course.Material([*(clips or []), *(more or [])], others or [], room)
+    sounds, none = [*(clips or []), *(more or [])], [*(others or [])]
+    if from_marks:
+        from auricle.commands import marked
+
+        right, false = marked.taught_by(name, *options.reach(query, key, config), marked.clips_folder(None, config))
+        sounds, none = sounds + right, none + false
+    given = course.Material(sounds, none, room)
     base = _base(cfg, folder)
     if record is not None:
         from auricle.commands import takes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from auricle.capture.folders import find
 from auricle.capture.reader import Reader
+from auricle.clips import reading
 from auricle.errors import AudioError, UsageError
 
 Sound = NDArray[np.float32]
@@ -25,6 +26,8 @@ QUIETEST_DBFS = -70.0
 _FLOOR_DB = 30.0
 """What is so far below a clip's loudest moment is the room, not the sound."""
 _STEP_S = 0.02
+_AROUND_S = 0.5
+"""So much around its event is learned from a clip that the daemon has kept; the rest is whatever else there was."""
 _BLOCK = 16_384
 
 
@@ -100,12 +103,25 @@ def _read(path: Path, rate: int) -> Clip:
             reader.close()
             raise AudioError(f"{reader.name}: goes on after {LONGEST_S:g} s; a clip is one sound, and no longer")
     sound = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+    sound = _event(path, sound, rate)
     if len(sound) < SHORTEST_S * rate:
         raise AudioError(f"{reader.name}: {len(sound) / rate:.2f} s; a clip has at least {SHORTEST_S:g} s")
     begin, end, level = sounding(sound, rate)
     if level < QUIETEST_DBFS:
         raise AudioError(f"{reader.name}: silence, nowhere louder than {max(level, -120):.0f} dBFS; record it anew")
     return Clip(path, sound, begin, end, hashlib.sha256(sound.tobytes()).hexdigest())
+
+
+def _event(path: Path, sound: Sound, rate: int) -> Sound:
+    """Return the part of a clip in which its event was, as its file says; all of what is no clip of the daemon's."""
+    try:
+        part = reading.part(reading.clip_of(str(path)))
+    except AudioError:
+        return sound
+    if part is None:
+        return sound
+    begin, end = round((part[0] - _AROUND_S) * rate), round((part[1] + _AROUND_S) * rate)
+    return sound[max(0, begin) : end]
 
 
 def sounding(sound: Sound, rate: int) -> tuple[int, int, float]:

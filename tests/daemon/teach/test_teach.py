@@ -300,7 +300,6 @@ def test_the_commands(tmp_path: Path, house: Bundle, models: Path) -> None:
         "label": "gate", "model": "house-taught", "measured": json.loads(listed.stdout)["measured"], "newer": None,
     }  # fmt: skip
     for words, said in (
-        (["teach", "gate", "--from-marks"], "--from-marks is not there yet"),
         (["teach", "Gate!", "--clips", folder], "'Gate!' is no label"),
         (["teach"], "which label?"),
         (["forget", "pump"], "'pump' was not taught; taught are gate"),

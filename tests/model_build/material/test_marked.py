@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import yaml
 
 from auricle.clips import marked
-from auricle.clips.encode import encode
-from auricle.clips.folder import name_of
 from auricle.clips.marked import Marked
-from auricle.clips.writer import comment
 from auricle.messages import Mark, MarkKind
 from auricle_build import recipe
 from auricle_build.grammar import read
 from auricle_build.material.clips import read_table
-from helpers.kept import order
+from helpers.kept import lay, order
 
 RECIPE: dict[str, Any] = yaml.safe_load(
     """
@@ -52,11 +47,7 @@ def collected(folder: Path) -> Path:
     found = []
     for n in range(7):
         kind: MarkKind = "right" if n < 4 else "false"
-        wanted = order(n, 2.0)
-        content, _ = encode(wanted.sound, "flac", lambda facts, clip=wanted.clip: comment(clip, facts), "")
-        path = folder / name_of(wanted.clip)
-        path.write_bytes(content)
-        clip = msgspec.structs.replace(wanted.clip, path=str(path), sha256=hashlib.sha256(content).hexdigest())
+        clip = lay(folder / "clips", order(n, 2.0))
         mark = Mark(
             node="n", instance="i", seq=1, source="s", model=None, t=clip.t, sample=None, id=f"m{n}", text="",
             label="bell", kind=kind, event=clip.id,
