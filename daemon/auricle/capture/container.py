@@ -112,8 +112,8 @@ def mended(file: BinaryIO) -> Mended | None:
         return None
     behind, sound_end = field.at + field.size, found.at + there
     end = sound_end if found.length.unit > 1 else size - found.behind
-    pieces: Pieces = [(0, field.at), length, (behind, end - behind), found.end]
-    whole: Pieces | None = [(0, sound_end), stated - there, found.end] if stated > there else None
+    pieces: Pieces = [(0, field.at), length, (behind, end - behind)]
+    whole: Pieces | None = [(0, sound_end), stated - there] if stated > there else None
     note = f"its header states {stated} bytes of sound, and it holds {there}: all of them are heard"
     return Mended(pieces, whole, found.samples, there, max(there, stated), note if stated < there else "")
 

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from auricle.capture import container, streams, transcoded
+from auricle.capture import container, streams, transcoded, voc, wrapper
 from auricle.capture.folders import shown
 from auricle.capture.mute import muted
 from auricle.capture.transcoded import Transcoded, Undecodable
@@ -66,7 +66,7 @@ class Part:
         frames: samples that are there, where it is known before they are read.
         stated: samples that there should be, where anything says so.
         note: what a person should know though nothing is lost.
-        whole: ``False`` where the container shows that its end is missing.
+        broken_off: what shows that its end is missing, where no samples are counted; else empty.
         loose: samples by which a whole part may fall short of what is stated.
         raw: what the decoder reads from, to be closed with it.
         fault: why it could not be decoded any further, once that is so.
@@ -76,7 +76,7 @@ class Part:
     frames: int | None
     stated: int | None
     note: str = ""
-    whole: bool = True
+    broken_off: str = ""
     loose: int = 0
     raw: streams.Stitched | None = None
     fault: str = ""
@@ -97,7 +97,7 @@ class Part:
     def read(self, frames: int) -> Iterator[NDArray[np.float32]]:
         """Yield all sound as blocks ``(frames, channels)`` float32; where it breaks, stop and say why in ``fault``."""
         sixteen = self.file.subtype == "PCM_16" and self.file.format != "FLAC"
-        talks = self.file.format == "MP3"
+        talks = self.file.subtype == "MPEG_LAYER_III"
         out = np.empty((frames, self.file.channels), np.int16 if sixteen else np.float32)
         while not self.fault:
             if not sixteen:
@@ -126,8 +126,8 @@ class Part:
         if missing:
             said = f"{read} of {self.stated} samples ({read / rate:.3f} s) could be read"
             return CutShort(f"{path}: cut short: {said}", missing)
-        if not self.whole:
-            return CutShort(f"{path}: cut short: the stream's last page is missing", 0)
+        if self.broken_off:
+            return CutShort(f"{path}: cut short: {self.broken_off}", 0)
         return None
 
     def close(self) -> None:
@@ -158,17 +158,21 @@ def open_parts(path: str) -> list[Part]:
 
 
 def _by_libsndfile(path: str) -> list[Part]:
+    with open(path, "rb") as raw:
+        runs = voc.runs(raw)
+    if runs is not None:
+        return [_of_voc(path, run) for run in runs]
     try:
         file: soundfile.SoundFile | Transcoded = _opened(path)
     except soundfile.LibsndfileError:
         # Behind junk or a long picture libsndfile does not find an MP3.
-        if Path(path).suffix.lower() == ".mp3" and (parts := _mp3(path)):
+        if Path(path).suffix.lower() == ".mp3" and (parts := _mp3(path, anyway=True)):
             return parts
         # And a file whose length is not what its header says it may call malformed.
         if (mended := _mended(path)) is None:
             raise
         file = mended.file
-    if file.format == "MP3" and (parts := _mp3(path)):
+    if file.subtype == "MPEG_LAYER_III" and (parts := _mp3(path)):
         file.close()
         return parts
     with open(path, "rb") as raw:
@@ -177,7 +181,7 @@ def _by_libsndfile(path: str) -> list[Part]:
             if len(found) > 1:
                 file.close()
                 return [_stitched(path, stream) for stream in found]
-            return [Part(file, file.frames, None, whole=found[0].whole)]
+            return [Part(file, file.frames, None, "", found[0].broken_off)]
         held = container.extent(raw, file.subtype, file.channels)
     if held is None:
         return [_mended(path, file) or Part(file, _known(file), _known(file))]
@@ -224,7 +228,9 @@ def _mended(path: str, as_it_is: soundfile.SoundFile | Transcoded | None = None)
     if known is not None and mended.whole is not None:
         share = max(1, mended.there) / mended.stated
         stated = mended.samples or _stated(path, mended.whole) or round(known / share)
-    return Part(file, known, stated, mended.note, raw=stitched)
+    missing = mended.stated - mended.there
+    broken_off = f"the last {missing} of {mended.stated} bytes of sound are missing" if missing else ""
+    return Part(file, known, stated, mended.note, broken_off, raw=stitched)
 
 
 def _stated(path: str, pieces: container.Pieces) -> int | None:
@@ -266,15 +272,16 @@ def _transcoded(path: str, why_not: str) -> list[Part]:
         raise AudioError(f"{shown(path)}: not a recording that can be read ({why_not}; {e}){remedy}") from None
     with open(path, "rb") as raw:
         chain = streams.ogg(raw) if raw.read(4) == b"OggS" else [streams.Stream()]
+        broken_off = chain[-1].broken_off or wrapper.broken_off(raw)
     if len({stream.form for stream in chain}) == 1:
         file = Transcoded(path, about)
-        return [Part(file, about.stated, about.stated, whole=chain[-1].whole, loose=file.loose)]
+        return [Part(file, about.stated, about.stated, "", broken_off, file.loose)]
     parts: list[Part] = []
     for form, alike in groupby(chain, lambda stream: stream.form):
         run = list(alike)
         told = about if form is None else transcoded.About(form[0], form[1], None, about.tags)
         file = Transcoded(path, told, _span(run))
-        parts.append(Part(file, None, None, whole=run[-1].whole))
+        parts.append(Part(file, None, None, "", run[-1].broken_off))
     return parts
 
 
@@ -284,13 +291,26 @@ def _span(chain: list[streams.Stream]) -> tuple[int, int]:
     return pieces[0][0], pieces[-1][0] + pieces[-1][1] - pieces[0][0]
 
 
-def _mp3(path: str) -> list[Part]:
+def _of_voc(path: str, run: voc.Run) -> Part:
+    sound = streams.Stitched(path, run.pieces, fill=run.quiet)
+    form = {"samplerate": run.rate, "channels": run.channels, "subtype": run.subtype}
+    file = _Forward(sound, format="RAW", endian="LITTLE", **form)
+    return Part(file, run.there // run.frame_bytes, run.stated // run.frame_bytes, raw=sound)
+
+
+def _mp3(path: str, *, anyway: bool = False) -> list[Part]:
     with open(path, "rb") as raw:
-        found = streams.mp3(raw)
-    return [_stitched(path, stream) for stream in found or ()]
+        found = streams.mp3(raw, anyway=anyway) or []
+        mended = container.mended(raw)
+    parts = [_stitched(path, stream) for stream in found]
+    if len(parts) == 1 and mended is not None and mended.stated > mended.there:
+        # A WAV around it states bytes, and no samples: a share of them is missing.
+        held = sum(piece[1] for piece in found[0].pieces if isinstance(piece, tuple))
+        parts[0].stated = (parts[0].frames or 0) + round(found[0].samples * (mended.stated / held - 1))
+    return parts
 
 
 def _stitched(path: str, stream: streams.Stream) -> Part:
     raw = streams.Stitched(path, stream.pieces)
     file = _Forward(raw)
-    return Part(file, file.frames, None, whole=stream.whole, raw=raw)
+    return Part(file, file.frames, stream.stated, "", stream.broken_off, raw=raw)

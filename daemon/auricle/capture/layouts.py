@@ -58,7 +58,6 @@ class Layout:
         frame_bytes: of one sample of all channels, where the header says so; else 0.
         behind: bytes at the file's end that are a header once more.
         closed: whether what lies behind the stated length is never sound.
-        end: what a decoder wants to find behind the sound.
         samples: of one channel as the header has them, where their coding makes packets of any length of them.
     """
 
@@ -71,7 +70,6 @@ class Layout:
     frame_bytes: int = 0
     behind: int = 0
     closed: bool = False
-    end: bytes = b""
     samples: int | None = None
 
 

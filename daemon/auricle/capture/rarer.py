@@ -6,11 +6,9 @@ IRCAM, PAF and PVF state no length: of them nothing shows that a file is cut.
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from typing import BinaryIO
 
 from auricle.capture.layouts import MOST_CHUNKS, Field, Layout, is_open
@@ -27,13 +25,10 @@ _MAT_NAME = b"wavedata"
 _HTK_PERIODS = range(13, 10_001)
 """An HTK has no name of its own: of so many times 100 ns are the rates from 1,000 to 768,000 Hz."""
 _HTK_WAVEFORM = b"\x00\x02\x00\x00"
-_VOC_SOUND, _VOC_SOUND_NEW = 1, 9
-_VOC_MORE = (1, 2, 3, 9)
-"""A block of sound, the rest of one, a silence, a block of sound as later versions have it."""
 
 
 def rarer(file: BinaryIO) -> Layout | None:
-    """Find where a NIST (SPHERE), AVR, 8SVX, WVE, VOC, MAT4, MAT5, MPC 2000, XI or HTK keeps its samples; ``None`` of
+    """Find where a NIST (SPHERE), AVR, 8SVX, WVE, MAT4, MAT5, MPC 2000, XI or HTK keeps its samples; ``None`` of
     others."""
     file.seek(0)
     head = file.read(64)
@@ -103,38 +98,6 @@ def _mpc(_: BinaryIO, head: bytes) -> Layout | None:
     return Layout(42, _counted(int.from_bytes(head[30:34], "little"), frame), False, aligned=0, frame_bytes=frame)
 
 
-def _voc(file: BinaryIO, head: bytes) -> Layout | None:
-    """Find the one block of sound of a VOC; one of several is left to ffmpeg.
-
-    sox states eight bytes less than it writes: where no blocks follow that lead to the file's end, what follows is
-    sound.
-    """
-    if len(head) < 26:
-        return None
-    (at,) = struct.unpack("<H", head[20:22])
-    size = os.fstat(file.fileno()).st_size
-    found: Layout | None = None
-    for _ in range(MOST_CHUNKS):
-        file.seek(at)
-        block = file.read(4)
-        if len(block) < 4 or not block[0]:
-            return found and replace(found, closed=at >= size - 1)
-        length = int.from_bytes(block[1:], "little")
-        if found is not None and at + 4 + length > size:
-            return found
-        if block[0] in _VOC_MORE:
-            if found is not None or block[0] not in (_VOC_SOUND, _VOC_SOUND_NEW):
-                return None
-            more = 2 if block[0] == _VOC_SOUND else 12
-            stated = None if length in (0, 0xFF_FFFF) else max(0, length - more)
-            field = Field(at + 1, 3, big_endian=False, more=more)
-            found = Layout(at + 4 + more, stated, False, field, aligned=0, end=b"\0")
-            if stated is None:
-                return found
-        at += 4 + length
-    return found
-
-
 def _mat4(file: BinaryIO, head: bytes) -> Layout | None:
     order, first, at = ">" if head[2] else "<", 1000 if head[2] else 0, 0
     for _ in range(MOST_CHUNKS):
@@ -195,7 +158,6 @@ _KINDS: dict[bytes, Callable[[BinaryIO, bytes], Layout | None]] = {
     b"FORM": _svx,
     b"ALawSoundFile**": _wve,
     b"\x01\x04": _mpc,
-    b"Creative Voice File\x1a": _voc,
     b"\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00": _mat4,
     b"\x00\x00\x03\xe8\x00\x00\x00\x01\x00\x00\x00\x01": _mat4,
     b"MATLAB 5.0 MAT-file": _mat5,

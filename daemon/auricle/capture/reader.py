@@ -201,6 +201,8 @@ class Reader:
             if len(tail := resampler.flush()):
                 yield Block(tail, _NOTHING)
             short = short or self._parts[now].cut(self.name, read)
+            if not seconds and short is None:
+                short = CutShort(f"{self.name}: holds no sample", 0)
         finally:
             self.close()
         self.frames = round(seconds * self.rate)
@@ -233,7 +235,7 @@ class Reader:
                     raise AudioError(f"{self.name}: {channels} channels; use 1 to {MAX_CHANNELS}")
                 if self._channel is not None and self._channel >= channels:
                     raise AudioError(f"{self.name}: has no channel {self._channel + 1}; it has {channels}")
-            if all(part.frames == 0 for part in self._parts):
+            if all(part.frames == 0 and not part.stated for part in self._parts):
                 raise AudioError(f"{self.name}: holds no sample")
         except AudioError:
             self.close()

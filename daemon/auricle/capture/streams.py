@@ -18,6 +18,7 @@ _KBIT = {
 """The bit rates of layer III, by whether it is MPEG 1 or one of its halved rates (ISO 11172-3, 13818-3)."""
 _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _LOOK = 65_536
+_NO_END = "the stream's last page is missing"
 
 
 class Stitched(io.RawIOBase):
@@ -25,10 +26,11 @@ class Stitched(io.RawIOBase):
 
     Args:
         path: of the file.
-        pieces: bytes, offset and length in the file, or a number of zeros.
+        pieces: bytes, offset and length in the file, or so many times ``fill``.
     """
 
-    def __init__(self, path: str, pieces: Sequence[bytes | tuple[int, int] | int]) -> None:
+    def __init__(self, path: str, pieces: Sequence[bytes | tuple[int, int] | int], *, fill: int = 0) -> None:
+        self._fill = bytes((fill,))
         self._file = open(path, "rb")  # noqa: SIM115 - closed with this
         self._pieces: list[tuple[int, int, bytes | int | None]] = []
         end = 0
@@ -78,7 +80,7 @@ class Stitched(io.RawIOBase):
         if isinstance(what, bytes):
             data = what[self._at - begin : self._at - begin + n]
         elif what is None:
-            data = bytes(n)
+            data = self._fill * n
         else:
             self._file.seek(what + self._at - begin)
             data = self._file.read(n)
@@ -97,14 +99,16 @@ class Stream:
     Args:
         pieces: what a decoder should be given.
         stated: samples that there should be where the file says so itself; else ``None``.
-        whole: ``False`` where its end is missing.
+        broken_off: what shows that its end is missing; else empty.
         form: rate and channels, where FLAC or Speex in Ogg states them.
+        samples: that its frames hold, where they were counted.
     """
 
     pieces: list[bytes | tuple[int, int]] = field(default_factory=list)
     stated: int | None = None
-    whole: bool = True
+    broken_off: str = ""
     form: tuple[int, int] | None = None
+    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +171,14 @@ def _frames(file: BinaryIO, size: int) -> Iterator[_Frame]:
         at += sync if sync > 0 else max(1, len(ahead))
 
 
-def mp3(file: BinaryIO) -> list[Stream] | None:
+def mp3(file: BinaryIO, *, anyway: bool = False) -> list[Stream] | None:
     """Find the streams of an MP3, each with a header that says how long it is; ``None`` where the file's own one is
     right.
 
     A decoder takes the length of an MP3 without such a header from its first frame's bit rate, and stops there.
+
+    Args:
+        anyway: also where it is right, because a decoder refuses what is left of a file that is cut short.
     """
     size = os.fstat(file.fileno()).st_size
     streams: list[Stream] = []
@@ -201,10 +208,15 @@ def mp3(file: BinaryIO) -> list[Stream] | None:
             pieces[-1] = (last[0], last[1] + frame.size)
         else:
             pieces.append((frame.at, frame.size))
-    if not streams or (own is not None and len(streams) == 1 and counts[0] <= own):
+    if not streams:
         return None
+    if own is not None and len(streams) == 1 and counts[0] <= own:
+        if not anyway:
+            return None
+        streams[0].stated = own * firsts[0].samples
     for stream, count, first in zip(streams, counts, firsts, strict=True):
         stream.pieces.insert(0, _xing(first, count))
+        stream.samples = count * first.samples
     return streams
 
 
@@ -235,14 +247,14 @@ def ogg(file: BinaryIO) -> list[Stream]:
         table = file.read(head[26])
         end = at + 27 + len(table) + sum(table)
         if head[5] & 2 and sound:
-            streams.append(Stream([(begin, at - begin)], whole=ended, form=form))
+            streams.append(Stream([(begin, at - begin)], None, "" if ended else _NO_END, form))
             begin, sound, ended = at, False, False
         if at == begin:
             form = _form(file.read(64))
         sound |= not head[5] & 2
         ended = bool(head[5] & 4) and len(table) == head[26] and end <= size
         at = end
-    streams.append(Stream([(begin, size - begin)], whole=ended, form=form))
+    streams.append(Stream([(begin, size - begin)], None, "" if ended else _NO_END, form))
     return streams
 
 

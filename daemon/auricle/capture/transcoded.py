@@ -33,7 +33,7 @@ _TOLD_BY = {
 }
 """Formats whose header states how long they are; of others ffmpeg estimates it."""
 _ASKED = (
-    "format=format_name,duration,nb_streams:stream=codec_type,sample_rate,channels,duration,duration_ts,nb_frames"
+    "format=format_name,duration,nb_streams:stream=codec_type,codec_name,sample_rate,channels,duration,duration_ts,nb_frames"
     ":stream_tags=DURATION"
 )
 _TAGS = ":format_tags=comment,date"
@@ -46,7 +46,10 @@ MOST_S = 7 * 86_400
 _OPEN_FRAMES = 2**30
 """An AVI that was written into a pipe says that it has so many."""
 _CODEC_FRAME = 4096
-"""A codec may add or leave out so many samples at a file's ends."""
+"""A codec may add or leave out so many samples at a file's ends, of those that are not known better."""
+_CODEC_FRAMES = {"aac": 2048, "mp3": 1152}
+_COUNTED = ("pcm_", "adpcm_g72", "alac", "flac", "tta", "wavpack")
+"""Codecs that give as many samples as they were given: their number is stated within a time stamp's two ms."""
 _PIPE_BYTES = 65_536
 _SAID_CHARACTERS = 300
 
@@ -63,6 +66,14 @@ class About:
     channels: int
     stated: int | None
     tags: dict[str, str]
+    codec: str = ""
+
+    @property
+    def loose(self) -> int:
+        """Return by how many samples what is stated and what is given may differ in a whole file."""
+        if self.codec.startswith(_COUNTED):
+            return self.rate // 500
+        return _CODEC_FRAMES.get(self.codec, _CODEC_FRAME)
 
 
 def ask(path: str) -> About:
@@ -98,7 +109,8 @@ def ask(path: str) -> About:
     container = told.get("format", {})
     with open(path, "rb") as file:
         seconds = asf.stated_s(file) or _seconds(container, streams[0])
-    return About(rate, channels, None if seconds is None else round(seconds * rate), container.get("tags", {}))
+    stated = None if seconds is None else round(seconds * rate)
+    return About(rate, channels, stated, container.get("tags", {}), str(streams[0].get("codec_name", "")))
 
 
 class Transcoded:
@@ -117,8 +129,7 @@ class Transcoded:
     def __init__(self, path: str, about: About, piece: tuple[int, int] | None = None) -> None:
         self.samplerate, self.channels = about.rate, about.channels
         self.frames = about.stated or 0
-        self.loose = _CODEC_FRAME
-        """Samples by which what is stated and what is given may differ in a whole file."""
+        self.loose = about.loose
         self._tags = about.tags
         self._frame_bytes = 4 * about.channels
         # No codec takes less than a byte for a second of sound: a small file that gives days of it is a trap.

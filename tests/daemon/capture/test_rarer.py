@@ -127,3 +127,78 @@ def test_other_variables_of_a_mat_are_not_sound(tmp_path: Path) -> None:
     result = heard(path)
     np.testing.assert_array_equal(result.sound, whole, strict=True)
     assert (result.said, result.lost) == ([], 0)
+
+
+def block(kind: int, content: bytes) -> bytes:
+    """A block of a VOC."""
+    return bytes((kind,)) + len(content).to_bytes(3, "little") + content
+
+
+def sounding(sound: np.ndarray, rate: int) -> bytes:
+    """A block of sound in 16 bits, with its own header."""
+    return block(9, struct.pack("<IBBHI", rate, 16, 1, 4, 0) + sound.tobytes())
+
+
+def test_every_block_of_a_voc_is_heard(tmp_path: Path) -> None:
+    """Sound, a marker, a silence and more sound are one recording; where another block states another rate, a new
+    segment begins; a cut within the header of a block, or in its sound, is told."""
+    path = tmp_path / "a.voc"
+    one, two = (SOUND[:8000] * 32767).astype("<i2"), (SOUND[8000:] * 32767).astype("<i2")
+    blocks = [
+        sounding(one, RATE),
+        block(4, b"\1\0"),
+        block(3, struct.pack("<HB", 999, 0)),
+        block(2, two.tobytes()),
+        sounding(one, RATE),
+        sounding(two, 2 * RATE),
+    ]
+    begin = b"Creative Voice File\x1a" + struct.pack("<HHH", 26, 0x114, 0x111F)
+    path.write_bytes(begin + b"".join(blocks) + b"\0")
+    result = heard(path)
+    assert (result.said, result.lost) == ([], 0)
+    assert [segment.rate for segment in result.segments] == [RATE, 2 * RATE]
+    expected = np.concatenate([one, np.zeros(1000, "<i2"), two, one]).astype(np.float32) / np.float32(32768)
+    np.testing.assert_array_equal(np.concatenate(result.sounds[0])[: len(expected)], expected, strict=True)
+    assert result.lengths() == [len(expected), len(two) // 2]
+    for left in (5, 12):
+        path.write_bytes((begin + b"".join(blocks[:5]))[: left - len(blocks[4])])
+        result = heard(path)
+        assert "cut short" in result.said[0]
+        assert (len(result.sound), result.lost) == (1000 + len(SOUND), len(one))
+    path.write_bytes(begin + block(1, b"\x83\0" + b"\x90" * 500) + block(3, b"\x63\0\x83") + b"\0")
+    result = heard(path, rate=8000)
+    np.testing.assert_array_equal(result.sound, np.repeat(np.array([0.125, 0], np.float32), [500, 100]), strict=True)
+
+
+def test_a_voc_of_nothing_but_blocks_ends(tmp_path: Path) -> None:
+    """Millions of empty blocks hold nobody up; what lies behind those that were looked at is told as lost."""
+    path = tmp_path / "a.voc"
+    begin = b"Creative Voice File\x1a" + struct.pack("<HHH", 26, 0x114, 0x111F)
+    path.write_bytes(begin + sounding((SOUND * 32767).astype("<i2"), RATE) + bytes((4, 0, 0, 0)) * 2**21)
+    result = heard(path)
+    assert "cut short" in result.said[0]
+    np.testing.assert_array_equal(len(result.sound), len(SOUND))
+    assert result.lost > 2**20
+
+
+EMPTY = [
+    *((form, "PCM_16") for form in ("WAV", "RF64", "W64", "AIFF", "AU", "FLAC", "VOC", "NIST")),
+    ("CAF", "ALAC_16"),
+    ("WAV", "MS_ADPCM"),
+]
+
+
+@pytest.mark.parametrize(("form", "subtype"), EMPTY)
+def test_a_file_that_ends_before_its_first_sample_is_a_gap(tmp_path: Path, form: str, subtype: str) -> None:
+    """Where the header is there and no sound is, all that it states is told as lost."""
+    path = made(tmp_path, form, subtype, 1)
+    whole = heard(path)
+    content = path.read_bytes()
+    # In front of the first packet: behind the headers, whose lengths the containers tell.
+    begins = {"FLAC": 86, "CAF": 300, "NIST": 1024, "VOC": 42, "AU": 24, "AIFF": 54, "RF64": 104, "W64": 104}
+    at = begins.get(form, 110 if subtype == "MS_ADPCM" else 44)
+    path.write_bytes(content[:at])
+    result = heard(path)
+    (line,) = result.said
+    assert "0.000 s" in line
+    assert (len(result.sound), result.lost, result.ends) == (0, len(whole.sound), ["gap"])

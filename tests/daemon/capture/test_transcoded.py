@@ -255,3 +255,40 @@ def test_where_there_is_none_it_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tmp_path))
     (line,) = heard(path).said
     assert "apt-get install ffmpeg" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.m4a", ["-c:a", "aac", "-movflags", "+faststart"]),
+        ("a.mka", ["-c:a", "libopus"]),
+        ("a.webm", ["-c:a", "libvorbis"]),
+        ("a.avi", ["-c:a", "mp3"]),
+    ],
+)
+def test_a_missing_end_is_named_however_short(tmp_path: Path, name: str, options: list[str]) -> None:
+    """Of a few bytes no lost sample can be counted; what wraps the sound says that they are missing."""
+    path = made(tmp_path / name, *options)
+    content = path.read_bytes()
+    path.write_bytes(content[:-3])
+    (line,) = heard(path).said
+    assert line == f"{path}: cut short: the file's last 3 of {len(content)} bytes are missing"
+
+
+def test_of_a_lossless_codec_every_sample_is_told(tmp_path: Path) -> None:
+    """A frame less than a codec's usual one is no play: it is lost."""
+    path = made(tmp_path / "a.m4a", "-c:a", "alac", "-movflags", "+faststart")
+    whole = heard(path)
+    path.write_bytes(path.read_bytes()[:-3])
+    result = heard(path)
+    assert 0 < result.lost == len(whole.sound) - len(result.sound)
+    assert "cut short" in result.said[0]
+
+
+def test_a_film_in_which_no_sound_has_begun_is_named(tmp_path: Path) -> None:
+    """ffmpeg gives nothing and complains of nothing: the file is not passed over."""
+    path = write(tmp_path / "a.aiff", varied(1.0))
+    path.write_bytes(path.read_bytes()[:44])
+    result = heard(path)
+    assert len(result.sound) == 0
+    assert len(result.said) == 1

@@ -177,3 +177,39 @@ def test_a_length_that_has_wrapped_at_4_gib(tmp_path: Path) -> None:
         found = extent(written, "PCM_16", 1)
     assert found is not None
     assert (found.frames, found.stated) == (long // 2, long // 2)
+
+
+def test_an_mp3_in_a_wav(tmp_path: Path, require: Callable[[bool, str], None]) -> None:
+    """Nothing counts its samples: whole, it is heard whole and nothing is said; cut, the share of its bytes that is
+    missing is told, within two of its frames."""
+    require(shutil.which("ffmpeg") is not None, "ffmpeg")
+    wav = write(tmp_path / "from.wav", FLOATS, subtype="PCM_16")
+    path = ffmpeg(wav, tmp_path / "memo.wav", "-c:a", "libmp3lame")
+    whole = heard(path)
+    assert (whole.said, whole.lost) == ([], 0)
+    assert 0 <= len(whole.sound) - len(SOUND) <= 3 * 576
+    content = path.read_bytes()
+    for share in (0.1, 0.5, 0.9):
+        path.write_bytes(content[: int(share * len(content))])
+        result = heard(path)
+        assert "cut short" in result.said[0]
+        assert abs(len(result.sound) + result.lost - len(whole.sound)) <= 2 * 576
+
+
+def test_a_voc_of_many_blocks(tmp_path: Path, require: Callable[[bool, str], None]) -> None:
+    """ffmpeg writes a block every two thousand samples: their headers are no sound, and of a cut one what its last
+    block states is told."""
+    require(shutil.which("ffmpeg") is not None, "ffmpeg")
+    wav = write(tmp_path / "from.wav", FLOATS, subtype="PCM_16")
+    path = ffmpeg(wav, tmp_path / "a.voc", "-c:a", "pcm_s16le")
+    result = heard(path)
+    np.testing.assert_array_equal(result.sound, FLOATS, strict=True)
+    assert (result.said, result.lost) == ([], 0)
+    content = path.read_bytes()
+    chance = random.Random(0)
+    for _ in range(6):
+        path.write_bytes(content[: chance.randrange(6000, len(content) - 4200)])
+        result = heard(path)
+        assert "cut short" in result.said[0]
+        assert (len(result.sound) + result.lost) % 2048 == 0
+        np.testing.assert_array_equal(result.sound, FLOATS[: len(result.sound)], strict=True)
