@@ -73,7 +73,7 @@ def _segment_end(file: BinaryIO) -> int:
         if name not in (_EBML, _SEGMENT) or not coded or not coded[0]:
             return 0
         width = 9 - coded[0].bit_length()
-        most = 2 ** (7 * width) - 1
+        most = (1 << 7 * width) - 1
         length = int.from_bytes(coded[:width], "big") & most
         if length == most:
             return 0
