@@ -62,11 +62,11 @@ class Running:
         return found[-1] if found else None
 
 
-def wait_for(condition: Callable[[], T | None], what: str, limit_s: float = LIMIT_S) -> T:
+def wait_for(condition: Callable[[], T | None], what: str | Callable[[], str], limit_s: float = LIMIT_S) -> T:
     """Return what the condition gives, once it is there."""
     deadline_s = time.monotonic() + limit_s
     while not (found := condition()):
-        assert time.monotonic() < deadline_s, f"not within {limit_s:g} s: {what}"
+        assert time.monotonic() < deadline_s, f"not within {limit_s:g} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.02)
     return found
 

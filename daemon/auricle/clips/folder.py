@@ -15,12 +15,23 @@ from auricle.messages import Clip
 from auricle.messages.topics import part
 
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}Z\.[\w%-]+\.[0-9a-f-]{36}\.(flac|opus)", re.ASCII)
+_SOURCE = re.compile(r"[\w%-]+", re.ASCII)
 _HALF = re.compile(r"\..+\.part")
 
 
 def name_of(clip: Clip) -> str:
     """Return the name of a clip's file: when it begins, what was heard, and the event's id."""
     return f"{clip.t.replace(':', '-')}.{part(clip.label)}.{clip.id}.{clip.format}"
+
+
+def is_clip(name: str) -> bool:
+    """Return whether this may be the name of a clip's file."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_source(name: str) -> bool:
+    """Return whether this may be the name of a source's folder."""
+    return _SOURCE.fullmatch(name) is not None
 
 
 def files(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -31,7 +42,7 @@ def files(folder: Path) -> Iterator[os.DirEntry[str]]:
     """
     for each in _sources(folder):
         with os.scandir(each) as entries:
-            clips = [entry for entry in entries if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)]
+            clips = [entry for entry in entries if is_clip(entry.name) and entry.is_file(follow_symlinks=False)]
         yield from sorted(clips, key=lambda entry: entry.name)
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from auricle.clips.folder import files
+from auricle.clips.folder import files, is_clip, is_source
 from auricle.errors import AudioError, UsageError
 from auricle.messages import Clip, microseconds
 
@@ -75,6 +77,35 @@ def clips(folder: Path) -> Iterator[tuple[str, Clip | AudioError]]:
     except OSError as e:
         whose = "; ask as the daemon's user, as with sudo" if isinstance(e, PermissionError) else ""
         raise UsageError(f"{folder}: cannot be read: {e.strerror}{whose}") from None
+
+
+def opened(folder: Path, source: str, name: str) -> BinaryIO:
+    """Open the file of a clip by the names of its own folder and of itself, whatever they are made of: nothing else
+    that lies there, or that a link leads to, is opened.
+
+    Raises:
+        AudioError: there is no such clip, or it cannot be read.
+    """
+    if not is_source(source) or not is_clip(name):
+        raise AudioError("there is no clip of such a name")
+    at: list[int] = []
+    try:
+        at.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        at.append(os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at[0]))
+        file = os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at[1]), "rb")
+    except FileNotFoundError:
+        raise AudioError("the clip is there no more") from None
+    except PermissionError:
+        raise AudioError(f"clips can be read by the daemon's user alone; see docs/page.md ({folder})") from None
+    except OSError as e:
+        raise AudioError(f"the clip cannot be read: {e.strerror}") from None
+    finally:
+        for each in at:
+            os.close(each)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise AudioError("there is no clip of such a name")
+    return file
 
 
 def _opened(path: str) -> soundfile.SoundFile:

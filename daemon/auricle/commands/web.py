@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from auricle.config import Publish
 from auricle.connectors import credentials
 from auricle.connectors.extras import bring
 from auricle.errors import ConfigError
+from auricle.service.permits import own_token
 from auricle.terminal import options
 from auricle.terminal.options import ConfigFile
+
+log = logging.getLogger("auricle")
 
 
 def command(
@@ -18,6 +24,7 @@ def command(
     hash_: Annotated[
         bool, typer.Option("--hash", help="Ask for a password, and print what web.password's file shall hold.")
     ] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Only show; web.read_only does the same.")] = False,
 ) -> int:
     """Serve the page until it is stopped; return the exit code.
 
@@ -32,10 +39,13 @@ def command(
         given = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         print(argon2.PasswordHasher().hash(given))
         return 0
+    from auricle.clips.reading import opened
     from auricle.config import served_at
     from auricle.connectors.guard import Secrets
     from auricle.connectors.page import Settings, run
+    from auricle.connectors.wishes import Means
     from auricle.service import logs
+    from auricle.service.folder import found
     from auricle.service.notify import Notifier
 
     cfg = options.load(config)
@@ -47,5 +57,25 @@ def command(
         raise ConfigError(["web.password: the file holds no hash; write what auricle web --hash prints into it"])
     host, port = served_at(wanted.listen)
     secrets = Secrets(token or None, password or None)
-    run(Settings(cfg.publish.endpoint, cfg.publish.query, cfg.publish.client_key, host, port, secrets), Notifier())
+    publish = cfg.publish
+    means = Means(
+        login=secrets.wanted,
+        read_only=read_only or wanted.read_only,
+        keyed=publish.client_key is not None,
+        token=None if read_only or wanted.read_only or publish.client_key is not None else _shown(publish),
+        few=publish.query.startswith("ipc://") and not publish.query.startswith("ipc://@"),
+    )
+    clips = partial(opened, cfg.clips.folder or found("clips"))
+    run(Settings(publish.endpoint, publish.query, publish.client_key, host, port, secrets, means, clips), Notifier())
     return 0
+
+
+def _shown(publish: Publish) -> str | None:
+    """Return what the page shows the daemon to change thresholds. Where it may not read that it says so, and only
+    shows."""
+    try:
+        return own_token(publish)
+    except ConfigError as e:
+        for line in e.lines():
+            log.warning("%s; no threshold can be changed here", line)
+        return None

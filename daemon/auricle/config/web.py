@@ -7,6 +7,7 @@ from pathlib import Path
 
 from auricle.config.bridges import Listening, secret_file
 from auricle.config.keys import key
+from auricle.config.kinds import Flag
 
 _TOKEN = secret_file("a file with a token")
 _PASSWORD = secret_file("a file with a password's hash")
@@ -21,6 +22,12 @@ class Web:
         Listening(),
         "bridge",
         "Where the page is. Another address than a loopback wants a token or a password.",
+    )
+    read_only: bool = key(
+        False,
+        Flag(),
+        "bridge",
+        "It only shows: no marks, no pauses, no thresholds. auricle web --read-only does the same.",
     )
     token: Path | str | None = key(
         None,

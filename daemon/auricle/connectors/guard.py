@@ -21,17 +21,23 @@ SESSIONS = 1000
 """So many are remembered; of more the oldest ends."""
 OPEN = {"/login", "/page.css"}
 """What may be had without a session."""
-RATES = {"/login": (5.0, 1 / 15), "/api/history": (20.0, 5.0), "": (120.0, 40.0)}
+RATES = {
+    "/login": (5.0, 1 / 15),
+    "/api/history": (20.0, 5.0),
+    "/api/wish": (20.0, 2.0),
+    "/api/clip": (60.0, 10.0),
+    "": (120.0, 40.0),
+}
 """By path: so many requests of one address at once, and so many more in a second; the empty one is for all others."""
 ADDRESSES = 4096
 MOST_HEADERS = 16 * 1024
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "img-src 'self' data:; media-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with no-referrer a browser hides the origin of our own form
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
@@ -97,7 +103,7 @@ class Rates:
 
     def admit(self, address: str, path: str, now_s: float) -> bool:
         """Count a request; return whether it is within the rate."""
-        name = path if path in RATES else ""
+        name = path if path in RATES else "/api/clip" if path.startswith("/api/clip/") else ""
         most, per_s = RATES[name]
         left, then_s = self._buckets.pop((address, name), (most, now_s))
         left = min(most, left + per_s * (now_s - then_s))
@@ -115,10 +121,12 @@ class Guard:
         secrets_: what opens it.
         sessions: those who have opened it.
         host: where it is served.
+        read_only: whether nothing may be sent to it but the secret.
     """
 
-    def __init__(self, app: App, secrets_: Secrets, sessions: Sessions, host: str) -> None:
+    def __init__(self, app: App, secrets_: Secrets, sessions: Sessions, host: str, *, read_only: bool = False) -> None:
         self._app, self._secrets, self._sessions = app, secrets_, sessions
+        self._read_only = read_only
         self._hosts = LOOPBACK | {f"[{host}]" if ":" in host else host}
         self._rates = Rates()
 
@@ -158,6 +166,8 @@ class Guard:
             origin = headers.get("origin", "")
             if not origin or urlsplit(origin).netloc != host:
                 return 403, "this request comes from another page"
+        if self._read_only and scope["method"] not in ("GET", "HEAD") and path not in ("/login", "/logout"):
+            return 403, "this page only shows; it is read-only"
         if not self._secrets.wanted or by_token or path in OPEN:
             return 0, ""
         if self._sessions.has(session_of(headers)):

@@ -16,7 +16,7 @@ from auricle import messages
 from auricle.client import Client, Health, Item, Missed, Scores, Snapshot
 from auricle.messages.topics import FLEETING, ON_REQUEST, topic_of
 
-TOPICS = ("event.", "gap.", "status.", "mark.", "score.", "health.", ON_REQUEST)
+TOPICS = ("event.", "gap.", "status.", "mark.", "clip.", "score.", "health.", ON_REQUEST)
 WAITING = 400
 """So many messages wait for a viewer; whoever is slower is let go, and comes again for what is new."""
 KEPT_S, KEPT = 60.0, 4000

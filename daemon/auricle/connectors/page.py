@@ -18,7 +18,9 @@ from auricle.client import Client
 from auricle.connectors.guard import MOST_HEADERS, Guard, Secrets, Sessions
 from auricle.connectors.hub import Hub
 from auricle.connectors.site import Site
+from auricle.connectors.sound import Open
 from auricle.connectors.supervisor import Supervisor
+from auricle.connectors.wishes import Means
 from auricle.errors import ConfigError
 
 log = logging.getLogger("auricle")
@@ -41,6 +43,8 @@ class Settings:
         key: the file of the keys to connect with there, if it wants any.
         host, port: where the page is served; the port 0 is any.
         secrets: what opens it.
+        means: what may be wished of the daemon through it.
+        clips: opens a clip.
     """
 
     endpoint: str
@@ -49,6 +53,8 @@ class Settings:
     host: str
     port: int
     secrets: Secrets
+    means: Means
+    clips: Open
 
 
 def run(settings: Settings, supervisor: Supervisor) -> None:
@@ -74,10 +80,10 @@ async def _serve(settings: Settings, supervisor: Supervisor, bound: socket.socke
 
     hub = Hub(settings.endpoint, settings.key, most=VIEWERS, changed=changed)
     sessions = Sessions()
-    site = Site(hub, settings.query, settings.key, settings.secrets, sessions)
+    site = Site(hub, settings.query, settings.key, settings.secrets, sessions, settings.means, settings.clips)
     server = _Server(
         uvicorn.Config(
-            Guard(site.app, settings.secrets, sessions, settings.host),
+            Guard(site.app, settings.secrets, sessions, settings.host, read_only=settings.means.read_only),
             http=_limited(),
             loop="asyncio",
             ws="none",

@@ -17,15 +17,29 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from auricle.client import AskEvents, AskSnapshot, AskStatus, History, Report, Snapshot, ask
+from auricle.client import (
+    AskEvents,
+    AskSnapshot,
+    AskStatus,
+    History,
+    Marked,
+    Overridden,
+    Paused,
+    Report,
+    Snapshot,
+    ask,
+)
 from auricle.connectors.guard import COOKIE, SESSION_S, Receive, Scope, Secrets, Send, Sessions, session_of
 from auricle.connectors.hub import Crowded, Hub
+from auricle.connectors.sound import PATIENCE_S, Open, Sound, opened
+from auricle.connectors.wishes import ANSWERS, Means
 from auricle.errors import NoDaemonError, UsageError
 
 _SCRIPT = "text/javascript; charset=utf-8"
 FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.js": ("page.js", _SCRIPT),
+    "/controls.js": ("controls.js", _SCRIPT),
     "/picture.js": ("picture.js", _SCRIPT),
     "/words.js": ("words.js", _SCRIPT),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -33,10 +47,8 @@ FILES = {
 """All files that there are; a path is looked up here, and never on the disk."""
 MOST_BODY = 4096
 ANSWER_S = 3.0
-PATIENCE_S = 10.0
-"""A viewer that takes nothing for so long has gone."""
 
-_A = TypeVar("_A", History, Report, Snapshot)
+_A = TypeVar("_A", History, Marked, Overridden, Paused, Report, Snapshot)
 
 
 class Site:
@@ -48,11 +60,23 @@ class Site:
         key: the file of the keys to connect with there, if it wants any.
         secrets: what opens the page.
         sessions: those who have opened it.
+        means: what may be wished of the daemon.
+        clips: opens a clip, where there are any.
     """
 
-    def __init__(self, hub: Hub, query: str, key: Path | None, secrets: Secrets, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        query: str,
+        key: Path | None,
+        secrets: Secrets,
+        sessions: Sessions,
+        means: Means,
+        clips: Open,
+    ) -> None:
         self._hub, self._query, self._key = hub, query, key
         self._secrets, self._sessions = secrets, sessions
+        self._means, self._clips = means, clips
         self._login = asyncio.Lock()
         self._asking = asyncio.Semaphore(4)
         routes = [Route(path, self._file) for path in FILES]
@@ -60,10 +84,13 @@ class Site:
             Route("/api/stream", self._stream),
             Route("/api/now", self._now),
             Route("/api/history", self._history),
+            Route("/api/clip/{source}/{name}", self._clip),
+            Route("/api/wish", self._wish, methods=["POST"]),
             Route("/login", self._enter, methods=["POST"]),
             Route("/logout", self._leave, methods=["POST"]),
         ]
         self.app = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
+        self.app.router.redirect_slashes = False
 
     async def _file(self, request: Request) -> Response:
         name, kind = FILES[request.url.path]
@@ -80,6 +107,7 @@ class Site:
                 "snapshot": msgspec.structs.replace(snapshot, last_seq={}),
                 "report": report,
                 "login": self._secrets.wanted,
+                "lacking": self._means.lacking(),
             }
         )
 
@@ -92,6 +120,17 @@ class Site:
             source=given.get("source") or None,
         )
         return _json(await self._ask(question, History))
+
+    async def _clip(self, request: Request) -> Response:
+        if (why := self._means.lacking()["play"]) is not None:
+            raise HTTPException(403, why)
+        source, name = request.path_params["source"], request.path_params["name"]
+        file = await asyncio.to_thread(opened, self._clips, source, name)
+        return Sound(file, name, request.headers.get("range", ""))
+
+    async def _wish(self, request: Request) -> Response:
+        wish = self._means.question(await _body(request), request.headers.get("content-type"))
+        return _json(await self._ask(wish, ANSWERS[type(wish)]))
 
     async def _enter(self, request: Request) -> Response:
         fields = parse_qs((await _body(request)).decode(errors="replace"))
@@ -179,16 +218,20 @@ async def _gone(receive: Receive) -> None:
 
 
 async def _body(request: Request) -> bytes:
-    """Read what came with a request, if it is short.
+    """Read what came with a request, if it is short and comes in time.
 
     Raises:
-        HTTPException: it is long.
+        HTTPException: it is long, or does not come.
     """
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BODY:
-            raise HTTPException(413, f"more than {MOST_BODY} bytes")
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > MOST_BODY:
+                    raise HTTPException(413, f"more than {MOST_BODY} bytes")
+    except TimeoutError:
+        raise HTTPException(408, "the request did not come whole") from None
     return body
 
 
@@ -204,4 +247,4 @@ def _json(found: object) -> Response:
 async def _refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     content: Mapping[str, Any] = {"error": error.detail}
-    return Response(msgspec.json.encode(content), error.status_code, media_type="application/json")
+    return Response(msgspec.json.encode(content), error.status_code, error.headers, media_type="application/json")

@@ -1,5 +1,6 @@
 // The page: one stream of messages in, sources, history and health on the screen.
 
+import { actions, actionsKey, heard, lacking, make, marked, overridden, Slider, Tools } from "/controls.js";
 import { Picture } from "/picture.js";
 import * as words from "/words.js";
 
@@ -7,12 +8,6 @@ const STALE_MS = 6000, AGAIN_MS = 2000, MOST_EVENTS = 500, DRAW_MS = 66, UNSEEN_
 const $ = (id) => document.getElementById(id);
 const sources = new Map(), events = new Map(), labels = new Set();
 let stream = null, heardAt = performance.now(), silent = 0, drawnAt = 0, askedAgain = null;
-
-const make = (name, options = {}, ...children) => {
-  const element = Object.assign(document.createElement(name), options);
-  element.append(...children);
-  return element;
-};
 
 class Source {
   constructor(name) {
@@ -30,13 +25,14 @@ class Source {
     this.nearlyList = make("ul");
     this.nearly = make("details", { className: "nearly", hidden: true },
       make("summary", { textContent: "Above a threshold, and yet no event" }), this.nearlyList);
+    this.tools = new Tools(name);
     this.rows = new Map();
     this.told = new Map();
     this.seen = 0;
     this.pictures = { bands: new Picture(this.canvas), gated: new Picture(this.canvas) };
     const title = make("h2", { textContent: name, id: `source-${sources.size}` });
     this.section = make("section", {}, make("div", { className: "head" }, title, this.state, this.gateLabel, this.meter, this.level),
-      this.canvas, this.hint, this.scores, this.nearly);
+      this.canvas, this.hint, this.scores, this.nearly, this.tools.element);
     this.section.setAttribute("aria-labelledby", title.id);
     $("sources").append(this.section);
     $("find").source.append(make("option", { value: name, textContent: name }));
@@ -76,7 +72,11 @@ class Source {
       gone.delete(label);
       this.row(label, score, message.thresholds[label], message.held_back[label]);
     }
-    for (const label of gone) { this.rows.get(label).item.remove(); this.rows.delete(label); }
+    for (const label of gone) {
+      if (this.rows.get(label).slider.held) continue; // nobody's slider goes away under the hand
+      this.rows.get(label).item.remove();
+      this.rows.delete(label);
+    }
     for (const [label, held] of Object.entries(message.held_back)) this.hold(label, held, message);
     if (++this.seen === UNSEEN_SCORES)
       this.hint.textContent = "No spectrum comes. In the daemon's configuration spectrum.enabled: true turns it on.";
@@ -91,12 +91,16 @@ class Source {
         make("span", { className: "track" }, fill, line), figure);
       item.dataset.label = label;
       this.scores.append(item);
-      row = { item, fill, line, figure };
+      row = { item, fill, line, figure, slider: new Slider(this.name, label) };
       this.rows.set(label, row);
     }
     row.fill.style.width = `${100 * score}%`;
     row.line.hidden = threshold === undefined;
-    if (threshold !== undefined) row.line.style.left = `calc(${100 * threshold}% - 1px)`;
+    if (threshold !== undefined) {
+      row.line.style.left = `calc(${100 * threshold}% - 1px)`;
+      row.slider.show(threshold);
+      if (lacking.change === null && !row.slider.range.isConnected) row.line.after(row.slider.range);
+    }
     row.figure.textContent = score.toFixed(2);
     row.item.className = held ? "held" : threshold !== undefined && score >= threshold ? "above" : "";
     row.item.title = threshold === undefined ? "" : `threshold ${threshold}`;
@@ -114,7 +118,9 @@ class Source {
     this.nearly.hidden = false;
   }
 
-  stand(state) {
+  stand(state, live = this.live) {
+    this.live = live;
+    this.tools.stand(state, live);
     this.state.textContent = words.state(state);
     this.state.className = words.well(state) ? "state" : "state bad";
   }
@@ -134,9 +140,10 @@ const TAKE = {
   gap: (message) => sourceOf(message.source).gap(message),
   event: (message) => { sourceOf(message.source).event(message); remember(message); list(); },
   status: (message) => { if (message.source && message.state !== "clock" && message.state !== "questioned") sourceOf(message.source).stand(message.state); },
-  mark: () => {},
+  mark: (message) => { marked(message); list(); },
+  clip: (message) => { heard(message); list(); },
   health: (message) => {
-    for (const [name, told] of Object.entries(message.sources)) sourceOf(name).stand(told.state);
+    for (const [name, told] of Object.entries(message.sources)) sourceOf(name).stand(told.state, told.capture !== null);
     $("health").replaceChildren(...Object.entries(message.sources).map(([name, told]) => make("li", { textContent: words.source(name, told) })),
       make("li", { textContent: words.daemon(message) }));
   },
@@ -176,12 +183,15 @@ async function now() {
   const answer = await fetch("/api/now").catch(() => null);
   if (answer?.status === 401) location.reload();
   if (!answer?.ok) return;
-  const { snapshot, report, login } = await answer.json();
+  const { snapshot, report, login, lacking: lacks } = await answer.json();
+  Object.assign(lacking, lacks);
+  $("lacking").replaceChildren(...new Set(Object.values(lacks).filter((why) => why)));
   $("node").textContent = `${snapshot.node}, auricle ${snapshot.version}`;
   $("logout").hidden = !login;
-  for (const [name, told] of Object.entries(snapshot.sources)) sourceOf(name).stand(told.state);
+  for (const [name, told] of Object.entries(snapshot.sources)) sourceOf(name).stand(told.state, told.capture !== null);
   for (const [name, source] of sources) if (!(name in snapshot.sources)) { source.section.remove(); sources.delete(name); }
   for (const event of snapshot.open) { sourceOf(event.source).event(event); remember(event); }
+  overridden(report.overrides);
   if (!report.hearing) $("health").replaceChildren(...report.reasons.map((reason) => make("li", { textContent: reason })));
   history();
 }
@@ -203,7 +213,11 @@ async function history() {
     const answer = await fetch(`/api/history?${asked}`).catch(() => null);
     if (!answer?.ok) { $("found").textContent = answer ? (await answer.json().catch(() => ({ error: "" }))).error : ""; return; }
     const found = await answer.json();
-    for (const message of found.messages) if (message.type === "event") { remember(message); sources.get(message.source)?.event(message); }
+    for (const message of found.messages) {
+      if (message.type === "event") { remember(message); sources.get(message.source)?.event(message); }
+      if (message.type === "clip") heard(message);
+      if (message.type === "mark") marked(message);
+    }
     list();
     if (!found.next) return;
     asked.set("after", found.next);
@@ -211,6 +225,7 @@ async function history() {
 }
 
 let listing = false;
+const shownRows = new Map();
 function list() {
   if (listing) return;
   listing = true;
@@ -229,13 +244,19 @@ function show() {
   };
   const found = [...events.values()].filter(wanted).sort((a, b) => (a.onset < b.onset ? 1 : -1));
   $("found").textContent = found.length ? `${found.length} event${found.length > 1 ? "s" : ""}${found.length > MOST_EVENTS ? `, the last ${MOST_EVENTS} are shown` : ""}` : "No event.";
+  const focused = document.activeElement?.dataset.key;
   $("events").replaceChildren(...found.slice(0, MOST_EVENTS).map((event) => {
+    const key = `${event.offset} ${event.peak} ${actionsKey(event)}`, before = shownRows.get(event.id);
+    if (before?.dataset.is === key) return before;
     const cells = [new Date(event.onset).toLocaleString([], { hour12: false }), event.source, words.label(event.label),
       event.offset === null ? "goes on" : words.lasted(event.duration_s), event.peak.toFixed(2)];
-    const row = make("tr", { className: event.offset === null ? "open" : "" }, ...cells.map((text) => make("td", { textContent: text })));
-    row.dataset.id = event.id;
+    const row = make("tr", { className: event.offset === null ? "open" : "" }, ...cells.map((text) => make("td", { textContent: text })),
+      make("td", { className: "actions" }, ...actions(event, list)));
+    [row.dataset.id, row.dataset.is] = [event.id, key];
+    shownRows.set(event.id, row);
     return row;
   }));
+  if (focused) document.querySelector(`[data-key="${focused}"]`)?.focus();
   const known = [...labels].sort();
   if ($("labels").children.length !== known.length) $("labels").replaceChildren(...known.map((value) => make("option", { value })));
 }
