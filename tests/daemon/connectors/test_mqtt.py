@@ -18,6 +18,7 @@ import pytest
 
 from auricle import messages
 from auricle.client import Event
+from auricle.connectors.naming import slug
 from helpers.bridged import House, house
 from helpers.broker import PASSWORD, Broker, Subscriber, broker, free_port, missing, secured_keys, subscriber
 from helpers.bundles import made_up
@@ -382,25 +383,37 @@ def test_hostile_names_stay_within_their_topics(tmp_path: Path) -> None:
         assert all(len(topic.split("/")) == 4 and topic.isascii() and len(topic) < 100 for topic in topics)
 
 
-@pytest.mark.parametrize(("sources", "labels"), [(50, 10), (2, 500)])
+@pytest.mark.parametrize(
+    ("sources", "labels"),
+    [(50, 10), (2, 500), pytest.param(50, 500, marks=[pytest.mark.alone, pytest.mark.timeout(900)])],
+)
 def test_many_sources_and_labels(tmp_path: Path, sources: int, labels: int) -> None:
-    """Fifty sources, or five hundred labels, all of them wanted: every state is told and announced, and a bark comes
-    through."""
+    """Fifty sources, five hundred labels, or both at once, hostile names among them, all of them wanted: every state is
+    told once and announced, and a bark comes through, also of a label of 200 letters that nobody wanted."""
     (tmp_path / "broker").mkdir()
     wanted = [f"label_{n}" for n in range(labels - 1)] + ["rain"]
+    names = ["source0", "source1", *HOSTILE, *(f"source{n}" for n in range(2, sources))][:sources]
     with broker(tmp_path / "broker") as of, subscriber(of) as hears:
         bridges = {"mqtt": {"broker": of.address, "labels": wanted}}
         with house(tmp_path, bridges) as here:
             lane = here.here.lanes[0]
-            here.here.lanes[:] = [type(lane)(f"source{n}") for n in range(sources)]
+            here.here.lanes[:] = [type(lane)(name) for name in names]
             here.start("mqtt")
-            here.until(lambda: hears.newest("test/status") == "online", "it is there")
-            here.here.event("onset", "rain", "source1")
-            here.until(lambda: hears.events(), "the event comes")
-            here.until(lambda: hears.newest("source1/state/rain")["state"] == "ON", "its state is told")
-            assert len({told.topic for told in hears.told if "/state/" in told.topic}) == sources * labels
+            here.until(lambda: hears.newest("test/status") == "online", "it is there", 600)
+            here.here.event("onset", "rain", names[-1])
+            here.here.event("onset", "x" * 200, names[0])
+            here.until(lambda: len(hears.events()) == 2, "the events come")
+            topic = f"auricle/test/{slug(names[-1])}/state/rain"
+            here.until(lambda: hears.newest(topic)["state"] == "ON", "its state is told")
+            told = [told.topic for told in hears.told if "/state/" in told.topic and told.topic != topic]
+            assert len(told) == len(set(told)) == sources * labels - 1
             announced = hears.newest("/config")["components"]
             assert len([name for name in announced if ".sound." in name]) == sources * labels
+            assert here.process is not None
+            status = Path(f"/proc/{here.process.pid}/status").read_text()
+            peak_kb = int(status.partition("VmHWM:")[2].split()[0])
+            unit = (Path(__file__).parents[3] / "systemd" / "auricle-mqtt.service").read_text()
+            assert peak_kb < 1024 * int(unit.partition("MemoryMax=")[2].partition("M")[0]), "its unit lets it live"
 
 
 def test_a_wrong_password_is_said_and_never_shown(tmp_path: Path) -> None:
