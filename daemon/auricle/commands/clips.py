@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from auricle import messages
@@ -21,6 +22,9 @@ from auricle.messages import Clip
 from auricle.terminal import options, text
 from auricle.terminal.help import PLAIN
 from auricle.terminal.options import ConfigFile, Json
+
+SILENCE_S = 0.25
+"""So much silence follows a clip that is played."""
 
 app = typer.Typer(help="List, play and export the sound that was kept of events.", no_args_is_help=True, **PLAIN)
 
@@ -73,6 +77,8 @@ def play(
         with sd.OutputStream(clip.rate, channels=1, dtype="float32", device=wanted) as speaker:
             for block in reading.sound(clip.path, clip.rate // 10 + 1):
                 speaker.write(block)
+            # A sound server drops what is still on its way when the stream ends: that shall be silence.
+            speaker.write(np.zeros((round(SILENCE_S * clip.rate), 1), np.float32))
     except (ImportError, OSError) as e:
         raise DeviceError(f"nothing can be played here: {e}; install PortAudio, or export the clip") from None
     except sd.PortAudioError as e:
