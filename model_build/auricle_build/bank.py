@@ -75,7 +75,8 @@ def _window(trunk: Trunk, sound: NDArray[np.float32], rng: np.random.Generator) 
     part = part[first : first + trunk.span]
     at = int(rng.integers(trunk.span - len(part) + 1))
     window[at : at + len(part)] = part * np.float32(10 ** (rng.uniform(*_GAINS_DB) / 20))
-    return trunk.windows(np.clip(window, -1, 1))[0][0]
+    embedding: Embedding = trunk.windows(np.clip(window, -1, 1))[0][0]
+    return embedding
 
 
 def write(
