@@ -6,6 +6,7 @@ import json
 
 import typer
 
+from auricle.terminal import options
 from auricle.terminal.help import PLAIN
 from auricle.terminal.options import ConfigFile
 
@@ -41,7 +42,7 @@ def check(config: ConfigFile = None) -> None:
 
     loaded = configs.load(config)
     check_sockets(loaded, started=False)
-    models = load_models(loaded)
+    models = load_models(loaded, options.trials())
     loaded, overridden, warnings = lying_over(loaded)
     for line in [*doubts(loaded), *warnings]:
         text.complain(f"warning: {line}")

@@ -26,7 +26,7 @@ def command(
         if card.heads is None:
             continue
         if name in card.heads.labels:
-            left = shelf.forget(bundle.load(str(path.parent)), name)
+            left = shelf.forget(bundle.load(str(path.parent), first=options.trials()), name)
             gone = "; with it the bundle, which carried no other" if left is None else ""
             text.say(f"{name}: forgotten by {path.parent}{gone}")
             return 0

@@ -160,9 +160,10 @@ def print_models(models_dir: Path | None, *, json: bool) -> int:
     """Print a table of the models, and return the exit code; a broken one is named and does not hide the others."""
     broken = 0
     rows = []
+    first = options.trials()
     for name, path in sorted(bundle.names(models_dir).items()):
         try:
-            found = bundle.load(name, models_dir)
+            found = bundle.load(name, models_dir, first=first)
             cost_ms = _cost_ms(found)
         except ModelError as e:
             for line in e.lines():
@@ -245,7 +246,7 @@ def print_model(name: str, models_dir: Path | None, *, json: bool) -> int:
     Raises:
         ModelError: there is no such model, or the model does not hold.
     """
-    found = bundle.load(name, models_dir)
+    found = bundle.load(name, models_dir, first=options.trials())
     card = found.card
     if json:
         for row in rules.proposed(card):

@@ -42,7 +42,7 @@ def command(
     most_s = None if lasts is None else seconds("--for", lasts)
     cfg = options.load(config_file)
     chosen = wanted(cfg, source)
-    model = bundle.load(chosen.model, cfg.models_dir)
+    model = bundle.load(chosen.model, cfg.models_dir, first=options.trials())
     with ExitStack() as stack:
         poller = stack.enter_context(Poller())
         heard = source_of(chosen, cfg.capture, model, poller)

@@ -117,7 +117,7 @@ def _base(cfg: Config, folder: Path) -> Bundle:
     if (own / "card.yaml").is_file():
         from auricle.model import bundle
 
-        return bundle.load(str(own))
+        return bundle.load(str(own), first=options.trials())
     return options.model_of(cfg)
 
 
@@ -129,7 +129,7 @@ def _list(cfg: Config, *, json: bool) -> int:
     for name, path in sorted(bundle.names(cfg.models_dir).items()):
         if bundle.card_of(str(path)).heads is None:
             continue
-        opened = bundle.load(str(path))
+        opened = bundle.load(str(path), first=options.trials())
         for label in shelf.labels(opened):
             measured = opened.card.measured.get(label, "")
             rows.append({"label": label, "model": name, "measured": measured, "newer": shelf.newer(opened)})

@@ -13,6 +13,7 @@ from auricle.errors import UsageError
 if TYPE_CHECKING:
     from auricle.config import Config
     from auricle.model.bundle import Bundle
+    from auricle.service.trial import Trials
 
 MOST_CHANNELS = 64
 
@@ -98,17 +99,23 @@ def models_dir(cfg: Config, command: str) -> Path:
     return cfg.models_dir
 
 
+def trials() -> Trials:
+    """Return what tries, in a child, a model that has never run here, before a command runs it; as a start does."""
+    from auricle.service.folder import state_dir
+    from auricle.service.trial import Trials
+
+    return Trials(state_dir() / "models")
+
+
 def model_of(cfg: Config) -> Bundle:
-    """Open the bundle of the configured model; one that has never run here is tried in a child first, as a start does.
+    """Open the bundle of the configured model; one that has never run here is tried in a child first.
 
     Raises:
         ModelError: there is no such model, or the model does not hold.
     """
     from auricle.model import bundle
-    from auricle.service.folder import state_dir
-    from auricle.service.trial import Trials
 
-    return bundle.load(cfg.model, cfg.models_dir, first=Trials(state_dir() / "models"))
+    return bundle.load(cfg.model, cfg.models_dir, first=trials())
 
 
 def reach(

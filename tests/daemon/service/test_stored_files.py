@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -236,21 +237,57 @@ def aborting() -> bytes:
     return graph.content([source], [scores])
 
 
+def tampered(folder: Path) -> Path:
+    """Return a model whose graph was tampered with, hash and all."""
+    path = made_up(folder / "tampered", {"low": [400.0], "high": [3000.0]})
+    before = hashlib.sha256((path / "model.tflite").read_bytes()).hexdigest()
+    (path / "model.tflite").write_bytes(aborting())
+    after = hashlib.sha256((path / "model.tflite").read_bytes()).hexdigest()
+    card = (path / "card.yaml").read_text()
+    (path / "card.yaml").write_text(card.replace(before, after))
+    return path
+
+
+COMMANDS = {
+    "run -c CONFIG": 78,
+    "config check -c CONFIG": 78,
+    "classify -c CONFIG noise.wav": 78,
+    "replay --no-publish -c CONFIG noise.wav": 78,
+    "bench -c CONFIG --seconds 1": 78,
+    "models show tampered -c CONFIG": 78,
+    "models -c CONFIG": 1,
+    "record --out heard.wav -c CONFIG": 78,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_is_ended_by_a_graph(tmp_path: Path, command: str) -> None:
+    """With that model every command that would run it says so in a line, with the exit code of its kind."""
+    tampered(tmp_path)
+    sounds.write(tmp_path / "noise.wav", sounds.varied(seconds=2.0))
+    wanted = reloading.configuration(tmp_path / "noise.wav", model="tampered", models_dir=str(tmp_path))
+    (tmp_path / "auricle.yaml").write_text(json.dumps(wanted))
+    done = subprocess.run(
+        [sys.executable, "-m", "auricle", *command.replace("CONFIG", "auricle.yaml").split()],
+        cwd=tmp_path, env={**os.environ, "STATE_DIRECTORY": str(tmp_path / "state")}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == COMMANDS[command], done.stderr
+    said = [line for line in done.stderr.splitlines() if "tampered" in line]
+    assert len(said) == 1, done.stderr
+    assert "ends the process that runs it, by signal 6: its graph is damaged; build it anew" in said[0]
+    assert "Traceback" not in done.stderr
+
+
 def test_a_graph_upon_which_the_runtime_aborts(tmp_path: Path) -> None:
     """A real SIGABRT, out of a model that was tampered with, hash and all: a reload is refused in a line that says so,
     and the daemon hears on."""
     recording = tmp_path / "noise.wav"
     sounds.write(recording, sounds.varied(seconds=20.0))
     here = reloading.Daemon(tmp_path, reloading.configuration(recording))
-    tampered = made_up(tmp_path / "tampered", {"low": [400.0], "high": [3000.0]})
-    before = hashlib.sha256((tampered / "model.tflite").read_bytes()).hexdigest()
-    (tampered / "model.tflite").write_bytes(aborting())
-    after = hashlib.sha256((tampered / "model.tflite").read_bytes()).hexdigest()
-    card = (tampered / "card.yaml").read_text()
-    (tampered / "card.yaml").write_text(card.replace(before, after))
+    model = tampered(tmp_path)
     here.reload._first = Trials(None)
-    (problem,) = here.change(reloading.configuration(recording, model=str(tampered)))
-    assert f"{tampered}: ends the process that runs it, by signal {signal.SIGABRT:d}: its graph is damaged" in problem
+    (problem,) = here.change(reloading.configuration(recording, model=str(model)))
+    assert f"{model}: ends the process that runs it, by signal {signal.SIGABRT:d}: its graph is damaged" in problem
     here.listen(16_000)
     assert "reload_refused" in {m["state"] for m in here.of("status.")}
     here.close()
