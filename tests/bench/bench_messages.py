@@ -198,7 +198,8 @@ def measure() -> list[str]:
     """Write the table as lines of Markdown."""
     with tempfile.TemporaryDirectory() as name, zmq.Context() as context:
         folder = Path(name)
-        alone, hundred = Socket(context, f"ipc://{folder}/alone"), Socket(context, f"ipc://{folder}/hundred")
+        alone = Socket(context, f"ipc://{folder}/alone")
+        hundred = Socket(context, f"ipc://{folder}/hundred", most=SUBSCRIBERS)
         idle = []
         for _ in range(SUBSCRIBERS):
             # They take nothing but `event.`: what is measured is the look through their subscriptions.

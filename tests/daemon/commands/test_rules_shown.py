@@ -53,7 +53,7 @@ def run(*arguments: object) -> str:
     """What a command prints."""
     done = CliRunner().invoke(app, list(map(str, arguments)))
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 def configured(folder: Path, wanted: dict[str, Any]) -> Path:
