@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,14 +32,15 @@ def draw(found: Explained, events: Sequence[Event], path: Path) -> None:
         return (messages.microseconds(time) - begin_us) / 1e6
 
     last_s = after_s(found.decisions[-1].t)
+    gaps = [(after_s(each.t), after_s(each.t) + each.duration_s) for each in found.news if isinstance(each, Gap)]
     figure, (scores, level) = plt.subplots(
         2, 1, figsize=(10, 5.5), layout="constrained", sharex=True, height_ratios=(4, 1)
     )
     for i, (label, rule) in enumerate(found.rules.items()):
         rows = [row for row in found.decisions if label in row.scores]
         color = f"C{i % 10}"
-        times = [after_s(row.t) for row in rows]
-        scores.plot(times, [row.scores[label] for row in rows], color=color, linewidth=1.0, label=printable(label))
+        times, values = parted([(after_s(row.t), row.scores[label]) for row in rows], gaps)
+        scores.plot(times, values, color=color, linewidth=1.0, label=printable(label))
         if rule is not None:
             scores.axhline(rule.threshold, color=color, linewidth=0.6, linestyle=":")
         for event in events:
@@ -46,16 +48,36 @@ def draw(found: Explained, events: Sequence[Event], path: Path) -> None:
                 onset_s = after_s(event.onset)
                 offset_s = last_s if event.offset is None else after_s(event.offset)
                 scores.broken_barh([(onset_s, offset_s - onset_s)], (1.02 + 0.03 * i, 0.025), color=color)
-    for each in found.news:
-        if isinstance(each, Gap):
-            lost_s = after_s(each.t)
-            scores.axvspan(lost_s, lost_s + each.duration_s, color="0.85")
+    for lost_s, back_s in gaps:
+        for axes in (scores, level):
+            axes.axvspan(lost_s, back_s, color="0.85")
     scores.set(ylabel="score (dotted: threshold; bars: events)", ylim=(0, 1.05 + 0.03 * len(found.rules)))
     scores.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    level.plot([after_s(row.t) for row in found.decisions], [row.level_dbfs for row in found.decisions], linewidth=0.7)
+    level.plot(*parted([(after_s(row.t), row.level_dbfs) for row in found.decisions], gaps), linewidth=0.7)
     level.set(ylabel="dBFS", xlabel=f"s after {found.decisions[0].t}", xlim=(0, max(last_s, 1e-3)))
     figure.suptitle(printable(found.source), fontsize=10)
     try:
         figure.savefig(path, dpi=110)
     finally:
         plt.close(figure)
+
+
+def parted(
+    points: Sequence[tuple[float, float]], gaps: Sequence[tuple[float, float]]
+) -> tuple[list[float], list[float]]:
+    """Return the times and values of a curve, with a nan between those that have a gap between them: no line leads over
+    what was not heard.
+
+    Args:
+        points: times and values, by time.
+        gaps: their first and last moments.
+    """
+    times: list[float] = []
+    values: list[float] = []
+    for at_s, value in points:
+        if times and any(lost_s < at_s and back_s > times[-1] for lost_s, back_s in gaps):
+            times.append(at_s)
+            values.append(math.nan)
+        times.append(at_s)
+        values.append(value)
+    return times, values

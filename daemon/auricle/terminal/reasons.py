@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from auricle import messages
 from auricle.client import Event, Explained
@@ -52,7 +53,7 @@ def why(label: str, found: Explained, events: Sequence[Event]) -> str:
     held = [row for row in rows if label in row.held_back]
     if held:
         reasons = dict.fromkeys(row.held_back[label] for row in held)
-        said = [_held(reason, [row for row in held if row.held_back[label] == reason], rule) for reason in reasons]
+        said = [_held(reason, _stretches(label, reason, found), rule) for reason in reasons]
         return f"no event. {'; '.join(said)}"
     if peak.scores[label] >= rule.threshold:
         return f"{_peak(label, peak)}, its threshold is {rule.threshold:.2f}: an event, which the history does not hold"
@@ -91,8 +92,16 @@ def _nothing(found: Explained, first: str) -> str:
     return "no decision was made in this time: the source was not heard"
 
 
-def _held(reason: str, rows: Sequence[Decision], rule: RuleReport) -> str:
-    span = f"above its threshold of {rule.threshold:.2f} from {_clock(rows[0].t)} to {_clock(rows[-1].t)}"
+def _stretches(label: str, reason: str, found: Explained) -> list[list[Decision]]:
+    """Return the decisions that held a label back for this reason, those that follow each other together."""
+    by = groupby(found.decisions, lambda row: row.held_back.get(label) == reason)
+    return [list(rows) for held, rows in by if held]
+
+
+def _held(reason: str, stretches: Sequence[Sequence[Decision]], rule: RuleReport) -> str:
+    rows = max(stretches, key=lambda each: messages.microseconds(each[-1].t) - messages.microseconds(each[0].t))
+    often = "" if len(stretches) == 1 else f"{len(stretches)} times, the longest "
+    span = f"above its threshold of {rule.threshold:.2f} {often}from {_clock(rows[0].t)} to {_clock(rows[-1].t)}"
     match reason:
         case "short":
             return f"{span}, not for the {rule.min_duration_s:g} s that it must last (min_duration_ms)"

@@ -18,6 +18,7 @@ from auricle.errors import UsageError
 from auricle.hearing.lane import Lane
 from auricle.hearing.recall import Recall
 from auricle.hearing.together import Together
+from auricle.judge.explained import parted
 from auricle.messages.questions import AskExplain, Decision, RuleReport
 from auricle.model import bundle
 from auricle.publish.publisher import Publisher
@@ -149,6 +150,29 @@ def found_with(score: float, held: str | None, rule: RuleReport | None = RULE) -
 def test_the_reason_in_words(score: float, held: str | None, rule: RuleReport | None, line: str) -> None:
     """Each reason that a decision can have is a sentence with its figures."""
     assert line in reasons.why("dog", found_with(score, held, rule), [])
+
+
+def test_what_came_again_and_again() -> None:
+    """Of a label that was held back several times, how often, and the longest stretch: not all of it as one."""
+    found = found_with(0.7, "short")
+    found.decisions = [
+        Decision(
+            t=messages.rfc3339(1_000_000 * n), sample=n, level_dbfs=-20.0, scores={"dog": 0.7 if held else 0.1},
+            held_back={"dog": "short"} if held else {},
+        )
+        for n, held in enumerate((True, False, True, True, True, False, True))
+    ]  # fmt: skip
+    said = reasons.why("dog", found, [])
+    assert "above its threshold of 0.50 3 times, the longest from 00:00:02.00 to 00:00:04.00, not for the 0.4 s" in said
+
+
+def test_no_curve_leads_over_a_gap() -> None:
+    """A curve is parted where a gap lies between two of its points, and nowhere else."""
+    points = [(0.0, 0.1), (1.0, 0.2), (4.0, 0.3), (5.0, 0.4)]
+    for gaps, times in (([], 4), ([(1.0, 3.5)], 5), ([(1.2, 3.0), (3.0, 3.9)], 5), ([(5.0, 7.0)], 4)):
+        found = parted(points, gaps)
+        assert len(found[0]) == len(found[1]) == times
+        assert [n for n, value in enumerate(found[1]) if np.isnan(value)] == ([2] if times == 5 else [])
 
 
 def test_a_daemon_explains_itself(tmp_path: Path) -> None:
