@@ -27,7 +27,7 @@ SCORES_S = 0.25
 """How often the scores of a source are handed on."""
 TOP = 8
 SILENT_S = 3.0
-TURN_S, AT_ONCE = 0.12, 500
+TURN_S, AT_ONCE = 0.2, 500
 """How often is taken what has come, and how much at once at most."""
 BEAT_S = 2.0
 """Something is sent to every viewer so often: who hears nothing for longer knows that the page is stale."""
@@ -43,7 +43,7 @@ class Viewer:
     def __init__(self) -> None:
         self.waiting: asyncio.Queue[str] = asyncio.Queue(WAITING)
         self.lost = False
-        """Whether more came than could wait: it is let go."""
+        """Whether more came than could wait, or it has gone itself: it is let go."""
 
     def put(self, text: str) -> None:
         """Let one more message wait."""

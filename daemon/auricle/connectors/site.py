@@ -30,7 +30,7 @@ from auricle.client import (
     ask,
 )
 from auricle.connectors.guard import COOKIE, SESSION_S, Receive, Scope, Secrets, Send, Sessions, session_of
-from auricle.connectors.hub import Crowded, Hub
+from auricle.connectors.hub import Crowded, Hub, Viewer
 from auricle.connectors.sound import PATIENCE_S, Open, Sound, opened
 from auricle.connectors.wishes import ANSWERS, Means
 from auricle.errors import NoDaemonError, UsageError
@@ -183,18 +183,18 @@ class _Stream(Response):
         except Crowded:
             await Response("too many look at this page; close one", 503)(scope, receive, send)
             return
-        gone = asyncio.create_task(_gone(receive))
+        gone = asyncio.create_task(_gone(receive, viewer))
         try:
             headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            while not viewer.lost and not gone.done():
-                text = await _next(viewer.waiting, gone)
-                while text is not None and not viewer.waiting.empty() and len(text) < 1 << 16:
+            while not viewer.lost:
+                text = await viewer.waiting.get()
+                while not viewer.waiting.empty() and len(text) < 1 << 16:
                     text += viewer.waiting.get_nowait()
-                if text is not None:
-                    body = {"type": "http.response.body", "body": text.encode(), "more_body": True}
-                    await asyncio.wait_for(send(body), PATIENCE_S)
-            await asyncio.wait_for(send({"type": "http.response.body", "body": b""}), PATIENCE_S)
+                async with asyncio.timeout(PATIENCE_S):
+                    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+            async with asyncio.timeout(PATIENCE_S):
+                await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
             scope["state"]["hang_up"]()
         finally:
@@ -202,19 +202,12 @@ class _Stream(Response):
             self._hub.leave(viewer)
 
 
-async def _next(waiting: asyncio.Queue[str], gone: asyncio.Task[None]) -> str | None:
-    """Return what comes next; ``None`` if the viewer has gone before."""
-    coming = asyncio.ensure_future(waiting.get())
-    await asyncio.wait({coming, gone}, return_when=asyncio.FIRST_COMPLETED)
-    if coming.done():
-        return coming.result()
-    coming.cancel()
-    return None
-
-
-async def _gone(receive: Receive) -> None:
+async def _gone(receive: Receive, viewer: Viewer) -> None:
+    """Wait until a viewer has gone, and let whoever waits for its messages know."""
     while (await receive())["type"] != "http.disconnect":
         pass
+    viewer.lost = True
+    viewer.put("")
 
 
 async def _body(request: Request) -> bytes:

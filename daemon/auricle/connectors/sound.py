@@ -63,7 +63,8 @@ class Sound(Response):
                     return
                 at += len(content)
                 body = {"type": "http.response.body", "body": content, "more_body": at < self._end}
-                await asyncio.wait_for(send(body), PATIENCE_S)
+                async with asyncio.timeout(PATIENCE_S):
+                    await send(body)
             if self._begin == self._end or scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b""})
         except TimeoutError:

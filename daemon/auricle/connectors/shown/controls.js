@@ -47,9 +47,10 @@ function button(text, label, pressed) {
 export class Slider {
   constructor(source, label) {
     [this.source, this.label, this.waiting, this.until] = [source, label, null, 0];
-    this.range = make("input", { type: "range", className: "set", min: 0.01, max: 1, step: 0.01 });
+    this.range = make("input", { type: "range", className: "set", min: 0, max: 1, step: 0.01 });
     this.range.setAttribute("aria-label", `Threshold of ${words.label(label)} at ${source}`);
     this.range.oninput = () => {
+      if (Number(this.range.value) === 0) this.range.value = this.range.step;
       say(`${source}: ${words.label(label)} from ${this.range.value} on`);
       clearTimeout(this.waiting);
       this.waiting = setTimeout(() => this.send(), SETTLED_MS);
