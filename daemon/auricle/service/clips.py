@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.5
 """How often to see whether something is waited for in vain."""
-MISSED_S = 5.0
-"""So much time lies between two clips of what was missed, of one source: marks must not wash away what is kept."""
+MISSED_S = 30.0
+"""So much time lies between two clips of what was missed, of one source: who may mark must not wash away what is kept,
+nor have all that is said recorded."""
 END_S = 5.0
 """How long clips that are being written are waited for when they come to an end."""
 
