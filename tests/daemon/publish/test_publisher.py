@@ -8,6 +8,9 @@ import os
 import random
 import socket as sockets
 import stat
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -188,6 +191,36 @@ def test_an_ipc_endpoint_is_for_owner_and_group(tmp_path: Path) -> None:
     assert found.st_gid == os.getgid()
     with daemon(tmp_path, store=False):
         assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("events", "query")] == [0o660, 0o660]
+
+
+AS_ANOTHER = """
+import os, socket, sys
+os.setgroups([])
+os.setgid(int(sys.argv[2]))
+os.setuid(65534)
+for name in ("events", "query"):
+    try:
+        socket.socket(socket.AF_UNIX).connect(f"{sys.argv[1]}/{name}")
+        print("in")
+    except PermissionError:
+        print("refused")
+"""
+
+
+def test_another_user_comes_in_by_the_group_alone(require: Callable[[bool, str], None]) -> None:
+    """A process of uid 65534 is refused at both sockets, and let in where it is in their group."""
+    require(os.getuid() == 0, "root, to be another user")
+    with tempfile.TemporaryDirectory() as name:  # where all may go in, as pytest's own are not
+        folder = Path(name)
+        folder.chmod(0o755)
+        with daemon(folder, store=False):
+            for at in ("events", "query"):
+                os.chown(folder / at, -1, 12345)  # what `bind` does with a group of a name
+            for group, found in ((65534, "refused"), (12345, "in")):
+                done = subprocess.run(
+                    [sys.executable, "-I", "-c", AS_ANOTHER, name, str(group)], capture_output=True, text=True
+                )
+                assert done.stdout.split() == [found, found], done.stderr
 
 
 def test_a_group_that_is_not_there_is_named(tmp_path: Path) -> None:
