@@ -183,7 +183,7 @@ class _Short(Exception):
 
 
 class _Sieve:
-    """Keeps the scores that count, of the decisions that are wanted.
+    """Keeps the scores that count, of the decisions that are wanted, packed as they come: a chain may last for days.
 
     Args:
         least: by label, the score from which on one counts.
@@ -193,8 +193,7 @@ class _Sieve:
 
     def __init__(self, least: NDArray[np.float32], warm: int, rows: int | None) -> None:
         self._least, self._warm, self._wanted = least, warm, rows
-        self._where: list[NDArray[np.int64]] = []
-        self._scores: list[NDArray[np.float32]] = []
+        self._where, self._scores = _Packed("<i8"), _Packed("<f4")
         self._rows = 0
         self._samples = 0
 
@@ -212,13 +211,29 @@ class _Sieve:
         scores, _ = finite(scores[passed:left])
         where = np.flatnonzero(scores >= self._least)
         if len(where):
-            self._where.append(where + self._rows * len(self._least))
-            self._scores.append(scores.reshape(-1)[where])
+            self._where.add(where + self._rows * len(self._least))
+            self._scores.add(scores.reshape(-1)[where])
         self._rows += len(scores)
 
     def run(self, begin: int, rate: int) -> Run:
-        """Return what was kept."""
-        where = np.concatenate([np.empty(0, np.int64), *self._where]).astype("<i8")
-        scores = np.concatenate([np.empty(0, np.float32), *self._scores]).astype("<f4")
-        packed = (zlib.compress(array.tobytes(), 1) for array in (where, scores))
-        return Run(begin, rate, self._samples, self._rows, *packed)
+        """Return what was kept so far."""
+        return Run(begin, rate, self._samples, self._rows, self._where.all(), self._scores.all())
+
+
+class _Packed:
+    """Compresses numbers that come one after the other.
+
+    Args:
+        form: of the numbers, as numpy names it.
+    """
+
+    def __init__(self, form: str) -> None:
+        self._form, self._packer, self._packed = form, zlib.compressobj(1), bytearray()
+
+    def add(self, numbers: NDArray[np.generic]) -> None:
+        """Add numbers to those before."""
+        self._packed += self._packer.compress(numbers.astype(self._form).tobytes())
+
+    def all(self) -> bytes:
+        """Return all of them so far, compressed."""
+        return bytes(self._packed + self._packer.copy().flush())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 
 from auricle.scan.work import Finding, Heard, Lost, Result, Settings, Unit
 
@@ -119,7 +122,8 @@ class _Worker:
 
 
 def _work(connection: Connection) -> None:
-    """Hear units until nobody asks any more."""
+    """Hear units until nobody asks any more, or whoever asked has ended."""
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt at the terminal is for whoever started this
     logging.getLogger("auricle").setLevel(logging.ERROR)  # what is to be told of a file stands in its result
     from auricle.model import bundle
@@ -135,6 +139,13 @@ def _work(connection: Connection) -> None:
         result = listener.hear(unit)
         with suppress(OSError):  # whoever asked is gone
             connection.send(result)
+
+
+def _end_with(parent: BaseProcess | None) -> None:
+    """Wait until a process ends, and end at once: a chain may last for hours, which nobody would want any more."""
+    if parent is not None:
+        parent.join()
+        os._exit(0)
 
 
 def _asked(connection: Connection) -> tuple[Settings, Unit] | None:

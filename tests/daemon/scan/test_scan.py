@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -254,3 +255,40 @@ def test_recordings_over_which_every_worker_ends_are_refused(tmp_path: Path, mon
         files = list(csv.DictReader((tmp_path / "out" / "files.csv").read_text().splitlines()))
         assert [row["state"] for row in files] == ["refused"] * 2
         assert all(row["reason"] == f"{row['file']}: 1 processes ended that heard it (signal 11)" for row in files)
+
+
+HEAR_ONE = """
+import os, sys
+from auricle import config
+from auricle.scan.work import Part, Settings, Stamp, Unit
+from auricle.scan.workers import Workers
+unit = Unit((Part(os.fsencode(sys.argv[1]), Stamp(1, 1)),), whole=True, ends=(0,))
+cfg = config.load(None, environ={}, overrides={"model": "digits"})
+list(Workers(1).hear(Settings(cfg, "mix", False), [unit]))
+"""
+
+
+def test_nobody_hears_on_for_a_scan_that_was_killed(tmp_path: Path) -> None:
+    """Also in the middle of a unit that would last for ever: here a pipe that gives nothing."""
+    os.mkfifo(pipe := tmp_path / "pipe.wav")
+    process = subprocess.Popen([sys.executable, "-c", HEAR_ONE, str(pipe)])
+    until_s = time.monotonic() + 90
+    writer = None
+    while writer is None:
+        assert time.monotonic() < until_s
+        with suppress(OSError):  # nobody reads yet
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert workers
+    process.kill()
+    process.wait()
+    while any(_lives(worker) for worker in workers):
+        assert time.monotonic() < until_s
+    os.close(writer)
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -292,3 +293,22 @@ def test_who_is_refused_stops_nobody(tmp_path: Path) -> None:
     assert [account.state for account in accounts] == ["heard", "refused", "heard", "refused"]
     assert accounts[1].reason == "it ends whoever hears it"
     assert accounts[3].reason.endswith("pipe.wav: a pipe, a socket or a device, not a file; it is not heard")
+
+
+def test_what_a_chain_keeps_is_packed_as_it_comes() -> None:
+    """Whatever the size of the pieces: the same scores at the same places, and some bytes a score."""
+    least = np.full(10, 0.5, np.float32)
+    scores = np.random.default_rng(0).uniform(0.0, 0.6, (3_000, 10)).astype(np.float32)
+    sieve = _Sieve(least, 7, None)
+    for begin in range(0, len(scores), 2):
+        sieve.take(scores[begin : begin + 2], 1)
+    for _ in range(2):
+        where, kept = sieve.run(0, 16_000).kept()
+        np.testing.assert_array_equal(where, np.flatnonzero(scores[7:] >= 0.5))
+        np.testing.assert_array_equal(kept, scores[7:][scores[7:] >= 0.5])
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(1_000):
+        sieve.take(scores[:2], 1)
+    assert tracemalloc.get_traced_memory()[0] - before < 20_000
+    tracemalloc.stop()
