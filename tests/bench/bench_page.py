@@ -1,5 +1,8 @@
-"""What one viewer of the page costs: CPU time of daemon and page while somebody looks, over that while nobody does, in
-turn; the spectrum is on. From `tests/`: `PYTHONPATH=../daemon python bench/bench_page.py --pairs 10`."""
+"""What one viewer of the page costs: processor time of daemon and page while somebody looks, over that while nobody
+does, in turn; the spectrum is on.
+
+Run it alone: PYTHONPATH=tests python tests/bench/bench_page.py --pairs 10
+"""
 
 from __future__ import annotations
 
