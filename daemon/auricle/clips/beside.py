@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection
 
 import msgspec
 import numpy as np
 import soundfile
 
+from auricle.clips.held import held
 from auricle.clips.picture import spectrogram
 from auricle.messages import Clip
 
@@ -31,7 +31,8 @@ def beside(clip: Clip, content: bytes, wanted: Collection[str]) -> dict[str, byt
     if "json" in wanted:
         made["json"] = msgspec.json.format(msgspec.json.encode(clip), indent=2) + b"\n"
     if "png" in wanted:
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32")
+        with held(content) as file:
+            samples, rate = soundfile.read(file.fileno(), dtype="float32", closefd=False)
         end_s = clip.duration_s if clip.offset_s is None else clip.offset_s
         made["png"] = spectrogram(np.asarray(samples, np.float32), rate, (clip.onset_s, end_s))
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from auricle.clips.held import held
 from auricle.clips.keeper import OPUS_HZ
 from auricle.clips.past import Cut
 from auricle.messages import ClipForm
@@ -91,11 +91,12 @@ def _written(
     major: str, subtype: str, blocks: Iterable[NDArray[np.generic]], facts: Facts, comment: str, title: str
 ) -> bytes:
     # In memory first: what the disk refuses is then our own write's error, and never a file that libsndfile half wrote.
-    content = io.BytesIO()
-    with soundfile.SoundFile(content, "w", facts.rate, 1, subtype, format=major) as file:
-        for name, said in (("title", title), ("comment", comment), ("software", "auricle")):
-            if said:  # an empty one is refused
-                setattr(file, name, said)
-        for block in blocks:
-            file.write(block)
-    return content.getvalue()
+    with held() as content:
+        with soundfile.SoundFile(content.fileno(), "w", facts.rate, 1, subtype, format=major, closefd=False) as file:
+            for name, said in (("title", title), ("comment", comment), ("software", "auricle")):
+                if said:  # an empty one is refused
+                    setattr(file, name, said)
+            for block in blocks:
+                file.write(block)
+        content.seek(0)
+        return content.read()

@@ -184,14 +184,20 @@ class Writer:
 
     def _made(self, order: Order) -> Clip:
         """Write a clip; return what is to be said of it."""
-        found: list[Clip] = []
-        why = self._attempt(lambda: found.append(self._write(order)))
+        made: Clip | None = None
+
+        def write() -> None:
+            nonlocal made
+            made = self._write(order)
+
+        why = self._attempt(write)
         if why is not None:
             return without(order.clip, why)
         if self.trouble is not None:
             self.trouble = None
             self._say(f"{self.folder}: clips are kept again")
-        return found[0]
+        assert made is not None
+        return made
 
     def _write(self, order: Order) -> Clip:
         clip, sound = order.clip, order.sound

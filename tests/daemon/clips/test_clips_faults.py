@@ -15,11 +15,13 @@ import soundfile
 
 from auricle import messages
 from auricle.clips import folder as folders
+from auricle.clips.beside import beside
+from auricle.clips.encode import encode
 from auricle.clips.folder import Shelf, files, name_of
 from auricle.clips.keeper import Order
 from auricle.clips.reading import clip_of
 from auricle.clips.reading import clips as lying
-from auricle.clips.writer import Writer
+from auricle.clips.writer import Writer, comment
 from auricle.messages import Clip
 from helpers.faults import failing_call, failing_line
 from helpers.kept import order
@@ -78,6 +80,21 @@ def one_in_turn(
 def test_every_call(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Whichever call fails: the clip is whole, or there is none and one line says why; the next one is kept."""
     assert one_in_turn(tmp_path, failing_call, caplog, "disk") > 20
+
+
+@pytest.mark.parametrize("form", ["flac", "opus"])
+def test_no_code_is_made_at_run_time(monkeypatch: pytest.MonkeyPatch, form: messages.ClipForm) -> None:
+    """A clip and its picture are made without libsndfile's callbacks, for which there is no memory in the installed
+    unit (MemoryDenyWriteExecute=yes)."""
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(soundfile.SoundFile, "_init_virtual_io", refuse)
+    asked = order(1, 0.2, form=form)
+    content, facts = encode(asked.sound, form, lambda facts: comment(asked.clip, facts))
+    assert facts.samples > 0
+    assert beside(asked.clip, content, ["png"])["png"].startswith(b"\x89PNG")
 
 
 def test_every_line_without_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
