@@ -49,5 +49,7 @@ class Pictures:
             except AuricleError as e:
                 remedy = "docs/notifications.md says how the bridge may read clips"
                 log.warning("%s: no picture: %s: %s; %s", notice.rule, clip.path, e, remedy)
+            except Exception as e:  # whatever is in a file, or no memory for it: the next one is drawn all the same
+                log.warning("%s: no picture: %s: %s", notice.rule, clip.path, type(e).__name__)
             else:
                 self._give(notice, picture)
