@@ -144,7 +144,8 @@ def teach_report(
     scenes: Annotated[
         Path | None, typer.Option("--scenes", help="Scenes to hear, as auricle-build scenes made.")
     ] = None,
-    fold: Annotated[int | None, typer.Option("--fold", help="Theirs: classes are taught from the others.")] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="What the trunk did not hear; the scenes' too.")] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder to keep embeddings in.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The page; else it is printed.")] = None,
     data: DataFolder = None,
 ) -> None:
@@ -152,12 +153,12 @@ def teach_report(
     from auricle.model import bundle
     from auricle_build.reports import teach_report as reports
 
-    if (scenes is None) != (fold is None):
-        raise ConfigError(["teach-report: --scenes and --fold go together"])
+    if scenes is not None and fold is None:
+        raise ConfigError(["teach-report: --scenes of which fold? name it, --fold N"])
     rec = recipe(config)
     root, say = rec.data.folder(data), Display().say
     page = reports.of(
-        rec, bundle.load(str(model)), root=root, only=only or (), scenes=scenes, scenes_fold=fold, say=say
+        rec, bundle.load(str(model)), root=root, only=only or (), scenes=scenes, fold=fold, cache=cache, say=say
     )
     if out is None:
         typer.echo("\n".join(page))

@@ -15,7 +15,7 @@ from auricle.teach import bank as banks
 from auricle.teach.embedding import Trunk
 from auricle_build import bank
 from auricle_build.material.clips import Clip
-from auricle_build.reports import teach_report
+from auricle_build.reports import embedded, teach_report
 from helpers import sounds
 from helpers.bundles import made_up, tone
 
@@ -98,12 +98,12 @@ def test_a_class_is_taught_and_judged(tmp_path: Path, house: Path, monkeypatch: 
     clips += [clip(tmp_path / "a", f"other_{i % 5}", i % 4 + 1, float(rng.uniform(200, 3000))) for i in range(40)]
     made = bank.made
     monkeypatch.setattr(teach_report.material, "read", lambda sets, root: clips)
-    monkeypatch.setattr(teach_report.bank, "made", lambda trunk, clips, places, n, say: made(trunk, clips, places, 100))
+    monkeypatch.setattr(embedded.bank, "made", lambda trunk, clips, places, n, say: made(trunk, clips, places, 100))
     sets = [SimpleNamespace(name="tones", place=False, label=None)]
     recipe: Any = SimpleNamespace(data=SimpleNamespace(sets=sets, held_out=[]))
     page = teach_report.of(
         recipe, bundle.load(str(house)), root=tmp_path, only=["bell"], numbers=(6, 3), least=12,
-        scenes=scene(tmp_path / "scenes"), scenes_fold=4, say=lambda line: None,
+        scenes=scene(tmp_path / "scenes"), fold=4, cache=tmp_path / "cache", say=lambda line: None,
     )  # fmt: skip
     (row,) = [line for line in page if line.startswith("| bell")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]

@@ -29,6 +29,10 @@ Clips = Annotated[
 Not = Annotated[
     list[str] | None, typer.Option("--not", metavar="PATH", help="Clips of what it is easily taken for; repeatable.")
 ]
+KindOf = Annotated[
+    list[str] | None,
+    typer.Option("--kind-of", metavar="LABEL", help="Of which label of the model it is a kind; repeatable."),
+]
 RoomFile = Annotated[
     Path | None,
     typer.Option("--room", metavar="FILE", help="A recording of the room without the sound: minutes, or an hour."),
@@ -51,6 +55,7 @@ def command(
     more: More = None,
     clips: Clips = None,
     others: Not = None,
+    kind_of: KindOf = None,
     room: RoomFile = None,
     record: Record = None,
     seconds: Seconds = 3.0,
@@ -85,7 +90,7 @@ def command(
 
         right, false = marked.taught_by(name, *options.reach(query, key, config), marked.clips_folder(None, config))
         sounds, none = sounds + right, none + false
-    given = course.Material(sounds, none, room)
+    given = course.Material(sounds, none, room, kind_of or [])
     base = _base(cfg, folder)
     if record is not None:
         from auricle.commands import takes

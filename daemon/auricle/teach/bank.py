@@ -25,9 +25,9 @@ class Background:
     embeddings: Embeddings
     kinds: Sequence[str]
 
-    def without(self, kind: str) -> Background:
-        """Return what is not of this kind."""
-        kept = [i for i, each in enumerate(self.kinds) if each != kind]
+    def without(self, *kinds: str) -> Background:
+        """Return what is of none of these kinds."""
+        kept = [i for i, each in enumerate(self.kinds) if each not in kinds]
         return Background(self.embeddings[kept], [self.kinds[i] for i in kept])
 
     def joined(self, embeddings: Embeddings, kind: str) -> Background:

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auricle.config import nearest
 from auricle.errors import ModelError, UsageError
 from auricle.model import bundle as bundles
+from auricle.model import card
 from auricle.model.bundle import Bundle
 from auricle.teach import bank, clips, judged, lesson, shelf
+from auricle.teach.bank import Background
 from auricle.teach.clips import Clip
 from auricle.teach.embedding import Room, Trunk
 from auricle.teach.lesson import Progress, Taught
@@ -27,11 +30,18 @@ other does not."""
 
 @dataclass(frozen=True)
 class Material:
-    """Names what a label is taught from: clips with it, clips without it, a recording of the room."""
+    """Names what a label is taught from.
+
+    Args:
+        clips, others: with the sound and without.
+        room: a recording of the place.
+        kind_of: labels of the model of which the sound is a kind: what the bank holds of them is no sign against it.
+    """
 
     clips: Sequence[str]
     others: Sequence[str]
     room: Path | None
+    kind_of: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +114,20 @@ class Course:
         ]
         if self.nearest:
             own = ", ".join(f"{label} {score:.2f}" for label, score in self.nearest)
-            already = f"; {self.nearest[0][0]} may be all you need" if self.nearest[0][1] >= _SURE else ""
+            already = self._already(*self.nearest[0])
             lines.append(f"the model's own labels hear in it: {own}{already}")
         steps = ", ".join(f"{some} clips {recall:.0%}" for some, recall in found.curve)
         then = judged.more(found.curve, n + MORE)
         enough = f"{MORE} more would give about {then:.0%}" if then - found.recall >= 0.02 else "more would hardly help"
         return [*lines, f"learning curve: {steps}; {enough}"]
+
+    def _already(self, nearest: str, score: float) -> str:
+        """Return what to do where a label of the network's own hears the clips."""
+        if score < _SURE:
+            return ""
+        if nearest not in self.taught.kinds:
+            return f"; {nearest} may be all you need"
+        return f"; {nearest} may be all you need, and if this is a kind of it, teach it with --kind-of {nearest}"
 
 
 def share_interval(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -152,7 +170,8 @@ def run(
     sounds = clips.read(given.clips, trunk.rate)
     others_read = clips.read(given.others, trunk.rate, "--not", fewest=1) if given.others else []
     room = Room(trunk, given.room, lambda share: progress(0.3 * share))
-    taught = lesson.teach(trunk, sounds, others_read, room, bank.of(upon), lambda share: progress(0.3 + 0.7 * share))
+    background = _of_other_kinds(bank.of(upon), upon, given.kind_of)
+    taught = lesson.teach(trunk, sounds, others_read, room, background, lambda share: progress(0.3 + 0.7 * share))
     if (odd := taught.judged.odd) and not anyway:
         raise UsageError(_nothing_alike(odd, sounds))
     bundle = shelf.put(upon, label, taught, _about(given, sounds, others_read, taught), target)
@@ -166,7 +185,24 @@ def _completed(given: Material, before: Mapping[str, Any]) -> Material:
     files = given.clips or [each["file"] for each in before["clips"]]
     others = given.others or [each["file"] for each in before.get("not", [])]
     room = given.room or (Path(before["room"]["file"]) if "room" in before else None)
-    return Material(files, others, room)
+    return Material(files, others, room, given.kind_of or before.get("kind_of", []))
+
+
+def _of_other_kinds(background: Background, bundle: Bundle, kind_of: Sequence[str]) -> Background:
+    """Return the background without what is of these labels, or of labels that they contain.
+
+    Raises:
+        UsageError: there is nothing of one.
+    """
+    contained = card.contained(bundle.card.includes)
+    for label in kind_of:
+        kinds = {label, *contained.get(label, ())}
+        if not kinds & set(background.kinds):
+            near = nearest(label, sorted(set(background.kinds)))
+            remedy = f"did you mean {near!r}?" if near else "leave --kind-of out"
+            raise UsageError(f"--kind-of: the bank of {bundle.card.name} holds nothing of {label!r}; {remedy}")
+        background = background.without(*kinds)
+    return background
 
 
 def _nothing_alike(odd: Sequence[int], sounds: Sequence[Clip]) -> str:
@@ -184,6 +220,8 @@ def _about(given: Material, sounds: Sequence[Clip], others: Sequence[Clip], taug
         about["not"] = [_named(clip) for clip in others]
     if given.room is not None:
         about["room"] = {"file": str(given.room.absolute()), "sha256": _sha256(given.room)}
+    if given.kind_of:
+        about["kind_of"] = list(given.kind_of)
     about["expected"] = {
         "recall_at_one_an_hour": round(found.recall, 4),
         "recall_at_one_a_day": round(found.recall_of_a_day, 4),

@@ -24,6 +24,8 @@ _ALIKE, _ODD = 3, 0.08
 nearest, since there may be two of the other sound. Of 18 clips of a class of ESC-50 and two of another, 4 in 5 of the
 two were found so, and one of the 18 in one lesson of seventeen."""
 _DRAWS = 3
+_LINE_HELD_SMALL = 0.05
+"""The penalty on the slope of a calibration, which has nothing to overfit with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +158,7 @@ def threshold(background: Vectors, window_s: float, per_hour: float) -> float:
 def _calibrated(with_it: Vectors, without: Vectors) -> tuple[float, float]:
     """Return scale and shift that make scores of logits, from those that heads gave which had not seen their examples
     (Platt 1999)."""
-    line = fit(with_it[:, None], without[:, None])
+    line = fit(with_it[:, None], without[:, None], held_small=_LINE_HELD_SMALL)
     return max(float(line.weights[0]), 1e-3), line.bias + math.log(PRIOR / (1 - PRIOR))
 
 

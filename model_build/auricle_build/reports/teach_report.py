@@ -10,31 +10,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
-from auricle.capture.reader import Reader
 from auricle.errors import AudioError, ConfigError
 from auricle.hearing.decision import Detector, Rule
 from auricle.hearing.hearer import Reported
 from auricle.judge import scoring, truth
 from auricle.model.bundle import Bundle
-from auricle.teach import embedding
-from auricle.teach.clips import Clip as Lesson
-from auricle.teach.clips import sounding
-from auricle.teach.embedding import Room, Trunk
+from auricle.teach.embedding import Trunk
 from auricle.teach.fit import Head, fit
 from auricle.teach.judged import sigmoid, smoothed
 from auricle_build import bank
 from auricle_build.grammar.recipes import Recipe
 from auricle_build.material import clips as material
-from auricle_build.material import sound as sounds
 from auricle_build.material.clips import Clip
+from auricle_build.reports.embedded import Embedded
 from auricle_build.reports.markdown import table
 
-DRAWS, CROPS, OTHERS = 5, 10, 40
+DRAWS, OTHERS = 5, 40
 _T_95 = 2.776
 """Student's t of 95 % and as many draws less one."""
-_BANK_FOLDS = (1, 2)
+_APART = {3, 4}
+"""Folds that are judged beside where the trunk heard none."""
 _SMOOTHING, _THRESHOLDS = 2, 60
 _LONGEST = 8 * 3600
 Vectors = NDArray[np.float64]
@@ -86,54 +84,65 @@ def of(
     numbers: Sequence[int] = (20, 5),
     least: int = 30,
     scenes: Path | None = None,
-    scenes_fold: int | None = None,
+    fold: int | None = None,
+    cache: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> list[str]:
     """Teach classes to a trunk that was not taught them, and write what came of it as a page.
 
-    Every class of at least so many clips is taught from 20 of them and from 5, in five draws, sources whole. Its other
-    sources' clips, ten crops each, are judged beside those of 40 other classes, drawn anew. The bank is of the other
-    classes' folds 1 and 2, what they are judged beside of the other folds. In scenes of a fold, classes are taught from
-    clips of the others.
+    Every class of at least so many clips in folds 1 to 4 is taught from 20 of them and from 5, in five draws, sources
+    whole. Its other sources' clips, ten crops each, are judged beside those of 40 other classes, drawn anew. The bank
+    and what they are judged beside are of different folds; no other class that is taught is in either. In scenes,
+    classes are taught from clips of other folds than theirs.
 
     Args:
         bundle: the trunk.
         root: of the recordings.
-        only: these classes alone.
-        scenes: a folder that `auricle-build scenes` wrote, and its fold.
+        only: these classes alone, which the trunk was not taught.
+        scenes: a folder that `auricle-build scenes` wrote of `fold`.
+        fold: the fold that the trunk did not hear, whose clips these are judged beside; folds 3 and 4 unless told, of
+            a trunk that heard none.
+        cache: the folder to keep embeddings in.
 
     Raises:
         ConfigError: there is no such class.
     """
     trunk = Trunk(bundle)
+    kept = Embedded(trunk, cache)
     train, _, _ = material.split(material.read(recipe.data.sets, root), recipe.data.held_out)
-    places = {each.name for each in recipe.data.sets if each.place or each.label}
-    classed = [clip for clip in train if clip.origin not in places]
+    places = {each.name for each in recipe.data.sets if each.place}
+    unclassed = {each.name for each in recipe.data.sets if each.place or each.label}
     of_class: dict[str, list[Clip]] = {}
-    for clip in classed:
-        of_class.setdefault(clip.label, []).append(clip)
+    for clip in train:
+        if clip.origin not in unclassed:
+            of_class.setdefault(clip.label, []).append(clip)
     chosen = [name for name, clips in sorted(of_class.items()) if len(clips) >= least and (not only or name in only)]
     if not chosen or set(only) - set(chosen):
         raise ConfigError([f"teach-report: classes of {least} clips: {', '.join(chosen) or 'none'}; choose of these"])
-    vectors, kinds = bank.made(
-        trunk, [clip for clip in train if clip.fold in _BANK_FOLDS or clip.origin in places], places, 2000, say=say
-    )
+    apart = {fold} if fold is not None else _APART
+    gone = set(only)
+    learned = [clip for clip in train if clip.label not in gone and (clip.fold not in apart or clip.origin in places)]
+    background, kinds = kept.bank(learned, places, bank.VECTORS, say)
     say(f"bank: {len(kinds)} windows")
-    background = trunk.values(vectors)
-    judged = [clip for clip in classed if clip.label in chosen or clip.fold not in _BANK_FOLDS]
-    crops = {clip: trunk.values(_crops(trunk, clip)) for clip in judged}
-    say(f"crops: {sum(map(len, crops.values()))}")
-    heard = None if scenes is None else _scenes(trunk, scenes)
+    beside = {
+        name: np.concatenate([kept.crops(clip) for clip in clips if clip.fold in apart])
+        for name, clips in of_class.items()
+        if name not in gone and any(clip.fold in apart for clip in clips)
+    }
+    say(f"beside: {sum(map(len, beside.values()))} crops of {len(beside)} classes")
+    heard = None if scenes is None else _scenes(kept, scenes)
     found = []
     for name in chosen:
-        lessons = {clip: trunk.values(_lesson(trunk, clip)) for clip in of_class[name]}
-        one = Class(name, len(lessons), len({clip.group for clip in lessons}))
+        clips = of_class[name]
+        lessons = {clip: kept.lesson(clip) for clip in clips}
+        crops = {clip: kept.crops(clip) for clip in clips}
+        one = Class(name, len(clips), len({clip.group for clip in clips}))
         negatives = background[[kind != name for kind in kinds]]
-        others = [clip for clip in classed if clip.label != name and clip.fold not in _BANK_FOLDS]
+        others = {other: values for other, values in beside.items() if other != name}
         for n in numbers:
-            one.precision[n] = Figure(_precisions(one, n, lessons, negatives, others, crops))
+            one.precision[n] = Figure(_precisions(n, lessons, crops, negatives, others))
             if heard is not None:
-                there = {clip: each for clip, each in lessons.items() if clip.fold != scenes_fold}
+                there = {clip: each for clip, each in lessons.items() if clip.fold != fold}
                 one.recall[n] = Figure(_recalls(one, n, there, negatives, heard, trunk))
         found.append(one)
         say(f"{name}: precision {_said(one.precision)}; recall {_said(one.recall)}")
@@ -144,28 +153,6 @@ def _said(figures: Mapping[int, Figure]) -> str:
     return ", ".join(f"{n} clips {figure}" for n, figure in figures.items()) or "-"
 
 
-def _crops(trunk: Trunk, clip: Clip) -> embedding.Embeddings:
-    """Return embeddings of ten windows of a clip, somewhere in what sounds of it, as it was recorded."""
-    sound = sounds.load(clip.path, trunk.rate, clip.onset_s, clip.offset_s)
-    begin, end, _ = sounding(sound, trunk.rate)
-    sound, rng = sound[begin:end], np.random.default_rng(len(sound))
-    windows = []
-    for _ in range(CROPS):
-        part = sound[int(rng.integers(max(1, len(sound) - trunk.span + 1))) :][: trunk.span]
-        window = np.zeros(trunk.span, np.float32)
-        at = int(rng.integers(trunk.span - len(part) + 1))
-        window[at : at + len(part)] = part
-        windows.append(trunk.windows(window)[0])
-    return np.concatenate(windows)
-
-
-def _lesson(trunk: Trunk, clip: Clip) -> embedding.Embeddings:
-    sound = sounds.load(clip.path, trunk.rate, clip.onset_s, clip.offset_s)
-    begin, end, _ = sounding(sound, trunk.rate)
-    lesson = Lesson(clip.path, sound, begin, end, "")
-    return embedding.drawn(trunk, lesson, Room(trunk, None), np.random.default_rng(len(sound)))
-
-
 def _taught(rng: np.random.Generator, clips: Sequence[Clip], n: int) -> list[Clip]:
     """Draw clips by whole sources until there are so many."""
     sources = sorted({clip.group for clip in clips})
@@ -174,13 +161,10 @@ def _taught(rng: np.random.Generator, clips: Sequence[Clip], n: int) -> list[Cli
 
 
 def _precisions(
-    one: Class,
-    n: int,
-    lessons: dict[Clip, Vectors],
-    negatives: Vectors,
-    others: Sequence[Clip],
-    crops: dict[Clip, Vectors],
+    n: int, lessons: dict[Clip, Vectors], crops: dict[Clip, Vectors], negatives: Vectors, others: dict[str, Vectors]
 ) -> list[float]:
+    """Return the average precision of crops of the clips that were not taught, nor others of their sources, for each
+    draw."""
     found = []
     for draw in range(DRAWS):
         rng = np.random.default_rng((draw, n))
@@ -190,11 +174,9 @@ def _precisions(
         if not rest:
             continue
         head = fit(np.concatenate([lessons[clip] for clip in taught]), negatives)
-        labels = sorted({clip.label for clip in others})
-        beside = set(rng.permutation(labels)[:OTHERS].tolist())
+        beside = rng.permutation(sorted(others))[:OTHERS].tolist()
         with_it = np.concatenate([head(crops[clip]) for clip in rest])
-        without = np.concatenate([head(crops[clip]) for clip in others if clip.label in beside])
-        found.append(average_precision(with_it, without))
+        found.append(average_precision(with_it, np.concatenate([head(others[name]) for name in beside])))
     return found
 
 
@@ -205,14 +187,12 @@ def average_precision(with_it: Vectors, without: Vectors) -> float:
     return float((np.cumsum(held) / np.arange(1, len(held) + 1))[held].mean())
 
 
-def _scenes(trunk: Trunk, folder: Path) -> Scenes:
+def _scenes(kept: Embedded, folder: Path) -> Scenes:
     heard, events, seconds = [], [], 0.0
     for path in sorted([*folder.glob("*.flac"), *folder.glob("*.wav")]):
-        reader = Reader(str(path), trunk.rate)
-        sound = np.concatenate(list(reader.heard(1 << 16)))
-        heard.append(trunk.values(trunk.windows(sound)[0]))
+        heard.append(kept.heard(path))
         events.append(truth.read(path.with_suffix(".txt")))
-        seconds += reader.duration_s
+        seconds += soundfile.info(path).duration
     if not heard:
         raise AudioError(f"{folder}: no scenes; make some with auricle-build scenes")
     return Scenes(heard, events, seconds / 3600)

@@ -44,7 +44,7 @@ def models(tmp_path: Path) -> Path:
 
 def taught(base: Bundle, models: Path, *paths: Path, name: str = "gate", **given: Any) -> Course:
     """Teach it."""
-    material = Material([*map(str, paths)], given.pop("others", []), given.pop("room", None))
+    material = Material([*map(str, paths)], given.pop("others", []), given.pop("room", None), given.pop("kind_of", []))
     return course.run(
         base, name, material, models, again=given.pop("again", False), anyway=given.pop("anyway", False),
         progress=lambda share: None,
@@ -146,6 +146,23 @@ def test_it_is_taught_again_on_a_newer_trunk(
     renewed = taught(one, models, again=True).bundle
     assert (renewed.path, renewed.labels) == (one.path, (*TONES, "horn", "gate"))
     assert shelf.newer(renewed) is None
+
+
+def test_a_kind_of_a_label_is_not_told_from_it(tmp_path: Path, house: Bundle, models: Path) -> None:
+    """What the bank holds of the label that a sound is a kind of is no background, also when it is taught again; the
+    command says so where that label hears the clips; a label of which there is nothing is refused."""
+    lessons.with_bank(house.path, bank.of(house).embeddings, ["noises"] * 200 + ["siren"] * 200)
+    base = bundle.load(str(house.path))
+    folder = clips(tmp_path / "gate", 8, lambda seed: burst(seed, 1000.0))
+    against = taught(base, models, folder)
+    assert any(line.endswith("teach it with --kind-of siren") for line in against.lines())
+    assert "siren" in against.taught.kinds
+    kind = taught(against.bundle, models, again=True, kind_of=["siren"])
+    assert set(kind.taught.kinds) == {"noises", "noise"}
+    again = taught(kind.bundle, models, again=True)
+    assert again.bundle.card.files == kind.bundle.card.files
+    line = refused(base, models, folder, name="pump", kind_of=["noise"])
+    assert line == "--kind-of: the bank of house holds nothing of 'noise'; did you mean 'noises'?"
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
