@@ -1,5 +1,5 @@
-"""What a trunk makes of recordings is kept here, in memory and on disk: embedding is what costs, and is asked for by
-every run that tries another way to teach."""
+"""Embeddings of recordings are kept here, in memory and on disk: making them is what costs, and every run that tries
+another way to teach asks for them."""
 
 from __future__ import annotations
 
