@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from auricle.capture import container, streams, transcoded, voc, wrapper
+from auricle.capture import container, packets, streams, transcoded, voc, wrapper
 from auricle.capture.folders import shown
 from auricle.capture.mute import muted
 from auricle.capture.transcoded import Transcoded, Undecodable
@@ -151,6 +151,9 @@ def open_parts(path: str) -> list[Part]:
     with open(path, "rb") as raw:
         if raw.read(2) == _SAMPLE_DUMP:
             raise AudioError(f"{shown(path)}: a sample dump of MIDI is not heard; make a WAV of it")
+        table_damaged = packets.damaged(raw)
+    if table_damaged:
+        return _transcoded(path, "the table of its packets is damaged")
     try:
         return _by_libsndfile(path)
     except soundfile.LibsndfileError as e:

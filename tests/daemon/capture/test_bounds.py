@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from auricle.capture import packets
+from auricle.capture.decoder import open_parts
 from auricle.capture.mute import muted
 from auricle.capture.reader import MAX_CHANNELS, MAX_RATE, Reader
 from auricle.errors import AudioError
@@ -86,6 +89,37 @@ def test_a_sample_dump_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[s
     with pytest.raises(AudioError, match=r"a\.wav: a sample dump of MIDI is not heard; make a WAV of it"):
         Reader(str(path), RATE)
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("struck", [b"\xff" * 7, b"\0\0", b"\x80" * 7 + b"\0"])
+def test_a_damaged_table_of_packets_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str], struck: bytes) -> None:
+    """Of a CAF with ALAC whose table has a size that cannot be, libsndfile prints to standard output, or loses the rest
+    without a word: it is refused in one line, or its loss is told."""
+    path = tmp_path / "a.caf"
+    soundfile.write(path, varied(3.0), RATE, "ALAC_16")
+    content = path.read_bytes()
+    begin = content.index(b"pakt") + 40
+    path.write_bytes(content[:begin] + struck + content[begin + len(struck) :])
+    with pytest.raises(AudioError) as told:
+        list(Reader(str(path), RATE).blocks(4096))
+    assert str(told.value).count("\n") == 0
+    assert re.search(r"a\.caf: (not a recording .*table of its packets is damaged|cut short|broken)", str(told.value))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_whole_table_of_packets_is_believed(tmp_path: Path) -> None:
+    """Every whole table, of short sizes and long ones, leaves the file with libsndfile, to the bit."""
+    path = tmp_path / "a.caf"
+    for seconds in (0.2, 3.0):
+        sound = varied(seconds)
+        soundfile.write(path, sound, RATE, "ALAC_16")
+        with path.open("rb") as file:
+            assert not packets.damaged(file)
+        (part,) = open_parts(str(path))
+        assert part.file.subtype == "ALAC_16"
+        part.close()
+        given = np.concatenate(list(Reader(str(path), RATE).blocks(4096)))
+        np.testing.assert_array_equal(given, soundfile.read(path, dtype="float32")[0])
 
 
 def test_silence_ends_with_the_last_who_wanted_it(capfd: pytest.CaptureFixture[str]) -> None:
