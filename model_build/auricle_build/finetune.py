@@ -84,6 +84,7 @@ def network(rec: PretrainedRecipe, root: Path, taught: Sequence[bool]) -> Pretra
         [[known.index(name) for name in label.audioset] for label in rec.labels],
         taught,
         frozen_blocks=told.frozen_blocks,
+        head_only=told.head_only,
         trunk_rate=told.trunk_rate,
         hold=rec.schedule.hold,
         single=rec.schedule.single,

@@ -97,7 +97,7 @@ class Part:
     def read(self, frames: int) -> Iterator[NDArray[np.float32]]:
         """Yield all sound as blocks ``(frames, channels)`` float32; where it breaks, stop and say why in ``fault``."""
         sixteen = self.file.subtype == "PCM_16" and self.file.format != "FLAC"
-        talks = self.file.subtype == "MPEG_LAYER_III"
+        talks = self.file.subtype.startswith("MPEG")  # of whichever layer
         out = np.empty((frames, self.file.channels), np.int16 if sixteen else np.float32)
         while not self.fault:
             if not sixteen:

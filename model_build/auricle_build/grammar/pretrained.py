@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from auricle.config import REQUIRED, Choice, Number, Pair, Text, value
+from auricle.config import REQUIRED, Choice, Flag, Number, Pair, Text, value
 from auricle_build.grammar.kinds import count, share
 from auricle_build.grammar.learning import KINDS
 
@@ -57,6 +57,11 @@ class MobileNet:
         0.15,
         share(),
         "Learning rate of what is pretrained, as a share of `schedule.learning_rate`.",
+    )
+    head_only: bool = value(
+        False,
+        Flag(),
+        "Only the labels' own heads learn, all else stays as it was pretrained: `auricle teach` at scale.",
     )
 
 

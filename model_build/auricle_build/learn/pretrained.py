@@ -55,6 +55,7 @@ class Pretrained:
         resting: for each label the indices of the AudioSet classes that it rests on, at least one.
         taught: which labels have recordings; of the others AudioSet's word is the target.
         frozen_blocks: so many blocks from below stay as they were pretrained.
+        head_only: all that was pretrained stays so, and only the labels' own part learns.
         trunk_rate: learning rate of everything pretrained, as a share of the head's.
         hold: weight of holding AudioSet's outputs.
         single: weight of telling a window's only label from all others: a softmax over the labels that have recordings.
@@ -68,6 +69,7 @@ class Pretrained:
         taught: Sequence[bool],
         *,
         frozen_blocks: int,
+        head_only: bool = False,
         trunk_rate: float,
         hold: float,
         single: float,
@@ -79,8 +81,12 @@ class Pretrained:
         width = int(self.upper.output.shape[1])
         self.audioset = mobilenet.audioset(weights, width)
         self._untouched = (
-            mobilenet.upper(weights, self.lower.output, frozen_blocks),
-            mobilenet.audioset(weights, width),
+            (self.upper, self.audioset)
+            if head_only
+            else (
+                mobilenet.upper(weights, self.lower.output, frozen_blocks),
+                mobilenet.audioset(weights, width),
+            )
         )
         # Lists of one length, so that one gather and one maximum serve all labels.
         most = max(map(len, resting))
@@ -90,7 +96,7 @@ class Pretrained:
         self.shift = tf.Variable(tf.fill([n], SHIFT), name="shift")
         self.correction = tf.Variable(tf.zeros([width, n]), name="correction")
         self._hold, self._single = hold, single
-        pretrained = [*self.upper.trainable_variables, *self.audioset.trainable_variables]
+        pretrained = [] if head_only else [*self.upper.trainable_variables, *self.audioset.trainable_variables]
         self.trained: list[Any] = [*pretrained, self.scale, self.shift, self.correction]
         self.rates = [trunk_rate] * len(pretrained) + [1.0] * 3
         self.decayed = [len(v.shape) > 1 for v in pretrained] + [False, False, True]

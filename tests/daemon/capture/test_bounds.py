@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -76,6 +78,24 @@ def test_a_damaged_mp3_says_nothing_of_its_own(tmp_path: Path, capfd: pytest.Cap
         with suppress(AudioError):
             for block in Reader(str(path), RATE).blocks(4096):
                 assert np.isfinite(block).all()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_damaged_mpeg_of_another_layer_says_nothing_either(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], require: Callable[[bool, str], None]
+) -> None:
+    """The same decoder hears layers I and II, which a struck byte makes of an MP3 too: it writes no line."""
+    require(shutil.which("ffmpeg") is not None, "ffmpeg")
+    path = tmp_path / "a.mp2"
+    words = ["ffmpeg", "-v", "error", "-i", str(write(tmp_path / "a.wav", varied(3.0))), "-c:a", "mp2", str(path)]
+    subprocess.run(words, check=True)
+    struck = bytearray(path.read_bytes())
+    middle = len(struck) // 2
+    struck[middle : middle + 400] = bytes(at * 7 % 256 for at in range(400))
+    path.write_bytes(struck)
+    assert soundfile.info(path).subtype == "MPEG_LAYER_II"
+    with pytest.raises(AudioError, match=r"a\.mp2: (cut short|broken)"):
+        list(Reader(str(path), RATE).blocks(4096))
     assert capfd.readouterr().err == ""
 
 

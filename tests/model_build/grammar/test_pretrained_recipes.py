@@ -89,7 +89,7 @@ NATURAL = "the network hears natural log_mel with an offset, and nothing else"
         ("  licence: MIT\n", "", "21: network.licence: is missing; give a licence"),
         ("window_frames: 64", "window_frames: 16", "27: network.window_frames: '16' is out of range; use 32 to 4096"),
         ("window_frames: 64", "window_frames: 64\n  frozen_blocks: 16", "28: network.frozen_blocks: '16' is out of range; use 0 to 15 (default 0)"),
-        ("window_frames: 64", "window_frames: 64\n  columns: 4", "28: network: unknown key 'columns'; known here: kind, weights, sha256, classes, licence, source, window_frames, frozen_blocks, trunk_rate"),
+        ("window_frames: 64", "window_frames: 64\n  columns: 4", "28: network: unknown key 'columns'; known here: kind, weights, sha256, classes, licence, source, window_frames, frozen_blocks, trunk_rate, head_only"),
         ("size: 8", "size: 8, mixx: 1", "19: batch: unknown key 'mixx'; known here: size, events, noise, second, behind, snr_db, begun, begun_share, variants, levelled, level_db, equalised_db, dulled, masked"),
         ("[-2, 25]", "[25, -2]", "19: batch.snr_db: begins above its end; use from and to, [-60 to 120 dB, -60 to 120 dB] (default [-2, 25])"),
         ("size: 8", "size: 8, begun: 2", "19: batch.begun: '2' is out of range; use 0 to 1 (default 0.35)"),
