@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 MOST_CHUNKS = 10_000
 """How many chunks are looked at: a file of nothing but empty ones must not hold anybody up."""
+FARTHEST = 2**62
+"""Where no file reaches, and somewhat beyond still can be sought."""
 _OPEN_32 = ((0, 0), (0x7F00_0000 - 64, 0x7F00_0000 + 64), (0x7FFF_0000, 0x8000_0000), (0xFFFF_0000, 0xFFFF_FFFF))
 """The lengths of 32 bits that writers leave when they mean to fill them in later, the header's own size taken off or
 not."""
@@ -155,7 +157,7 @@ def _w64(file: BinaryIO) -> Layout | None:
         if length < 24:
             return None
         at += length + -length % 8
-        if at >= 2**63:
+        if at >= FARTHEST:
             return None
     return None
 

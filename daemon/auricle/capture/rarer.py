@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-from auricle.capture.layouts import MOST_CHUNKS, Field, Layout, is_open
+from auricle.capture.layouts import FARTHEST, MOST_CHUNKS, Field, Layout, is_open
 
 _NIST = re.compile(rb"NIST_1A\n {0,8}(\d{1,5})\n")
 _NIST_COUNTS = {
@@ -113,6 +113,8 @@ def _mat4(file: BinaryIO, head: bytes) -> Layout | None:
         if matrix[20:] == _MAT_NAME:
             return Layout(at, rows * columns * each, order == ">", closed=True, frame_bytes=rows * each)
         at += rows * columns * each * (2 if imaginary else 1)
+        if at >= FARTHEST:
+            return None
     return None
 
 

@@ -69,7 +69,7 @@ def _curve(plt: Any, course: Course) -> Any:
 
 
 def _hardest(plt: Any, course: Course) -> Any:
-    """Draw the hardest clips as the network takes them, features over time."""
+    """Draw the hardest clips as the network takes them, bands over time."""
     hardest = course.hardest
     figure, axes = plt.subplots(1, len(hardest), figsize=(4 * len(hardest), 4.2), squeeze=False, layout="constrained")
     settings = course.trunk.card.front_end
@@ -79,5 +79,5 @@ def _hardest(plt: Any, course: Course) -> Any:
         rows = stages.process(np.pad(clip.sound, (0, short)))
         seconds = len(rows) * settings.hop_length / settings.sample_rate
         axis.imshow(rows.T, origin="lower", aspect="auto", extent=(0, seconds, 0, rows.shape[1]))
-        axis.set(title=f"{clip.path.name}: {score:.2f}", xlabel="seconds", ylabel="feature")
+        axis.set(title=f"{clip.path.name}: {score:.2f}", xlabel="seconds", ylabel="band")
     return figure

@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import soundfile
 
 from auricle.capture.reader import Reader
+from auricle.errors import AudioError
 from helpers.heard import heard
 from helpers.sounds import RATE, varied, write
 
@@ -202,3 +204,16 @@ def test_a_file_that_ends_before_its_first_sample_is_a_gap(tmp_path: Path, form:
     (line,) = result.said
     assert "0.000 s" in line
     assert (len(result.sound), result.lost, result.ends) == (0, len(whole.sound), ["gap"])
+
+
+@pytest.mark.parametrize("at", [4, 24])
+def test_a_matrix_larger_than_any_file_is_one_line(tmp_path: Path, at: int) -> None:
+    """Rows and columns whose product is beyond what can be sought, of either matrix of a MAT4: refused, or heard up to
+    the file's end."""
+    path = tmp_path / "a.mat"
+    soundfile.write(path, varied(0.5), RATE, "PCM_16", format="MAT4")
+    content = bytearray(path.read_bytes())
+    content[at : at + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    with suppress(AudioError):
+        assert sum(map(len, Reader(str(path), RATE).blocks(4096))) <= RATE
