@@ -112,6 +112,12 @@ class Hub:
         if not self._viewers and self._task is not None:
             self._end = asyncio.get_running_loop().call_later(LINGER_S, self._rest)
 
+    def dismiss(self) -> None:
+        """Let all go, since the page ends."""
+        for viewer in self._viewers:
+            viewer.lost = True
+            viewer.put("")
+
     async def close(self) -> None:
         """Follow the daemon no more."""
         task = self._task

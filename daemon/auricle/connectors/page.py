@@ -6,7 +6,8 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,9 @@ def run(settings: Settings, supervisor: Supervisor) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     Client(settings.endpoint, topics=["health."], key=settings.key).close()  # what it raises is told at the start
     with _bound(settings.host, settings.port) as bound:
-        try:
+        with suppress(KeyboardInterrupt):  # before the server heeds signals itself
             asyncio.run(_serve(settings, supervisor, bound))
-        except KeyboardInterrupt:
-            supervisor.tell(STOPPING=1)
+        supervisor.tell(STOPPING=1)
 
 
 async def _serve(settings: Settings, supervisor: Supervisor, bound: socket.socket) -> None:
@@ -95,7 +95,8 @@ async def _serve(settings: Settings, supervisor: Supervisor, bound: socket.socke
             date_header=False,
             h11_max_incomplete_event_size=MOST_HEADERS,
             timeout_graceful_shutdown=FAREWELL_S,
-        )
+        ),
+        hub.dismiss,
     )
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     while not server.started and not serving.done():
@@ -113,10 +114,22 @@ async def _serve(settings: Settings, supervisor: Supervisor, bound: socket.socke
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, at_end: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._at_end = at_end
+
     async def main_loop(self) -> None:
         """Wait for the end; uvicorn's own loop looks ten times a second, and keeps a date that is not sent."""
         while not self.should_exit:
             await asyncio.sleep(END_S)
+        self._at_end()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """End at SIGTERM and SIGINT; uvicorn's own raises them once more in a task, whose traceback is then printed."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -167,7 +167,7 @@ def _check(question: AskMark, labels: Sequence[str]) -> None:
     if question.label is None:
         raise UsageError("label: say what was missed")
     if question.new and question.label in labels:
-        raise UsageError(f"label: {question.label} is none that is new here; leave that out")
+        raise UsageError(f"label: {question.label} is none that is new: the model has it; leave --new out")
     if not question.new and question.label not in labels:
         raise UsageError(f"label: {config.no_label(question.label, labels)}; what is to be taught yet is new (--new)")
 

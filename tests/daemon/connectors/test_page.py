@@ -235,3 +235,13 @@ def test_the_daemon_comes_later_and_goes(tmp_path: Path) -> None:
         here.until(lambda: ask(here, port, "/api/now")[0] == 200, "it answers")
         assert here.stop() == 0
         serve(here)
+
+
+def test_it_ends_without_a_word(tmp_path: Path) -> None:
+    """SIGTERM while somebody looks ends it with 0, and nothing of a traceback is in its log."""
+    with page(tmp_path) as (here, port):
+        stream = Stream(here, port)
+        here.until(stream.read, "something is told")
+        assert here.stop() == 0
+        assert "Traceback" not in here.log
+        assert "never retrieved" not in here.log
