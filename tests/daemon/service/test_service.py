@@ -43,7 +43,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, require: Callable[[bool,
     (folder / "etc/auricle").mkdir(parents=True)
     (folder / "etc/auricle/auricle.yaml").write_text("node: kept\n")
     done = subprocess.run(
-        ["make", "-C", str(ROOT), "install", f"DESTDIR={folder}", "EXTRAS=mqtt"],
+        ["make", "-C", str(ROOT), "install", f"DESTDIR={folder}", "EXTRAS=mqtt,web"],
         capture_output=True,
         text=True,
         check=False,
@@ -499,3 +499,44 @@ def test_a_bridge_runs_as_a_unit(service: Service, require: Callable[[bool, str]
         machine.end(broker)
         assert broker.stdout is not None
         broker.stdout.close()
+
+
+FETCH = """
+import sys, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Authorization": "Bearer the token"})
+print(len(urllib.request.urlopen(request, timeout=30).read()), flush=True)
+"""
+"""Prints how long an answer of the page is, in the environment that was installed."""
+
+
+def test_the_installed_page_plays_clips(service: Service) -> None:
+    """With the lines that docs/page.md gives for it the page, who is the daemon's user then, plays a clip of the
+    installed service; of its state it can write nothing."""
+    machine, unit = service.machine, "auricle-web.service"
+    text = (ROOT / "docs" / "page.md").read_text()
+    (lines,) = re.findall(r"```ini\n(\[Service\]\n.*?)```", text, re.DOTALL)
+    dropin = f"/etc/systemd/system/{unit}.d/test.conf"
+    machine.write("/etc/auricle/web.token", "the token\n")
+    machine.write(dropin, lines)
+    machine.run("systemctl", "daemon-reload")
+    service.configure({"clips": {"enabled": True, "max_s": 5}, "web": {"token": "web.token"}})
+    try:
+        service.start()
+        service.listen()
+        assert machine.run("systemctl", "start", unit, check=False).returncode == 0, machine.journal(unit)
+        wait_for(lambda: any(told["path"] for told in service.of("clip.")), 90, "a clip is kept")
+        (path, *_) = [told["path"] for told in service.of("clip.") if told["path"]]
+        assert path.startswith("/var/lib/auricle/clips/porch/")
+        address = f"http://127.0.0.1:5580/api/clip/porch/{Path(path).name}"
+        done = machine.run("/opt/auricle/bin/python", "-c", FETCH, address, check=False)
+        assert done.returncode == 0, machine.journal(unit)
+        assert int(done.stdout) == int(machine.run("stat", "-L", "-c", "%s", path).stdout)
+        pid = machine.show(unit, "MainPID")["MainPID"]
+        uid = machine.run("stat", "-c", "%u", f"/proc/{pid}").stdout.strip()
+        write = ["nsenter", "-t", pid, "-m", "setpriv", "--reuid", uid, "--clear-groups", "touch"]
+        assert machine.run(*write, "/tmp/of-its-own", check=False).returncode == 0
+        assert "Read-only" in machine.run(*write, "/var/lib/auricle/events.db", check=False).stderr
+    finally:
+        machine.run("systemctl", "stop", unit, check=False)
+        machine.run("rm", "-f", dropin, "/etc/auricle/web.token")
+        machine.run("systemctl", "daemon-reload")
