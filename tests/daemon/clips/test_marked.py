@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from auricle.client import AskEvents, AskMark, Clip, Event, History, Mark, Marke
 from auricle.clips import marked
 from auricle.judge import truth
 from auricle.judge.truth import Event as True_
-from auricle.messages import MarkKind
+from auricle.messages import MarkKind, microseconds
 from helpers import kept
 from helpers.kept import configuration, scene
 from helpers.running import Running, running, wait_for
@@ -63,6 +64,9 @@ def test_marks_become_material_and_truth(tmp_path: Path) -> None:
         done = auricle(tmp_path, "clips", "marked", out, *reach)
         assert done.stdout == f"{out}: 1 clips of 1 marks; with those of before 1 right, 0 false\n"
         at = events["high"].offset
+        assert at is not None
+        # All of it was given at once: what it says of its end may be some seconds ahead.
+        wait_for(lambda: time.time() * 1e6 > microseconds(at), "that time has come")
         told = ask(one.query, AskMark(kind="missed", label="high", at=at), Marked, timeout_s=30)
         assert told.no_clip is None
         again = auricle(tmp_path, "mark", "--missed", "high", "--at", "2001-01-01", *reach)

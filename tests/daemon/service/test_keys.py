@@ -49,7 +49,9 @@ def auricle(*words: object) -> Done:
 
 def new_pair(path: Path, daemon: str | None = None) -> Pair:
     """A pair that nobody has yet, in a file."""
-    public, secret = (key.decode() for key in zmq.curve_keypair())
+    public, secret = "-", ""
+    while public.startswith("-"):  # which a command would take for an option
+        public, secret = (key.decode() for key in zmq.curve_keypair())
     pair = Pair(public, secret, daemon)
     write_pair(path, pair)
     return pair

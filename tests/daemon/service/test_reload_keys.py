@@ -50,6 +50,7 @@ OTHER: dict[str, Any] = {
     "publish.secret_key": "daemon.key",
     "publish.allowed_keys": "other.keys",
     "publish.client_key": "my.key",
+    "publish.token": "the.token",
     "publish.ipc_group": "root",
     "capture.ring_s": 20,
     "capture.silence_alarm_s": 60,
@@ -64,6 +65,7 @@ OTHER: dict[str, Any] = {
     "web.listen": "127.0.0.1:9001",
     "web.token": "web.token",
     "web.password": "web.password",
+    "web.read_only": True,
     "spectrum.enabled": True,
     "spectrum.columns_per_s": 9,
     "clips.enabled": False,
@@ -100,6 +102,7 @@ LIVE: dict[str, Callable[[Daemon], Any]] = {
     "publish.scores": lambda d: {"top": d.lane().ear.top},
     "publish.update_interval_s": lambda d: d.lane().ear.detector.update_samples / RATE,
     "publish.allowed_keys": lambda d: d.reload.cfg.publish.allowed_keys.name,
+    "publish.token": lambda d: d.reload.cfg.publish.token.name,  # type: ignore[union-attr]
     "publish.client_key": lambda d: d.reload.cfg.publish.client_key.name,  # type: ignore[union-attr]
     "capture.silence_alarm_s": lambda d: d.lane("mic").live.terms.silence_alarm_s,  # type: ignore[union-attr]
     "capture.stall_s": lambda d: d.lane("mic").live.terms.stall_s,  # type: ignore[union-attr]
@@ -164,6 +167,9 @@ def test_every_key_takes_effect_as_the_docs_say(
         model_beside(tmp_path / "models" / "esc10", description="one of my own")
     elif path == "gate.noise_profile":
         save_profile(tmp_path / "profile.npz", varied(2.0), RATE)
+    elif path == "publish.token":
+        (tmp_path / "the.token").touch(0o600)
+        (tmp_path / "the.token").write_text("what a program shows\n")
     elif path == "publish.secret_key":
         write_pair(tmp_path / "daemon.key", Pair(*(key.decode() for key in zmq.curve_keypair())))
     wanted = configuration(recording, gate={"enabled": "on"}, clips={"enabled": True})
