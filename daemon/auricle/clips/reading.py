@@ -21,6 +21,9 @@ _MOST_BYTES = 1 << 30
 """The longest file that is opened: ten minutes at 655 kHz in 24 bits take less."""
 
 
+_BEGINS = (b"fLaC", b"OggS")
+
+
 def clip_of(path: str) -> Clip:
     """Return what a clip's file says of itself, with its path.
 
@@ -112,6 +115,11 @@ def _opened(path: str) -> soundfile.SoundFile:
     try:
         if os.path.getsize(path) > _MOST_BYTES:
             raise AudioError("it is longer than a clip can be")
+        with open(path, "rb") as file:
+            begin = file.read(4)
+        # Other decoders are not asked: some write to standard error about what they cannot read.
+        if begin not in _BEGINS:
+            raise AudioError("it is no sound: neither FLAC nor Ogg")
         return soundfile.SoundFile(path)
     except OSError as e:
         raise AudioError(f"it cannot be read: {e.strerror}") from None

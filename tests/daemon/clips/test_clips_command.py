@@ -18,9 +18,10 @@ from typer.testing import CliRunner, Result
 
 from auricle.clips.beside import BESIDE
 from auricle.clips.picture import ROWS, spectrogram
+from auricle.clips.reading import clip_of
 from auricle.clips.writer import Writer
 from auricle.commands.cli import app
-from auricle.errors import AuricleError
+from auricle.errors import AudioError, AuricleError
 from auricle.messages import Clip
 from helpers.kept import order
 from helpers.sounds import RATE
@@ -167,3 +168,12 @@ def test_what_a_clip_says_of_itself_is_its_message(folder: Path) -> None:
     said = json.loads(soundfile.SoundFile(next((folder / "s").glob("*.dog.*"))).comment)
     assert set(said) >= {name for name in Clip.__struct_fields__ if name not in ("file", "t_known")}
     assert (said["path"], said["sha256"]) == (None, None)
+
+
+def test_what_is_neither_flac_nor_ogg_is_given_to_no_decoder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A file under a clip's name that begins as an MP3 does is one line, and no decoder writes of its own."""
+    path = tmp_path / "a.flac"
+    path.write_bytes(b"\xff\xfb\x90\x64" + bytes(3000))
+    with pytest.raises(AudioError, match="it is no sound: neither FLAC nor Ogg"):
+        clip_of(str(path))
+    assert capfd.readouterr() == ("", "")
