@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from auricle.errors import one_line
 from auricle.messages import Clip, DaemonNews, Event, Mark, rfc3339
 from auricle.messages.questions import Anew, HistoryReport
 from auricle.publish import table
@@ -230,7 +231,7 @@ class Store:
 
     def _fail(self, error: Exception) -> None:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        before, self.trouble = self.trouble, f"{self.path}: {str(error) or 'no memory is left'}"
+        before, self.trouble = self.trouble, f"{self.path}: {one_line(str(error)) or 'no memory is left'}"
         self._retry_s = time.monotonic() + RETRY_S
         if code not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
             self.database.disconnect()  # else what is there can still be read
