@@ -59,6 +59,7 @@ class Floods:
         self._wake = os.eventfd(0)
         self._epoll.register(self._wake, select.EPOLLIN | select.EPOLLET)
         self._end_s: float | None = None
+        self._ending = threading.Lock()
         threading.Thread(target=self._run, name="floods", daemon=True).start()
 
     def watch(self, number: int) -> None:
@@ -96,8 +97,10 @@ class Floods:
 
         ZeroMQ ends no connection over which more comes in all the time.
         """
-        self._end_s = time.monotonic() + linger_s
-        os.eventfd_write(self._wake, 1)
+        # The thread may be awake already, see that it is over, and close what is written to here: not before it was.
+        with self._ending:
+            self._end_s = time.monotonic() + linger_s
+            os.eventfd_write(self._wake, 1)
 
     def _run(self) -> None:
         while self._end_s is None:
@@ -118,8 +121,9 @@ class Floods:
                         cut_off(each)
                 self._look(number, now_s)
             time.sleep(FAREWELL_LOOK_S)
-        self._epoll.close()
-        os.close(self._wake)
+        with self._ending:
+            self._epoll.close()
+            os.close(self._wake)
 
     def _look_at_all(self, now_s: float) -> None:
         unread = sorted(((_waiting(number), number) for number in list(self._watched)), reverse=True)

@@ -200,6 +200,8 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             query.config_hash = reload.cfg.hash()
 
         overrides.decide = decide
+        # Nothing is reloaded by what ends, and whom it wakes is closed before the rest.
+        stack.callback(signal.signal, signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, reload.ask)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         watchdog = Watchdog(roster.lanes, notifier, time.monotonic(), also=elsewhere)

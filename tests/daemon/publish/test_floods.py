@@ -136,3 +136,18 @@ def test_at_the_end_all_are_hung_up_on(place: Place) -> None:
         until(lambda: ended(here))
     until(lambda: not place.thread.is_alive())
     assert len(os.listdir("/proc/self/fd")) == before - 2
+
+
+def test_it_may_see_the_end_before_it_is_woken_for_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread is awake when the end is told: what wakes it is not closed before it was written to, when the number
+    may be another file's."""
+    write = os.eventfd_write
+
+    def later(number: int, value: int) -> None:
+        write(number, value)
+        place.thread.join(0.5)  # all the time it needs to be done, if nothing holds it
+        write(number, value)
+
+    monkeypatch.setattr(os, "eventfd_write", later)
+    place.floods.finish(0)
+    until(lambda: not place.thread.is_alive())

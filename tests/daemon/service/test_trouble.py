@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from auricle import config
+from auricle.hearing.engine import Stop
 from auricle.publish.zeromq import Socket
 from auricle.service import life
 from auricle.service.query import Query
@@ -80,3 +82,34 @@ def test_it_is_told_and_survived(
     decisions = [m for m in heard if m["type"] == "score"]
     assert [m["seq"] for m in decisions] == list(range(1, len(decisions) + 1))
     assert len(decisions) > 50
+
+
+def test_a_hangup_while_it_ends_is_too_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SIGHUP when what a reload would wake has been closed already: nothing is reloaded, and it is an ordinary end."""
+    sounds.write(tmp_path / "noise.wav", sounds.varied(seconds=2.0))
+    (tmp_path / "auricle.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "publish": {"endpoint": f"ipc://{tmp_path}/events", "query": f"ipc://{tmp_path}/query"},
+                "sources": [{"name": "file", "recording": {"path": "noise.wav", "speed": "max"}}],
+            }
+        )
+    )
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    close, closed = Stop.close, []
+
+    def and_then(stop: Stop) -> None:
+        close(stop)
+        closed.append(stop)
+        signal.raise_signal(signal.SIGHUP)
+
+    def load() -> config.Config:
+        return config.load(tmp_path / "auricle.yaml", environ={})
+
+    monkeypatch.setattr(Stop, "close", and_then)
+    with caplog.at_level("INFO"):
+        assert life.run(load(), load) == 0
+    assert closed
+    assert not [record for record in caplog.records if "reloaded" in record.getMessage()]
