@@ -25,6 +25,7 @@ from auricle.service import logs
 from auricle.service.checks import load_models
 from auricle.service.clips import Clips
 from auricle.service.reload import Reload
+from auricle.service.rooms import Rooms
 from auricle.service.roster import Roster
 from auricle.service.state import Learned
 from helpers.sounds import RATE, varied, write
@@ -50,6 +51,8 @@ class Daemon:
         cfg, lanes = self.start()
         self.clips = Clips(publisher, self.roster.lanes, folder / "clips")
         self.clips.configure(cfg)
+        self.rooms = Rooms(self.roster.lanes, folder / "room")
+        self.rooms.configure(cfg)
         self.roster.attend = self.clips.attend
         for lane, source in zip(lanes, cfg.sources, strict=True):
             self.roster.enter(lane, source)
@@ -58,6 +61,7 @@ class Daemon:
             logs.set_level(new.log)
             self.clips.configure(new)
             self.roster.remember(new.explain)
+            self.rooms.configure(new)
 
         self.reload = Reload(cfg, self.load, self.roster, publisher, also=[take_over])
 
@@ -87,6 +91,7 @@ class Daemon:
 
     def turn(self, lane: Lane) -> None:
         """Hear what this source gives now."""
+        self.rooms.tick(time.monotonic())
         self._together.feed(lane, lane.source.poll(time.monotonic()))
 
     def lane(self, name: str = "porch") -> Lane:
@@ -100,6 +105,7 @@ class Daemon:
         if not self.closed:
             self.closed = True
             with self._poller:
+                self.rooms.close()
                 self.roster.__exit__(None, None, None)
             self.clips.close()
 

@@ -72,6 +72,8 @@ def command(
     config: ConfigFile = None,
 ) -> int:
     """Teach a label, or list those that were taught; return the exit code."""
+    from auricle.service import folder as folders
+    from auricle.service import rooms
     from auricle.teach import course, pictures, shelf
 
     cfg = options.load(config, model)
@@ -90,7 +92,8 @@ def command(
 
         right, false = marked.taught_by(name, *options.reach(query, key, config), marked.clips_folder(None, config))
         sounds, none = sounds + right, none + false
-    given = course.Material(sounds, none, room, kind_of or [])
+    remembered = folders.found(rooms.FOLDER) if cfg.room.keep_h else None
+    given = course.Material(sounds, none, room, kind_of or [], remembered)
     base = _base(cfg, folder)
     if record is not None:
         from auricle.commands import takes

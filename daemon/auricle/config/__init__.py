@@ -15,6 +15,7 @@ from auricle.config.kinds import Choice, Flag, Kind, Misfit, Name, Number, Text,
 from auricle.config.layers import Expected, document
 from auricle.config.notify import Bridges, Notify, NotifyRule
 from auricle.config.read import load, no_label
+from auricle.config.room import Room
 from auricle.config.schedule import within
 from auricle.config.schema import Config
 from auricle.config.sections import Capture, Decision, Gate, LabelRule, Log, Publish, Store, UserRule
@@ -58,6 +59,7 @@ __all__ = [
     "Problems",
     "Publish",
     "Recording",
+    "Room",
     "Row",
     "Source",
     "Spectra",

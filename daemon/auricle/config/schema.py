@@ -20,6 +20,7 @@ from auricle.config.explain import Explain
 from auricle.config.keys import key, section, values
 from auricle.config.kinds import File, Model, Text
 from auricle.config.notify import Bridges, Notify, NotifyRule
+from auricle.config.room import Room
 from auricle.config.sections import (
     DEFAULT_MODEL,
     Capture,
@@ -53,6 +54,7 @@ __all__ = [
     "NotifyRule",
     "Publish",
     "Recording",
+    "Room",
     "Source",
     "Spectra",
     "Stdin",
@@ -123,6 +125,9 @@ class Config:
     )
     explain: Explain = section(
         Explain,
+    )
+    room: Room = section(
+        Room,
     )
     web: Web = section(
         Web,

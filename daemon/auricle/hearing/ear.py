@@ -9,8 +9,10 @@ import numpy as np
 
 from auricle import config
 from auricle.hearing import groups, pipeline
+from auricle.hearing.newest import Newest
 from auricle.hearing.spectrogram import Spectrogram
 from auricle.model.bundle import Bundle
+from auricle.model.classifier import windows_at
 from auricle.stages import batch
 from auricle.stages.level import Level
 from auricle.stages.stage import Pipeline
@@ -56,7 +58,7 @@ class Ear:
         self.chain = batch.chain(self.stages)
         self.doubtful = bundle.card.output.dtype == "float32"
         """Whether a score may be no number at all, which int8 cannot be."""
-        self.kind = _kind(
+        self.kind = self._kind = _kind(
             *(bundle.hash, self.stages.hop, self.stages.span, smoother.lengths, self.gate is None, *grouped.items()),
             *(gate.frequency_smoothing_hz, gate.time_smoothing_ms, gate.lookahead_frames),
         )
@@ -64,6 +66,8 @@ class Ear:
         sorted by identity at every tick, not by the values that make a kind."""
         self.spectrogram: Spectrogram | None = None
         """Makes columns, while somebody looks."""
+        self.tap: Newest | None = None
+        """Takes note of windows, while the room is remembered."""
         self._unwatched = self.chain, self.kind
 
     def configure(self, decision: config.Decision, gate: config.Gate, publish: config.Publish) -> None:
@@ -81,6 +85,18 @@ class Ear:
     def back_s(self) -> float:
         """Return how far the onset of an event may lie before the decision that tells it."""
         return self.detector.back_samples / self.bundle.card.front_end.sample_rate
+
+    def remember(self, wanted: bool) -> None:
+        """Take note of the windows that the network is given from now on, or no more; `watch` is to be called after
+        it. A model whose network gives no embedding of whole windows has none."""
+        if wanted == (self.tap is not None) or self.bundle.trunk is None:
+            return
+        whole, kind = batch.chain(self.stages), self._kind
+        self.tap = Newest() if wanted else None
+        if self.tap is not None:
+            whole.insert(windows_at(whole), self.tap)
+            kind = _kind(kind, "remembered")
+        self._unwatched = whole, kind
 
     def watch(self, columns_per_s: float | None, samples: int) -> None:
         """Make columns of what is heard from now on, or no more.
@@ -102,6 +118,8 @@ class Ear:
         self.stages.reset()
         if self.spectrogram is not None:
             self.spectrogram.begin()
+        if self.tap is not None:
+            self.tap.reset()
         self.level.reset()
         self.detector.reset()
 

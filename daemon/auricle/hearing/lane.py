@@ -21,6 +21,7 @@ from auricle.hearing.decision import Change, finite
 from auricle.hearing.ear import Ear
 from auricle.hearing.recall import Recall
 from auricle.hearing.reporter import Reporter
+from auricle.hearing.room import Room
 from auricle.model.bundle import Bundle
 from auricle.publish.publisher import Publisher
 from auricle.secrecy import mask
@@ -78,6 +79,8 @@ class Lane:
         """Keeps the clips of the source, if it has any."""
         self.recall: Recall | None = None
         """Remembers the last minutes of decisions, where somebody may ask for them."""
+        self.room: Room | None = None
+        """Remembers the last hours, where that is allowed; `remember` sets it."""
         self._tell_gate()
         self._hearing = False
         self._samples = 0
@@ -200,6 +203,12 @@ class Lane:
         self.columns_per_s = columns_per_s
         self.ear.watch(columns_per_s, self._samples if self._hearing else 0)
 
+    def remember(self, room: Room | None) -> None:
+        """Let this room be remembered from now on, or none; to be called again after `replace`."""
+        self.room = room
+        self.ear.remember(room is not None)
+        self.watch(self.columns_per_s)
+
     def keep(self, keeper: Keeper | None) -> None:
         """Keep clips by this keeper from now on, or none; those of the one before end here."""
         if self.keeper is not None and self.keeper is not keeper:
@@ -292,6 +301,8 @@ class Lane:
         self._hearing = True
         self._samples = self._rows = self._next_score = self._next_thresholds = 0
         self.ear.reset()
+        if self.room is not None:
+            self.room.begin()
         if self.state not in messages.UNDER_WAY:
             self.tell("running", segment.file or "")
 
@@ -338,6 +349,9 @@ class Lane:
             self.recall.add(self.ear, self.gate_state, self.reporter.place_of, self._rows, scores, levels)
         first = self._rows
         self._rows += len(scores)
+        if self.room is not None:
+            at = self.ear.stages.span + (self._rows - 1) * self.ear.stages.hop
+            self.room.hear(self.ear, scores, self.reporter.place_of(at)[1])
         self.counters.decisions += len(scores)
         self._level_dbfs = float(levels[-1])
         if self._delivered_s is not None and time.monotonic() - self._delivered_s > self.ear.hop_s:

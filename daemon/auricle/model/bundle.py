@@ -57,6 +57,15 @@ class Bundle:
         return tuple(self.card.labels)
 
     @cached_property
+    def trunk(self) -> str | None:
+        """Name the network behind whose embedding labels can be taught, by twelve hex digits of its hash; ``None``
+        where it gives no embedding of whole windows."""
+        card = self.card
+        if card.embedding is None or card.streaming or card.keeps_state:
+            return None
+        return card.files["model.tflite"][:12]
+
+    @cached_property
     def network(self) -> StreamNetwork | None:
         """Return the stateful network, one for all sources that this thread hears with this bundle; `None` without one.
 

@@ -213,6 +213,15 @@ def window_classifier(bundle: Bundle, hop_frames: int) -> Pipeline:
     return _windows(bundle, hop_frames, _Classify(bundle))
 
 
+def windows_at(chain: Sequence[Stage]) -> int:
+    """Return the place, in a chain of single stages, of the one that takes whole windows.
+
+    Raises:
+        StopIteration: there is none: the network is given frames in a stream.
+    """
+    return next(i for i, stage in enumerate(chain) if isinstance(stage, _Classify))
+
+
 def embedder(bundle: Bundle, hop_frames: int) -> Pipeline:
     """Build the stages from feature rows ``(n, n_features)`` float32 to the network's embeddings ``(k, size)`` float32,
     row for row with `window_classifier`'s scores.

@@ -38,6 +38,8 @@ from auricle.service.pauses import Pauses
 from auricle.service.permits import Permits
 from auricle.service.query import Query
 from auricle.service.reload import Reload
+from auricle.service.rooms import FOLDER as ROOMS
+from auricle.service.rooms import Rooms
 from auricle.service.roster import Roster
 from auricle.service.state import Learned, alone
 from auricle.service.timeofday import TimeOfDay
@@ -150,6 +152,8 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             store.open(lambda topic, event: publisher.send(topic, closed(event, publisher.instance)))
         clips = Clips(publisher, roster.lanes, state_dir() / "clips", certain=lambda: time_of_day.certain)
         clips.configure(cfg)
+        rooms = Rooms(roster.lanes, state_dir() / ROOMS)
+        rooms.configure(cfg)
         pauses = Pauses(roster.lanes, state_dir() / "paused.json")
 
         def attend(lane: Lane, wanted: config.Source) -> None:
@@ -178,6 +182,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             query.config_hash = new.hash()
             clips.configure(new)
             roster.remember(new.explain)
+            rooms.configure(new)
             pauses.configure(new)
             if store is not None:
                 store.bounds.max_mb, store.bounds.max_days = new.store.max_mb, new.store.max_days
@@ -224,6 +229,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             now_s = time.monotonic()
             pauses.tick(now_s)
             roster.tick(now_s)
+            rooms.tick(now_s)
             watchdog.tick(now_s)
 
         attendants: list[engine.Attendant] = [
@@ -238,6 +244,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             attendants=attendants,
         )
         notifier.tell(STOPPING=1, STATUS="stopping")
+        rooms.close()
         clips.close()
         log.info("stopped")
         return EXIT_SKIPPED if any(lane.counters.skipped for lane in roster.lanes) else 0

@@ -19,8 +19,8 @@ from auricle.model import bundle
 from auricle.model.bundle import Bundle
 from auricle.model.card import Card
 from auricle.service.folder import found
+from auricle.service.kept import write_atomically
 from auricle.service.overlay import Thresholds, misfit, overlay
-from auricle.service.state import write_atomically
 from auricle.stored import plain
 
 log = logging.getLogger("auricle")

@@ -16,7 +16,7 @@ from auricle import config, messages
 from auricle.errors import StoredError, UsageError
 from auricle.hearing.lane import Lane
 from auricle.messages.questions import AskPause, AskResume, Paused
-from auricle.service.state import write_atomically
+from auricle.service.kept import write_atomically
 from auricle.stored import plain
 
 log = logging.getLogger("auricle")

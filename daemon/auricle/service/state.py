@@ -4,52 +4,27 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import io
 import json
 import logging
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from auricle import config
 from auricle.config.keys import values
-from auricle.errors import ConfigError, StoredError
+from auricle.errors import ConfigError
 from auricle.gate import NoiseGate
 from auricle.gate.noise import LEARNED
 from auricle.messages.topics import part
 from auricle.model.bundle import Bundle
-from auricle.stored import arrays, plain
+from auricle.service.kept import UNUSABLE, Kept
 
 log = logging.getLogger("auricle")
 
 SAVE_INTERVAL_S = 60.0
 PAUSE_S = 0.1
 """The pause between two files: many sources that have learned at once must not wait for the disk all at once."""
-
-
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o666) -> None:
-    """Replace a file by a whole new one: a reader, or a power cut, sees the old or the new.
-
-    Args:
-        mode: who may read and write it, as far as the process's mask allows.
-
-    Raises:
-        OSError: the folder cannot be made or written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    with suppress(FileNotFoundError):
-        beside.unlink()  # what a crash left has a mode of its own
-    with open(beside, "wb", opener=lambda at, flags: os.open(at, flags, mode)) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 @contextmanager
@@ -95,77 +70,46 @@ def room(wanted: config.Source, bundle: Bundle) -> str:
 
 
 class Learned:
-    """Keeps the noise floors of the gates, one file a room; a disk that fails costs the memory, never the hearing.
+    """Keeps the noise floors of the gates, one file a room.
 
     Args:
         folder: where the files lie.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._kept = Kept(folder, "learned noise")
         self._next_s: dict[str, float] = {}
         self._learning: dict[str, bool] = {}
-        self._complained = False
         self._again_s = 0.0
-        self._writer: threading.Thread | None = None
 
     def restore(self, name: str, gate: NoiseGate) -> None:
         """Give the gate what it had learned in this room, unless it knows the noise already (from a noise profile)."""
         try:
-            path = self._path(name)
-            if gate.learned or not path.exists():
+            if gate.learned or (learned := self._kept.read(name, LEARNED)) is None:
                 return
-            gate.learned = arrays.read(path, plain.read(path, arrays.MOST_BYTES), LEARNED)
-        except (StoredError, OSError, ValueError, OverflowError, MemoryError) as e:
-            why, learn = str(e) or "no memory is left", "the noise learned before cannot be used, it is learned anew"
-            log.warning("%s/%s.npz: %s: %s", self._folder, name, learn, why)
+            gate.learned = learned
+        except UNUSABLE as e:
+            self._kept.refuse(name, e)
             return
         log.info("%s: the noise learned before is back", name.rpartition("-")[0])
 
     def tick(self, name: str, gate: NoiseGate, now_s: float) -> None:
         """Save once learning is done, and from time to time while the floor goes on following the room."""
-        if now_s < self._again_s or (self._writer is not None and self._writer.is_alive()):
+        if now_s < self._again_s or self._kept.busy:
             return
         finished = self._learning.get(name, True) and not gate.learning
         self._learning[name] = gate.learning
         if finished or (gate.adaptation_s and now_s >= self._next_s.get(name, 0.0)):
             self._next_s[name] = now_s + SAVE_INTERVAL_S
             self._again_s = now_s + PAUSE_S
-            # A disk may take longer for a file than there is time until the next sound.
             try:
-                writer = threading.Thread(target=self._write, args=(name, dict(gate.learned)), daemon=True)
-                writer.start()
-            except (RuntimeError, MemoryError) as e:
-                self._complain(e)
-                return
-            self._writer = writer
+                self._kept.write_soon(name, dict(gate.learned))
+            except MemoryError as e:
+                self._kept.complain(e)
 
     def save(self, name: str, gate: NoiseGate) -> None:
         """Write what the gate knows of this room, if anything, and return once that is on the disk."""
         try:
-            if self._writer is not None:
-                self._writer.join()
-            self._write(name, dict(gate.learned))
+            self._kept.write(name, dict(gate.learned))
         except MemoryError as e:
-            self._complain(e)
-
-    def _write(self, name: str, known: dict[str, Any]) -> None:
-        if not known:
-            return
-        try:
-            content = io.BytesIO()
-            np.savez(content, **known)
-            write_atomically(self._path(name), content.getvalue())
-        except (OSError, MemoryError, RuntimeError) as e:  # the last: no lock, no thread
-            self._complain(e)
-            return
-        self._complained = False
-
-    def _complain(self, error: Exception) -> None:
-        if not self._complained:
-            why = getattr(error, "strerror", None) or str(error) or "no memory is left"
-            log.warning("%s: the learned noise is not kept: %s", self._folder, why)
-        self._complained = True
-
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.npz"
+            self._kept.complain(e)

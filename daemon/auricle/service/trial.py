@@ -19,7 +19,7 @@ from auricle.model import bundle, litert
 from auricle.model.bundle import PACKAGED, Bundle
 from auricle.service import apart
 from auricle.service.apart import Child
-from auricle.service.state import write_atomically
+from auricle.service.kept import write_atomically
 from auricle.stored import plain
 
 log = logging.getLogger("auricle")

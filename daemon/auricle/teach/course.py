@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auricle import messages
 from auricle.config import nearest
 from auricle.errors import ModelError, UsageError
 from auricle.model import bundle as bundles
 from auricle.model import card
 from auricle.model.bundle import Bundle
-from auricle.teach import bank, clips, judged, lesson, shelf
+from auricle.teach import bank, clips, heard, judged, lesson, shelf
 from auricle.teach.bank import Background
 from auricle.teach.clips import Clip
 from auricle.teach.embedding import Room, Trunk
+from auricle.teach.heard import Heard
 from auricle.teach.lesson import Progress, Taught
 
 NAMED = 3
@@ -36,12 +38,14 @@ class Material:
         clips, others: with the sound and without.
         room: a recording of the place.
         kind_of: labels of the model of which the sound is a kind: what the bank holds of them is no sign against it.
+        rooms: the folder in which the daemon remembers its rooms, where it does.
     """
 
     clips: Sequence[str]
     others: Sequence[str]
     room: Path | None
     kind_of: Sequence[str] = ()
+    rooms: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,7 @@ class Course:
         clips: what it was taught from.
         trunk: the network.
         room: what it was taught in.
+        heard: what the daemon remembers of its rooms.
     """
 
     label: str
@@ -63,6 +68,7 @@ class Course:
     clips: Sequence[Clip]
     trunk: Trunk
     room: Room
+    heard: Heard | None
 
     @property
     def hardest(self) -> list[tuple[Clip, float]]:
@@ -91,6 +97,7 @@ class Course:
             "recall_interval_95": [round(end, 4) for end in share_interval(found.recall, len(self.clips))],
             "recall_at_one_a_day": round(found.recall_of_a_day, 4),
             "background_hours": round(found.hours, 3),
+            "remembered": _remembered(self.heard, self.taught),
             "threshold": self.bundle.card.thresholds[self.label],
             "hardest": [{"file": str(clip.path), "score": round(score, 4)} for clip, score in self.hardest],
             "nearest": {label: round(score, 4) for label, score in self.nearest},
@@ -112,6 +119,8 @@ class Course:
             f"hardest: {hardest} (its threshold is {found.threshold:.2f})",
             f"taken for it first: {', '.join(judged.taken_for(found, self.taught.kinds))}",
         ]
+        if self.heard is not None and self.taught.alike is not None:
+            lines.append(self.heard.line(self.taught.alike))
         if self.nearest:
             own = ", ".join(f"{label} {score:.2f}" for label, score in self.nearest)
             already = self._already(*self.nearest[0])
@@ -171,11 +180,14 @@ def run(
     others_read = clips.read(given.others, trunk.rate, "--not", fewest=1) if given.others else []
     room = Room(trunk, given.room, lambda share: progress(0.3 * share))
     background = _of_other_kinds(bank.of(upon), upon, given.kind_of)
-    taught = lesson.teach(trunk, sounds, others_read, room, background, lambda share: progress(0.3 + 0.7 * share))
+    remembered = None if given.rooms is None else heard.read(given.rooms, upon)
+    taught = lesson.teach(
+        trunk, sounds, others_read, room, background, lambda share: progress(0.3 + 0.7 * share), remembered
+    )
     if (odd := taught.judged.odd) and not anyway:
         raise UsageError(_nothing_alike(odd, sounds))
-    bundle = shelf.put(upon, label, taught, _about(given, sounds, others_read, taught), target)
-    return Course(label, bundle, taught, sounds, trunk, room)
+    bundle = shelf.put(upon, label, taught, _about(given, sounds, others_read, taught, remembered), target)
+    return Course(label, bundle, taught, sounds, trunk, room, remembered)
 
 
 def _completed(given: Material, before: Mapping[str, Any]) -> Material:
@@ -185,7 +197,7 @@ def _completed(given: Material, before: Mapping[str, Any]) -> Material:
     files = given.clips or [each["file"] for each in before["clips"]]
     others = given.others or [each["file"] for each in before.get("not", [])]
     room = given.room or (Path(before["room"]["file"]) if "room" in before else None)
-    return Material(files, others, room, given.kind_of or before.get("kind_of", []))
+    return Material(files, others, room, given.kind_of or before.get("kind_of", []), given.rooms)
 
 
 def _of_other_kinds(background: Background, bundle: Bundle, kind_of: Sequence[str]) -> Background:
@@ -212,7 +224,17 @@ def _nothing_alike(odd: Sequence[int], sounds: Sequence[Clip]) -> str:
     return f"--clips: {clips_are} nothing like the others; leave out what is another sound, or take them --anyway"
 
 
-def _about(given: Material, sounds: Sequence[Clip], others: Sequence[Clip], taught: Taught) -> dict[str, Any]:
+def _remembered(heard: Heard | None, taught: Taught) -> dict[str, Any] | None:
+    """Return of how many windows of a remembered room a label was taught, since when, and how many were left out."""
+    if heard is None or taught.alike is None:
+        return None
+    since = messages.rfc3339(int(heard.times_us.min()))
+    return {"windows": len(heard), "since": since, "left_out": int(taught.alike.sum())}
+
+
+def _about(
+    given: Material, sounds: Sequence[Clip], others: Sequence[Clip], taught: Taught, remembered: Heard | None
+) -> dict[str, Any]:
     """Return what the card says of a label: its clips by place and hash, and what was expected."""
     found = taught.judged
     about: dict[str, Any] = {"clips": [_named(clip) for clip in sounds]}
@@ -220,6 +242,8 @@ def _about(given: Material, sounds: Sequence[Clip], others: Sequence[Clip], taug
         about["not"] = [_named(clip) for clip in others]
     if given.room is not None:
         about["room"] = {"file": str(given.room.absolute()), "sha256": _sha256(given.room)}
+    if remembered is not None:
+        about["remembered"] = _remembered(remembered, taught)
     if given.kind_of:
         about["kind_of"] = list(given.kind_of)
     about["expected"] = {

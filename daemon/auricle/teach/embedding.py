@@ -47,7 +47,7 @@ class Trunk:
 
     def __init__(self, bundle: Bundle) -> None:
         card = bundle.card
-        if card.embedding is None or card.streaming or card.keeps_state:
+        if bundle.trunk is None or card.embedding is None:
             raise ModelError(f"model {card.name}: its network gives no embedding to teach; use home or audioset")
         self.bundle, self.card, self._affine = bundle, card, card.embedding
         self._front = pipeline.front_end_of(bundle, config.Gate())

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from auricle import config
 from auricle.errors import UsageError
 from auricle.hearing import precedence
-from auricle.teach import embedding, judged
+from auricle.teach import embedding, heard, judged
 from auricle.teach.bank import Background
 from auricle.teach.clips import Clip
 from auricle.teach.embedding import Embeddings, Room, Trunk
 from auricle.teach.fit import fit
+from auricle.teach.heard import Heard
 from auricle.teach.judged import Judged, Lesson
 
 LEAST_BACKGROUND = 200
@@ -39,6 +40,7 @@ class Taught:
         scores: of the network's own labels, the highest of each while the clips passed, on average ``(n_scores,)``.
         hysteresis: how far below the threshold its events end.
         lags: samples by which it speaks late of a beginning and an end.
+        alike: which windows of a remembered room are taken for the sound itself; ``None`` without one.
     """
 
     weights: NDArray[np.float64]
@@ -49,10 +51,17 @@ class Taught:
     scores: NDArray[np.float32]
     hysteresis: float
     lags: tuple[int, int]
+    alike: NDArray[np.bool_] | None
 
 
 def teach(
-    trunk: Trunk, clips: Sequence[Clip], others: Sequence[Clip], room: Room, bank: Background, progress: Progress
+    trunk: Trunk,
+    clips: Sequence[Clip],
+    others: Sequence[Clip],
+    room: Room,
+    bank: Background,
+    progress: Progress,
+    remembered: Heard | None = None,
 ) -> Taught:
     """Teach one label.
 
@@ -62,6 +71,7 @@ def teach(
         room: where it will be heard.
         bank: background.
         progress: told the share that is done.
+        remembered: what the daemon does of its rooms.
 
     Raises:
         UsageError: there is too little background.
@@ -70,27 +80,34 @@ def teach(
     drawn, passing, begins, own = [], [], [], []
     for i, clip in enumerate(clips):
         drawn.append(embedding.drawn(trunk, clip, room, rng))
-        heard, scores, begin = embedding.passing(trunk, clip, room, rng)
-        passing.append(heard)
+        came, scores, begin = embedding.passing(trunk, clip, room, rng)
+        passing.append(came)
         begins.append(begin)
         own.append(scores.max(axis=0))
         progress(0.6 * (i + 1) / len(clips))
     background = bank.joined(room.embeddings, "the room")
     for other in others:
         background = background.joined(embedding.drawn(trunk, other, room, rng), f"not/{other.path.name}")
-    if len(background.kinds) < LEAST_BACKGROUND:
-        raise UsageError(
-            f"model {trunk.card.name}: it has no bank of background, and {len(background.kinds)} windows of a room are "
-            f"too few; give --room a recording of {LEAST_BACKGROUND * trunk.span / trunk.rate / 60:.0f} minutes or more"
-        )
     noises = [
         trunk.windows(room.piece(rng, trunk.span) * np.float32(10 ** -rng.uniform(1, 3)))[0] for _ in range(NOISES)
     ]
     background = background.joined(np.concatenate(noises), "noise")
+    values = [trunk.values(each) for each in drawn]
+    alike: NDArray[np.bool_] | None = None
+    if remembered is not None:
+        alike = np.zeros(len(remembered), np.bool_)
+        if len(background.kinds) - NOISES >= LEAST_BACKGROUND:
+            alike = heard.alike(values, trunk.values(background.embeddings), trunk.values(remembered.embeddings))
+        background = background.joined(remembered.embeddings[~alike], "the room")
+    if (others_are := len(background.kinds) - NOISES) < LEAST_BACKGROUND:
+        raise UsageError(
+            f"model {trunk.card.name}: it has no bank of background, and {others_are} windows of a room are too few; "
+            f"give --room a recording of {LEAST_BACKGROUND * trunk.span / trunk.rate / 60:.0f} minutes or more"
+        )
     progress(0.7)
     decision = precedence.held(trunk.card, config.Decision(), "")
     lesson = Lesson(
-        drawn=[trunk.values(each) for each in drawn],
+        drawn=values,
         passing=[trunk.values(each) for each in passing],
         negatives=trunk.values(background.embeddings),
         window_s=trunk.span / trunk.rate,
@@ -115,6 +132,7 @@ def teach(
         scores=np.mean(own, axis=0),
         hysteresis=hysteresis,
         lags=_lags(trunk, clips, begins, lesson.smoothing, found, hysteresis),
+        alike=alike,
     )
 
 

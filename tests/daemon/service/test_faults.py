@@ -223,7 +223,7 @@ def test_learned_noise_without_memory(tmp_path: Path, caplog: pytest.LogCaptureF
     def run(k: int) -> Fault:
         learned = Learned(tmp_path / str(k))
         anew = NoiseGate(**FRAME)
-        with failing_line(k, "auricle/service/state") as fault:
+        with failing_line(k, "auricle/service/") as fault:
             learned.save("porch-0", known)
             learned.restore("porch-0", anew)
         lines = warned(caplog)

@@ -81,6 +81,7 @@ OTHER: dict[str, Any] = {
     "clips.folder": "elsewhere",
     "clips.privacy_threshold": 0.2,
     "explain.keep_min": 1,
+    "room.keep_h": 3,
     "log.level": "error",
     "log.format": "json",
     "model": "other",
@@ -125,6 +126,7 @@ LIVE: dict[str, Callable[[Daemon], Any]] = {
     "clips.max_days": lambda d: d.clips._writer.max_days,  # type: ignore[union-attr]
     "clips.folder": lambda d: d.clips._writer.folder.name,  # type: ignore[union-attr]
     "clips.privacy_threshold": lambda d: kept(d).privacy_score,
+    "room.keep_h": lambda d: d.rooms._wanted.keep_h,
     "explain.keep_min": lambda d: d.lane().recall.keep_min,  # type: ignore[union-attr]
     "log.level": lambda d: logging.getLevelName(logging.getLogger("auricle").level).lower(),
 }
