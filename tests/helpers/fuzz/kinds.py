@@ -13,6 +13,7 @@ KINDS = {
     "bank": models.BANK,
     "graph": models.GRAPH,
     "state": models.STATE,
+    "room": models.ROOM,
     "truth": texts.TRUTH,
     "configuration": texts.CONFIGURATION,
     "environment": texts.ENVIRONMENT,
@@ -26,6 +27,6 @@ ORDER = (
     "recording", "card", "configuration", "truth", "state", "recording", "question",
     "configuration", "bundle", "recording", "graph", "recording", "card", "truth",
     "history", "recording", "environment", "configuration", "state", "recording", "pipe", "heads", "clip", "bank",
-    "bridge",
+    "bridge", "room",
 )  # fmt: skip
 """The cases are of these kinds in turn: the further away input comes from, the more of it."""

@@ -1,4 +1,5 @@
-"""Mutated models and arrays are read here: cards, bundles, graphs, learned noise and noise profiles."""
+"""Mutated models and arrays are read here: cards, bundles, graphs, learned noise, noise profiles and
+rooms."""
 
 from __future__ import annotations
 
@@ -19,11 +20,13 @@ from auricle import config
 from auricle.gate import NoiseGate
 from auricle.gate.noise import load_profile, save_profile
 from auricle.hearing.ear import Ear
+from auricle.hearing.room import MEMBERS, Room
 from auricle.model import bundle
-from auricle.service import overrides, pauses
+from auricle.service import overrides, pauses, rooms
+from auricle.service.kept import UNUSABLE, Kept
 from auricle.service.state import Learned
 from auricle.service.trial import Trials
-from auricle.teach import bank
+from auricle.teach import bank, heard
 from helpers.bundles import made_up, with_heads
 from helpers.fuzz import mutate
 from helpers.fuzz.kind import Kind
@@ -229,9 +232,42 @@ def _state(chance: random.Random, folder: Path, seeds: tuple[bytes, bytes]) -> s
     return "learned" if gate.learned else "nothing learned"
 
 
+def _with_room(folder: Path) -> tuple[Path, bytes]:
+    """Make a bundle, and a room that was heard through it; return where the one is, and the bytes of the other."""
+    path = made_up(folder / "house", {"siren": [1000.0]}, embedding=0)
+    size = bundle.card_of(str(path)).embedding.size  # type: ignore[union-attr]
+    file = io.BytesIO()
+    embeddings = np.random.default_rng(0).integers(-128, 128, (30, size)).astype(np.int8)
+    np.savez(file, embeddings=embeddings, times=1_772_346_600_000_000 + np.arange(30))
+    return path, file.getvalue()
+
+
+def _room(chance: random.Random, folder: Path, seeds: tuple[Path, bytes]) -> str:
+    """Read a room as the daemon does at its start, and as `auricle teach` does."""
+    path, content = seeds
+    opened = bundle.load(str(path))
+    assert opened.trunk is not None
+    assert opened.card.embedding is not None
+    name = rooms.name_of("porch", opened.trunk)
+    (folder / f"{name}.npz").write_bytes(_arrays(chance, content))
+    kept, room = Kept(folder, "remembered room"), Room(opened.trunk)
+    try:
+        known = kept.read(name, MEMBERS)
+        assert known is not None
+        room.restore(known, opened.card.embedding.size)
+    except UNUSABLE as e:
+        kept.refuse(name, e)
+    kept.write(name, room.known)
+    if (found := heard.read(folder, opened)) is None:
+        return "no room"
+    assert len(found) == len(room)
+    return found.line(np.ones(len(found), np.bool_))[:20]
+
+
 CARD = Kind(_model, _card)
 BUNDLE = Kind(_model, _bundle)
 HEADS = Kind(_taught, _heads)
 BANK = Kind(_with_bank, _bank)
 GRAPH = Kind(_model, _graph, may_die=True)
 STATE = Kind(_states, _state)
+ROOM = Kind(_with_room, _room)
