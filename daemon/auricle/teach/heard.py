@@ -25,8 +25,8 @@ log = logging.getLogger("auricle")
 _ALIKE = 0.1
 """The share of the clips' windows that score lower than a window of the room must, to be taken for the sound itself.
 
-Chosen in rooms in which the sound was: of eight classes, recall at one false alarm an hour is 0.48 where all of the room
-is background, 0.51 at a half, 0.52 at a quarter, 0.56 at a tenth, 0.53 where just what holds the sound is left out.
+Chosen in rooms in which the sound was: recall of eight classes at one false alarm an hour is 0.48 where all of the room
+is background, 0.51 at a half, 0.52 at a quarter, 0.56 at a tenth, and 0.53 without just what holds the sound.
 """
 _NAMED = 3
 
