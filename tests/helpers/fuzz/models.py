@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 
 from auricle import config
+from auricle.errors import StoredError
 from auricle.gate import NoiseGate
 from auricle.gate.noise import load_profile, save_profile
 from auricle.hearing.ear import Ear
@@ -257,9 +258,11 @@ def _room(chance: random.Random, folder: Path, seeds: tuple[Path, bytes]) -> str
         room.restore(known, opened.card.embedding.size)
     except UNUSABLE as e:
         kept.refuse(name, e)
+        assert heard.read(folder, opened) is None
+        raise StoredError(str(e)) from None
     kept.write(name, room.known)
-    if (found := heard.read(folder, opened)) is None:
-        return "no room"
+    found = heard.read(folder, opened)
+    assert found is not None
     assert len(found) == len(room)
     return found.line(np.ones(len(found), np.bool_))[:20]
 
