@@ -34,6 +34,10 @@ def train(
     hold_out: Annotated[
         list[int] | None, typer.Option("--hold-out", help="A fold to judge on; may be repeated.")
     ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option("--leave-out", help="A label to do without, and its recordings: to teach it later; repeatable."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The bundle's folder; RUNS/NAME/bundle unless told.")
     ] = None,
@@ -44,6 +48,8 @@ def train(
     from auricle_build.grammar.recipes import ClassicRecipe, PretrainedRecipe, StreamingRecipe
 
     rec = recipe(config)
+    if leave_out:
+        rec = rec.without(leave_out)
     tensorflow("train")
     root = rec.data.folder(data)
     tag = "".join(f"-without-{fold}" for fold in hold_out or [])

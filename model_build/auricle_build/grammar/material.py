@@ -162,6 +162,11 @@ class ClipSet:
         Many(Text("a label of the set")),
         "Only these of its own labels; without any, all.",
     )
+    leave_out: tuple[str, ...] = value(
+        (),
+        Many(Text("a label")),
+        "Labels, as they are after `relabel`, of which nothing is taken.",
+    )
     place: bool = value(
         False,
         Flag(),

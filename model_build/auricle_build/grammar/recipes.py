@@ -3,11 +3,12 @@ network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, TypeAlias
 
-from auricle.config import REQUIRED, Choice, Flag, Name, Text, section, value
+from auricle.config import REQUIRED, Choice, Flag, Name, Text, nearest, section, value
+from auricle.errors import ConfigError
 from auricle_build.grammar import fit
 from auricle_build.grammar.fit import Fault
 from auricle_build.grammar.kinds import Slug, count
@@ -82,6 +83,29 @@ class Recipe:
     def events(self) -> list[str]:
         """Return the labels' names without background."""
         return [name for name in self.names if name != self.background]
+
+    def without(self, labels: Sequence[str]) -> Self:
+        """Return the recipe as if these labels were not, nor any recording of them: a network of it can be taught them
+        as sounds that it never heard.
+
+        Raises:
+            ConfigError: the recipe has no such label, or no other.
+        """
+        if unknown := [label for label in labels if label not in self.events]:
+            near = nearest(unknown[0], self.events)
+            remedy = f"did you mean {near!r}?" if near else f"use one of {', '.join(self.events)}"
+            raise ConfigError([f"--leave-out: {unknown[0]!r} is no label of {self.name}; {remedy}"])
+        left = tuple(
+            replace(label, includes=tuple(name for name in label.includes if name not in labels))
+            for label in self.labels
+            if label.name not in labels
+        )
+        if not any(label.name != self.background for label in left):
+            raise ConfigError([f"--leave-out: {self.name} has no other label; leave one in"])
+        sets = tuple(replace(each, leave_out=(*each.leave_out, *labels)) for each in self.data.sets)
+        name = f"{self.name}-without-{'-'.join(labels)}"
+        description = f"{self.description or self.name}, without {', '.join(labels)}"
+        return replace(self, name=name, description=description, labels=left, data=replace(self.data, sets=sets))
 
     def window_frames(self) -> int:
         """Return how many frames a window has; each kind of network says so itself."""

@@ -203,6 +203,8 @@ def read(sets: Sequence[ClipSet], root: Path) -> list[Clip]:
             if clip.path.name in entry.exclude or (entry.labels and clip.label not in entry.labels):
                 continue
             label = entry.relabel.get(clip.path.name, entry.relabel.get(clip.label, entry.label or clip.label))
+            if label in entry.leave_out:
+                continue
             fold = entry.folds.get(clip.group, clip.fold)
             clips.append(replace(clip, label=label, fold=fold, origin=entry.name))
     return clips

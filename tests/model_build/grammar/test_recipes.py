@@ -350,3 +350,22 @@ def test_every_kind_and_reader_is_there() -> None:
 def test_the_docs_hold_the_keys() -> None:
     """docs/models.md holds every key as `auricle-build keys` prints it."""
     assert table() in (ROOT / "docs" / "models.md").read_text(encoding="utf-8"), "run: make docs"
+
+
+def test_a_recipe_without_a_label_is_a_recipe_without_its_recordings(tmp_path: Path) -> None:
+    """What is left out is no label, nor in one that included it, and of no set is anything taken that bears its name by
+    then; the recipe has another name, and is still one. What is no label is refused with the one that was meant."""
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        RECIPE.replace("[dog, cat, background]", "[dog, {name: pet, includes: [dog, cat]}, cat, background]")
+    )
+    rec = read.load(path)
+    left = rec.without(["cat"])
+    assert left.names == ["dog", "pet", "background"]
+    assert left.labels[1].includes == ("dog",)
+    assert left.name == f"{rec.name}-without-cat"
+    assert all("cat" in each.leave_out for each in left.data.sets)
+    assert read.of(values(left), "card") == left
+    for labels, complaint in ((["ct"], "'ct' is no label of .*; did you mean 'cat'"), (rec.events, "no other label")):
+        with pytest.raises(ConfigError, match=complaint):
+            rec.without(labels)

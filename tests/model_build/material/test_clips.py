@@ -56,6 +56,17 @@ def test_table_with_source_in_the_name_and_with_group(tmp_path: Path) -> None:
     assert a.fold == b.fold == clips.fold_of("porch")
 
 
+def test_labels_that_are_left_out(tmp_path: Path) -> None:
+    """Of a label that is left out nothing is taken, whether the set calls it so or the recipe."""
+    for name in ("dog-1.wav", "hen-1.wav", "cat-1.wav"):
+        wav(tmp_path / "sounds" / name.partition("-")[0] / name)
+    entry = ClipSet(
+        name="own", reader="folders", path="sounds", licence="CC0", source="own", relabel={"hen-1.wav": "dog"},
+        leave_out=("dog",),
+    )  # fmt: skip
+    assert [clip.label for clip in clips.read([entry], tmp_path)] == ["cat"]
+
+
 def test_table_errors_name_file_and_line(tmp_path: Path) -> None:
     """A missing column or a number that is none is said with its place."""
     table = tmp_path / "t.csv"
