@@ -19,9 +19,8 @@ from auricle.messages import Clip, microseconds
 
 _MOST_BYTES = 1 << 30
 """The longest file that is opened: ten minutes at 655 kHz in 24 bits take less."""
-
-
 _BEGINS = (b"fLaC", b"OggS")
+"""How files of clips begin; what begins otherwise is given to no decoder."""
 
 
 def clip_of(path: str) -> Clip:

@@ -16,6 +16,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "auricle"
+READ_ONLY = "this page only shows; it is read-only"
 SESSION_S = 30 * 86_400.0
 SESSIONS = 1000
 """So many are remembered; of more the oldest ends."""
@@ -167,7 +168,7 @@ class Guard:
             if not origin or urlsplit(origin).netloc != host:
                 return 403, "this request comes from another page"
         if self._read_only and scope["method"] not in ("GET", "HEAD") and path not in ("/login", "/logout"):
-            return 403, "this page only shows; it is read-only"
+            return 403, READ_ONLY
         if not self._secrets.wanted or by_token or path in OPEN:
             return 0, ""
         if self._sessions.has(session_of(headers)):

@@ -26,6 +26,7 @@ from auricle.client import (
     Overridden,
     Paused,
 )
+from auricle.connectors.guard import READ_ONLY
 
 Wish: TypeAlias = AskMark | AskPause | AskResume | AskThreshold | AskUndo
 
@@ -34,7 +35,6 @@ ANSWERS: Mapping[type[Wish], Any] = MappingProxyType(
 )
 _DECODER: msgspec.json.Decoder[Wish] = msgspec.json.Decoder(Wish)
 
-READ_ONLY = "this page only shows; it is read-only"
 LOGIN = "this wants a page with a login: set web.token or web.password"
 TOKEN = "the daemon changes thresholds for who has a key or a token alone: set publish.token"
 

@@ -86,6 +86,21 @@ class Ear:
         """Return how far the onset of an event may lie before the decision that tells it."""
         return self.detector.back_samples / self.bundle.card.front_end.sample_rate
 
+    @property
+    def gate_state(self) -> str:
+        """Return ``off``, ``on`` or ``learning`` (sound passes unchanged), and whether that differs from how the model
+        was trained."""
+        state = "off" if self.gate is None else "learning" if self.gate.learning else "on"
+        return f"{state}, forced" if self.gate_forced else state
+
+    @property
+    def gate_doubt(self) -> str | None:
+        """Return what speaks against the gate as it is forced, if it is."""
+        if not self.gate_forced:
+            return None
+        forced, trained = ("off", "behind") if self.gate is None else ("on", "without")
+        return f"gate.enabled forces the gate {forced}, but model {self.bundle.card.name} was trained {trained} it"
+
     def remember(self, wanted: bool) -> None:
         """Take note of the windows that the network is given from now on, or no more; `watch` is to be called after
         it. A model whose network gives no embedding of whole windows has none."""

@@ -259,41 +259,17 @@ class Lane:
 
     def health(self, now_s: float) -> messages.SourceHealth:
         """Return the counters for the `health` message, the open segment included."""
-        counters, live = self.counters, self.source.counters()
-        heard, heard_s = counters.heard, counters.heard_s
+        under_way = 0, 0.0
         if self._hearing:
-            heard += self.reporter.own_rate(self._samples)
-            heard_s += self._samples / self._model_rate
-        return messages.SourceHealth(
+            under_way = self.reporter.own_rate(self._samples), self._samples / self._model_rate
+        return self.counters.health(
             state=self.state,
-            heard_s=round(heard_s, 3),
-            heard_samples=heard,
-            lost_samples=counters.lost,
-            paused_samples=counters.paused,
-            gaps=counters.gaps,
-            decisions=counters.decisions,
-            events=counters.events,
-            cleaned_samples=self.source.cleaned,
-            skipped=counters.skipped,
-            gate=self.gate_state,
-            level_dbfs=None if self._level_dbfs is None else round(self._level_dbfs, 2),
-            age_s=None if self.processed_s is None else round(now_s - self.processed_s, 3),
-            late=counters.late,
-            overloads=counters.overloads,
-            unsound=counters.unsound,
-            clips=counters.clips,
-            clips_missed=counters.clips_missed,
-            capture=None
-            if live is None
-            else messages.SourceCapture(
-                heard_samples=live.heard,
-                lost_samples=live.lost,
-                overruns=live.overruns,
-                restarts=live.restarts,
-                drift_ppm=None if live.drift_ppm is None else round(live.drift_ppm, 2),
-                waiting_s=round(live.waiting_s, 3),
-                ring_s=live.ring_s,
-            ),
+            under_way=under_way,
+            cleaned=self.source.cleaned,
+            gate=self.ear.gate_state,
+            level_dbfs=self._level_dbfs,
+            age_s=None if self.processed_s is None else now_s - self.processed_s,
+            live=self.source.counters(),
         )
 
     def _begin(self, segment: Segment, before: int = 0) -> None:
@@ -346,7 +322,7 @@ class Lane:
             self._judge(self.keeper, scores)
         changes = self.ear.detector.process(scores)
         if self.recall is not None:
-            self.recall.add(self.ear, self.gate_state, self.reporter.place_of, self._rows, scores, levels)
+            self.recall.add(self.ear, self.ear.gate_state, self.reporter.place_of, self._rows, scores, levels)
         first = self._rows
         self._rows += len(scores)
         if self.room is not None:
@@ -423,9 +399,7 @@ class Lane:
     def _end(self, cause: messages.OffsetCause) -> None:
         self._tell_spectrum(all_of_it=True)
         for change in self.ear.detector.close(self._samples, cause):
-            event = self.reporter.change(change, self._delivered_s)
-            if self.keeper is not None:
-                self.keeper.told(event)
+            self._tell_change(change)
         self.counters.heard += self.reporter.own_rate(self._samples)
         self.counters.heard_s += self._samples / self._model_rate
         judged = self.ear.stages.span + (self._rows - 1) * self.ear.stages.hop if self._rows else 0
@@ -434,19 +408,9 @@ class Lane:
         self._hearing = False
 
     def _lose(self, gap: Gap) -> None:
-        wanted = gap.cause == "pause"  # by somebody, or by a schedule: no loss
-        if wanted:
-            self.counters.paused += gap.samples
-        else:
-            self.counters.lost += gap.samples
-            self.counters.gaps += 1
-        log.log(
-            logging.INFO if wanted else logging.WARNING,
-            "%s: gap of %.3f s (%s)",
-            self.name,
-            gap.samples / gap.rate,
-            gap.cause,
-        )
+        wanted = self.counters.lose(gap)
+        level = logging.INFO if wanted else logging.WARNING
+        log.log(level, "%s: gap of %.3f s (%s)", self.name, gap.samples / gap.rate, gap.cause)
         told = self.reporter.gap(gap, self.ear.stages.span / self._model_rate)
         if self.recall is not None:
             self.recall.news.append(told)
@@ -455,19 +419,6 @@ class Lane:
     def _model_rate(self) -> int:
         return self.ear.bundle.card.front_end.sample_rate
 
-    @property
-    def gate_state(self) -> str:
-        """Return ``off``, ``on`` or ``learning`` (sound passes unchanged), and whether that differs from how the model
-        was trained."""
-        state = "off" if self.gate is None else "learning" if self.gate.learning else "on"
-        return f"{state}, forced" if self.ear.gate_forced else state
-
     def _tell_gate(self) -> None:
-        if self.ear.gate_forced:
-            log.warning(
-                "%s: gate.enabled forces the gate %s, but model %s was trained %s it",
-                self.name,
-                "off" if self.gate is None else "on",
-                self.bundle.card.name,
-                "without" if self.gate is not None else "behind",
-            )
+        if (doubt := self.ear.gate_doubt) is not None:
+            log.warning("%s: %s", self.name, doubt)

@@ -91,12 +91,10 @@ def throw_away(each: sockets.socket) -> None:
 
 
 def waiting(number: int) -> int:
-    """Return how many bytes of this descriptor wait to be read.
-
-    Raises:
-        OSError: there is none, or nothing of the kind.
-    """
-    return int(unpack("i", ioctl(number, FIONREAD, bytes(4)))[0])
+    """Return how many bytes of this descriptor wait to be read; none where it has gone, or is nothing of the kind."""
+    with suppress(OSError):
+        return int(unpack("i", ioctl(number, FIONREAD, bytes(4)))[0])
+    return 0
 
 
 def _bound_to(socket: sockets.socket) -> Address:

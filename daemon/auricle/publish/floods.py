@@ -126,7 +126,7 @@ class Floods:
             os.close(self._wake)
 
     def _look_at_all(self, now_s: float) -> None:
-        unread = sorted(((_waiting(number), number) for number in list(self._watched)), reverse=True)
+        unread = sorted(((waiting(number), number) for number in list(self._watched)), reverse=True)
         together = sum(n for n, _ in unread)
         for n, number in unread:
             if n <= UNREAD and together <= TOGETHER:
@@ -135,7 +135,7 @@ class Floods:
             together -= n
 
     def _look(self, number: int, now_s: float, *, too_many: bool = False) -> None:
-        if not _waiting(number) or (each := self._find(number)) is None:
+        if not waiting(number) or (each := self._find(number)) is None:
             return
         with each:
             unread = waiting(each.fileno())
@@ -157,10 +157,3 @@ class Floods:
             return each
         each.close()
         return None
-
-
-def _waiting(number: int) -> int:
-    """Return how many bytes wait under this number, whosever it is by now."""
-    with suppress(OSError):
-        return waiting(number)
-    return 0

@@ -75,7 +75,7 @@ class Turns:
                 if now_s >= each.until_s:
                     each.held = self._mark(number, HELD)
                 continue
-            if not (n := _waiting(number)):
+            if not (n := waiting(number)):
                 continue
             if n > UNREAD:
                 flooding = True
@@ -95,10 +95,3 @@ class Turns:
             found.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVLOWAT, least)
             return True
         return False
-
-
-def _waiting(number: int) -> int:
-    """Return how many bytes wait to be read from this descriptor; whose it is matters only where there are some."""
-    with suppress(OSError):
-        return waiting(number)
-    return 0
