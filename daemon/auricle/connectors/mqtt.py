@@ -27,6 +27,8 @@ log = logging.getLogger("auricle")
 TIMEOUT_S = 10.0
 """A broker that does not answer for so long is given up, and tried anew."""
 KEEPALIVE_S = 30
+AGAIN_S = 3.0
+"""A bridge that has not ended is told to again after so long: it says goodbye in less."""
 FIRST_WAIT_S, LONGEST_WAIT_S, REFUSED_WAIT_S = 0.25, 1.0, 5.0
 
 
@@ -78,16 +80,24 @@ class Bridge:
             KeysError: the keys cannot be read.
         """
         Client(self._settings.endpoint, key=self._settings.key).close()  # what is wrong with them is said at once
-        keeping = asyncio.ensure_future(self._keep())
+        ending = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, keeping.cancel)
+            asyncio.get_running_loop().add_signal_handler(name, ending.set)
+        keeping, told = asyncio.ensure_future(self._keep()), asyncio.ensure_future(ending.wait())
         alive = asyncio.ensure_future(self._live())
         try:
+            await asyncio.wait((keeping, told), return_when=asyncio.FIRST_COMPLETED)
+            # A wish to end that comes together with an answer, or an error, may be lost over it: `asyncio.wait_for`
+            # gives the answer (until Python 3.12), and a TaskGroup the error. So it is said until it is heard.
+            while not keeping.done():
+                keeping.cancel()
+                await asyncio.wait((keeping,), timeout=AGAIN_S)
             with suppress(asyncio.CancelledError):
-                await keeping
+                keeping.result()
             self._supervisor.tell(STOPPING=1)
         finally:
-            alive.cancel()
+            for task in (alive, told):
+                task.cancel()
             self._progress.save(time.monotonic())
 
     async def _live(self) -> None:

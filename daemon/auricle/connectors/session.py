@@ -207,8 +207,8 @@ class Session:
             self._outbox.done(len(waiting))
             if self._progress.due(time.monotonic()):
                 self._handed_on.set()
-            for letter in self._outbox.take_fleeting():
-                await self._publish(letter, 0)
+            # Gathered, for a wish to end is never lost over what is gathered; see `Bridge.run`.
+            await asyncio.gather(*(self._publish(letter, 0) for letter in self._outbox.take_fleeting()))
 
     async def _publish(self, letter: Letter, qos: int) -> None:
         await self._connection.publish(letter.topic, letter.payload, qos=qos)
