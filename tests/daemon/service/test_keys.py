@@ -229,11 +229,20 @@ def test_a_stranger_with_five_thousand_frames(tmp_path: Path) -> None:
 
 
 def test_every_command_takes_a_key(tmp_path: Path) -> None:
-    """status, events, mark and listen, by --key or by the configuration; a replay's sockets want keys as well."""
+    """Whatever asks the daemon, and listen, by --key or by the configuration; a replay's sockets want keys as well."""
     with house(tmp_path) as here:
         key = here.key("laptop")
         here.say("allow", "laptop", key)
         for words in (["status"], ["events"], ["mark", "x"]):
+            done = auricle(*words, "--endpoint", here.query, "--key", key)
+            assert done.returncode == 0, done.stderr
+        for words in (["pause"], ["resume"]):
+            done = auricle(*words, "--endpoint", here.query, "--key", key)
+            assert "nothing here can be paused" in done.stderr
+        clips = tmp_path / "clips"
+        clips.mkdir()
+        marked = ["clips", "marked", tmp_path / "marked", "--folder", clips]
+        for words in (marked, ["explain", "--at", "1s"]):
             done = auricle(*words, "--endpoint", here.query, "--key", key)
             assert done.returncode == 0, done.stderr
         mine = tmp_path / "mine.yaml"
