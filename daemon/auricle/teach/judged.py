@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,20 +92,14 @@ def judge(lesson: Lesson, whole: Head) -> Judged:
         whole: the head of all of them, from which the others begin.
     """
     n = len(lesson.drawn)
-    rng = np.random.default_rng(n)
-    fold = rng.permutation(np.arange(n) % FOLDS)
-    fold_of_negative = rng.permutation(np.arange(len(lesson.negatives)) % FOLDS)
     of_clips: list[Vectors] = [np.empty(0)] * n
     of_passing: list[Vectors] = [np.empty(0)] * n
     of_background = np.empty(len(lesson.negatives))
-    for held in range(min(FOLDS, n)):
-        taught = [lesson.drawn[i] for i in range(n) if fold[i] != held]
-        aside = fold_of_negative == held
-        head = fit(np.concatenate(taught), lesson.negatives[~aside], begin=whole)
+    for held, aside, head in _without(lesson.drawn, lesson.negatives, whole):
         of_background[aside] = head(lesson.negatives[aside])
-        for i in np.flatnonzero(fold == held).tolist():
+        for i in held:
             of_clips[i], of_passing[i] = head(lesson.drawn[i]), head(lesson.passing[i])
-    scale, shift = _calibrated(np.concatenate(of_clips), of_background)
+    scale, shift = _line(np.concatenate(of_clips), of_background)
     background = scale * of_background + shift
     left = [smoothed(sigmoid(scale * logits + shift), lesson.smoothing) for logits in of_passing]
     an_hour, a_day = (threshold(background, lesson.window_s, 1 / hours) for hours in (1, 24))
@@ -155,7 +149,36 @@ def threshold(background: Vectors, window_s: float, per_hour: float) -> float:
     return float(np.clip(sigmoid(np.array(at)), 0.05, 0.999))
 
 
-def _calibrated(with_it: Vectors, without: Vectors) -> tuple[float, float]:
+def _without(
+    drawn: Sequence[Vectors], negatives: Vectors, whole: Head
+) -> Iterator[tuple[list[int], NDArray[np.bool_], Head]]:
+    """Yield, fold by fold, the clips and the background that are left out, and the head of all others."""
+    n = len(drawn)
+    rng = np.random.default_rng(n)
+    fold = rng.permutation(np.arange(n) % FOLDS)
+    fold_of_negative = rng.permutation(np.arange(len(negatives)) % FOLDS)
+    for held in range(min(FOLDS, n)):
+        taught = [drawn[i] for i in range(n) if fold[i] != held]
+        aside = fold_of_negative == held
+        yield np.flatnonzero(fold == held).tolist(), aside, fit(np.concatenate(taught), negatives[~aside], begin=whole)
+
+
+def calibration(drawn: Sequence[Vectors], negatives: Vectors, whole: Head) -> tuple[float, float]:
+    """Return by which scale and shift a head's logits become calibrated ones, as `judge` finds them.
+
+    Args:
+        drawn: of each clip, windows that hold it ``(k, size)``.
+        negatives: windows without it ``(n, size)``.
+        whole: the head of all of them.
+    """
+    with_it, without = [], []
+    for held, aside, head in _without(drawn, negatives, whole):
+        with_it += [head(drawn[i]) for i in held]
+        without.append(head(negatives[aside]))
+    return _line(np.concatenate(with_it), np.concatenate(without))
+
+
+def _line(with_it: Vectors, without: Vectors) -> tuple[float, float]:
     """Return scale and shift that make scores of logits, from those that heads gave which had not seen their examples
     (Platt 1999)."""
     line = fit(with_it[:, None], without[:, None], held_small=_LINE_HELD_SMALL)

@@ -20,7 +20,7 @@ from auricle.judge import scoring, truth
 from auricle.model.bundle import Bundle
 from auricle.teach.embedding import Trunk
 from auricle.teach.fit import Head, fit
-from auricle.teach.judged import sigmoid, smoothed
+from auricle.teach.judged import calibration, sigmoid, smoothed
 from auricle_build import bank
 from auricle_build.grammar.recipes import Recipe
 from auricle_build.material import clips as material
@@ -33,7 +33,9 @@ _T_95 = 2.776
 """Student's t of 95 % and as many draws less one."""
 _APART = {3, 4}
 """Folds that are judged beside where the trunk heard none."""
-_SMOOTHING, _THRESHOLDS = 2, 60
+_SMOOTHING, _THRESHOLDS = 2, 70
+_LOGITS = -9.0, 12.0
+"""From the lowest threshold to the highest."""
 _LONGEST = 8 * 3600
 Vectors = NDArray[np.float64]
 
@@ -207,16 +209,19 @@ def _recalls(
     found = []
     for draw in range(DRAWS if one.events else 0):
         taught = _taught(np.random.default_rng((draw, n)), list(lessons), n)
-        head = fit(np.concatenate([lessons[clip] for clip in taught]), negatives)
-        found.append(_recall(head, true, scenes, trunk, one.name))
+        drawn = [lessons[clip] for clip in taught]
+        head = fit(np.concatenate(drawn), negatives)
+        scale, shift = calibration(drawn, negatives, head)
+        calibrated = Head(scale * head.weights, scale * head.bias + shift)
+        found.append(_recall(calibrated, true, scenes, trunk, one.name))
     return found
 
 
 def _recall(head: Head, true: Sequence[Sequence[truth.Event]], scenes: Scenes, trunk: Trunk, name: str) -> float:
-    """Return the share of events noticed at the lowest threshold with no more than a false alarm an hour, found by
-    halving."""
+    """Return the share of events noticed by a calibrated head at the lowest threshold with no more than a false alarm
+    an hour, found by halving."""
     scores = [smoothed(sigmoid(head(heard)), _SMOOTHING) for heard in scenes.heard]
-    thresholds = sigmoid(np.linspace(-4, 12, _THRESHOLDS)).tolist()
+    thresholds = sigmoid(np.linspace(*_LOGITS, _THRESHOLDS)).tolist()
 
     def reported(at: int) -> list[list[Reported]]:
         return [_events(each, thresholds[at], trunk, name) for each in scores]
