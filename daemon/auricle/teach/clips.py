@@ -27,7 +27,7 @@ _FLOOR_DB = 30.0
 """What is so far below a clip's loudest moment is the room, not the sound."""
 _STEP_S = 0.02
 _AROUND_S = 0.5
-"""So much around its event is learned from a clip that the daemon has kept; the rest is whatever else there was."""
+"""So much around its event is learned from a clip that the daemon has kept; the rest is the room in which it was."""
 _BLOCK = 16_384
 
 
@@ -40,6 +40,7 @@ class Clip:
         sound: all of it.
         begin, end: the samples between which it sounds.
         hash: SHA-256 of its samples.
+        around: what a clip of the daemon's holds besides its event: the room, in pieces.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Clip:
     begin: int
     end: int
     hash: str
+    around: Sequence[Sound] = ()
 
     @property
     def sounding(self) -> Sound:
@@ -103,25 +105,26 @@ def _read(path: Path, rate: int) -> Clip:
             reader.close()
             raise AudioError(f"{reader.name}: goes on after {LONGEST_S:g} s; a clip is one sound, and no longer")
     sound = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
-    sound = _event(path, sound, rate)
+    sound, around = _event(path, sound, rate)
     if len(sound) < SHORTEST_S * rate:
         raise AudioError(f"{reader.name}: {len(sound) / rate:.2f} s; a clip has at least {SHORTEST_S:g} s")
     begin, end, level = sounding(sound, rate)
     if level < QUIETEST_DBFS:
         raise AudioError(f"{reader.name}: silence, nowhere louder than {max(level, -120):.0f} dBFS; record it anew")
-    return Clip(path, sound, begin, end, hashlib.sha256(sound.tobytes()).hexdigest())
+    return Clip(path, sound, begin, end, hashlib.sha256(sound.tobytes()).hexdigest(), around)
 
 
-def _event(path: Path, sound: Sound, rate: int) -> Sound:
-    """Return the part of a clip in which its event was, as its file says; all of what is no clip of the daemon's."""
+def _event(path: Path, sound: Sound, rate: int) -> tuple[Sound, Sequence[Sound]]:
+    """Return the part of a clip in which its event was, as its file says, and the parts before and after it; all of
+    what is no clip of the daemon's, and no other part."""
     try:
         part = reading.part(reading.clip_of(str(path)))
     except AudioError:
-        return sound
+        return sound, ()
     if part is None:
-        return sound
-    begin, end = round((part[0] - _AROUND_S) * rate), round((part[1] + _AROUND_S) * rate)
-    return sound[max(0, begin) : end]
+        return sound, ()
+    begin, end = max(0, round((part[0] - _AROUND_S) * rate)), round((part[1] + _AROUND_S) * rate)
+    return sound[begin:end], [rest for rest in (sound[:begin], sound[end:]) if len(rest) >= _AROUND_S * rate]
 
 
 def sounding(sound: Sound, rate: int) -> tuple[int, int, float]:

@@ -178,7 +178,8 @@ def run(
     trunk = Trunk(upon)
     sounds = clips.read(given.clips, trunk.rate)
     others_read = clips.read(given.others, trunk.rate, "--not", fewest=1) if given.others else []
-    room = Room(trunk, given.room, lambda share: progress(0.3 * share))
+    around = [piece for clip in (*sounds, *others_read) for piece in clip.around]
+    room = Room(trunk, given.room, lambda share: progress(0.3 * share), around)
     background = _of_other_kinds(bank.of(upon), upon, given.kind_of)
     remembered = None if given.rooms is None else heard.read(given.rooms, upon)
     taught = lesson.teach(

@@ -3,7 +3,7 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -96,18 +96,27 @@ class Room:
     Args:
         trunk: hears it.
         path: the recording, as long as it likes.
+        pieces: sound of the place, where there is no recording.
 
     Raises:
         AudioError: it cannot be read, or is shorter than a window.
     """
 
-    def __init__(self, trunk: Trunk, path: Path | None, progress: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        trunk: Trunk,
+        path: Path | None,
+        progress: Callable[[float], None] | None = None,
+        pieces: Sequence[Sound] = (),
+    ) -> None:
         self._span, self._rate = trunk.span, trunk.rate
         self._pieces: list[Sound] = []
         self.embeddings = np.empty((0, 0), np.int8)
         self.hours = 0.0
         """How long the recording is."""
         if path is None:
+            for seen, piece in enumerate(pieces, start=1):
+                self._keep(piece, seen)
             return
         reader = Reader(str(path), trunk.rate)
         every = max(trunk.span, round(reader.duration_s * trunk.rate / ROOM_WINDOWS))

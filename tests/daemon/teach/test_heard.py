@@ -15,7 +15,7 @@ from auricle.model.bundle import Bundle
 from auricle.service.rooms import name_of
 from auricle.teach import course, heard
 from auricle.teach.course import Course, Material
-from auricle.teach.embedding import ROOM_WINDOWS, Trunk
+from auricle.teach.embedding import ROOM_WINDOWS, Room, Trunk
 from helpers import lessons
 from helpers.bundles import tone
 from helpers.lessons import burst, clips
@@ -97,6 +97,17 @@ def test_a_room_that_cannot_be_read_is_told(tmp_path: Path, house: Bundle, caplo
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith(f"the room that the daemon remembers cannot be used: {path}: ")
     assert heard.read(tmp_path / "nowhere", house) is None
+
+
+def test_clips_of_the_daemon_give_the_room(house: Bundle) -> None:
+    """Where no recording of a room is given sounds are mixed with what the daemon's clips hold beside their events, as
+    loud as any room; with noise where there is none."""
+    trunk = Trunk(house)
+    hum = tone(500.0, seconds=0.7, amplitude=0.01)
+    made = Room(trunk, None, pieces=[hum, hum]).piece(np.random.default_rng(0), 2 * len(hum))
+    np.testing.assert_allclose(made, np.concatenate((hum, hum)) / np.sqrt(np.mean(hum**2)), rtol=1e-3, atol=1e-6)
+    noise = Room(trunk, None).piece(np.random.default_rng(0), 1000)
+    assert abs(np.corrcoef(noise[:600], hum[:600])[0, 1]) < 0.3
 
 
 def test_the_command_takes_the_daemons_room(tmp_path: Path, house: Bundle) -> None:
