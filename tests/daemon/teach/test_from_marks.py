@@ -26,8 +26,8 @@ from helpers.wire import daemon
 
 def test_marks_teach(tmp_path: Path) -> None:
     """What somebody marked as missed or right is learned from, where its clip lies, and what was marked as false is
-    what it is not; of an event's clip that event alone, and the rest is the room. Without such marks it says how to make
-    some."""
+    what it is not; of an event's clip that event alone, and the rest is the room. Without such marks it says how to
+    make some."""
     house, models = lessons.house(tmp_path / "house"), tmp_path / "models"
     configured = tmp_path / "auricle.yaml"
     kept_in = tmp_path / "clips"
