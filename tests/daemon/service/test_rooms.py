@@ -14,11 +14,13 @@ import soundfile
 
 from auricle.hearing import room as rooms
 from auricle.hearing.room import Room
+from auricle.model import bundle
 from auricle.model.bundle import Bundle
 from auricle.service.rooms import Rooms, name_of
+from auricle.teach import course
 from auricle.teach.embedding import Trunk
 from helpers import lessons, sounds
-from helpers.bundles import tone
+from helpers.bundles import made_up, tone
 from helpers.faults import failing_call, failing_line
 from helpers.reloading import RATE, Daemon, daemon
 
@@ -114,6 +116,35 @@ def test_it_is_there_again_after_a_start(
     assert not path.exists()
     two.close()
     assert not path.exists()
+
+
+def test_each_network_has_its_own_room(
+    tmp_path: Path, house: Bundle, daemon: Callable[[dict[str, Any]], Daemon]
+) -> None:
+    """A reload to another network begins another room, without a gap, and keeps the one before; a label that is taught
+    to the network changes no room."""
+    recording = yard(tmp_path / "yard.wav")
+    here = daemon(wanted(house, recording))
+    here.listen(6 * RATE)
+    before = there(here)
+    other = bundle.load(str(made_up(tmp_path / "other", {"horn": [400.0], "bell": [900.0]}, embedding="embedding")))
+    assert other.trunk != house.trunk
+    assert here.change(wanted(other, recording)) == []
+    here.listen(RATE // 2)
+    here.rooms._next_s = 0.0  # it is looked twice a second, and this daemon hears faster than that
+    after = remembered(here)
+    assert after is not before
+    assert after.trunk == other.trunk
+    assert len(after) >= 4
+    assert not here.of("gap.")
+    here.close()
+    names = {path.name for path in (tmp_path / "room").iterdir()}
+    assert names == {f"{name_of('porch', str(each.trunk))}.npz" for each in (house, other)}
+    taught = course.run(
+        house, "gate", course.Material([str(lessons.clips(tmp_path / "gate", 8))], [], None), tmp_path / "models",
+        again=False, anyway=False, progress=lambda share: None,
+    )  # fmt: skip
+    assert taught.bundle.trunk == house.trunk
 
 
 @pytest.mark.parametrize("damage", ["cut", "wide", "early", "empty", "floats"])
