@@ -69,6 +69,8 @@ class Room:
             return
         self._until_next -= len(scores)
         if self._private(ear.labels, scores):
+            if self._waiting is not None:
+                self._until_next = 0
             self._waiting, self._clear = None, 0
             return
         self._clear += len(scores)
@@ -130,7 +132,7 @@ def checked(known: Mapping[str, NDArray[Any]], size: int) -> tuple[NDArray[np.in
     fits = embeddings.dtype == np.int8 and embeddings.shape[1] == size and len(embeddings) == len(times)
     if not fits or not 0 < len(times) <= MOST:
         shape = f"{embeddings.shape} {embeddings.dtype}"
-        raise ValueError(f"{shape} at {len(times)} times are no embeddings of {size} numbers")
+        raise ValueError(f"{shape} at {len(times)} times, no embeddings of {size} numbers")
     if not 0 <= times.min() <= times.max() <= _LATEST_US:
         raise ValueError("times before 1970 or after 9999")
     return embeddings, times.astype(np.int64)

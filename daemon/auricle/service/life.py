@@ -153,6 +153,7 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
         clips = Clips(publisher, roster.lanes, state_dir() / "clips", certain=lambda: time_of_day.certain)
         clips.configure(cfg)
         rooms = Rooms(roster.lanes, state_dir() / ROOMS)
+        stack.callback(rooms.close)
         rooms.configure(cfg)
         pauses = Pauses(roster.lanes, state_dir() / "paused.json")
 
@@ -244,7 +245,6 @@ def run(cfg: config.Config, load: Callable[[], config.Config]) -> int:
             attendants=attendants,
         )
         notifier.tell(STOPPING=1, STATUS="stopping")
-        rooms.close()
         clips.close()
         log.info("stopped")
         return EXIT_SKIPPED if any(lane.counters.skipped for lane in roster.lanes) else 0

@@ -131,7 +131,10 @@ class Rooms:
 
     def _save(self, name: str) -> None:
         room = self._rooms[name]
-        self._kept.write(name_of(name, room.trunk), room.known)
+        try:
+            self._kept.write(name_of(name, room.trunk), room.known)
+        except MemoryError as e:
+            self._kept.complain(e)
 
     def _sweep(self) -> None:
         """Delete what is older than what may be remembered: of sources and networks that are gone, or all of it."""

@@ -73,14 +73,19 @@ def read(folder: Path, bundle: Bundle) -> Heard | None:
     assert bundle.card.embedding is not None
     found: list[tuple[Embeddings, NDArray[np.int64]]] = []
     try:
-        for path in rooms.files(folder, bundle.trunk):
-            content = plain.read(path, arrays.MOST_BYTES)
-            found.append(checked(arrays.read(path, content, MEMBERS), bundle.card.embedding.size))
+        files = rooms.files(folder, bundle.trunk)
     except FileNotFoundError:
         return None
-    except (StoredError, ValueError, OSError) as e:
-        why = f"{folder}: {e.strerror}" if isinstance(e, OSError) else f"{e}"
-        log.warning("the room that the daemon remembers cannot be used: %s", why)
+    except OSError as e:
+        log.warning("%s: %s: the room that the daemon remembers cannot be used; try as its user", folder, e.strerror)
+        return None
+    for path in files:
+        try:
+            content = plain.read(path, arrays.MOST_BYTES)
+            found.append(checked(arrays.read(path, content, MEMBERS), bundle.card.embedding.size))
+        except (StoredError, ValueError) as e:
+            why = e if isinstance(e, StoredError) else f"{path}: {e}"
+            log.warning("%s: the room that the daemon remembers cannot be used", why)
     if not found:
         return None
     embeddings, times = (np.concatenate(parts) for parts in zip(*found, strict=True))

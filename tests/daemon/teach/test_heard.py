@@ -89,13 +89,17 @@ def test_a_room_without_the_sound_is_taken_whole(tmp_path: Path, house: Bundle) 
 
 
 def test_a_room_that_cannot_be_read_is_told(tmp_path: Path, house: Bundle, caplog: pytest.LogCaptureFixture) -> None:
-    """Where the file is none there is one line, and the label is taught without it; where no room is remembered,
-    there is none."""
-    path = room(tmp_path / "room", house, n=20)
+    """Where a file is none there is one line, and the label is taught without it, but with those of other sources;
+    where no room is remembered, there is none."""
+    room(tmp_path / "room", house, n=30)
+    path = room(tmp_path / "room", house, n=20, source="hall")
     path.write_bytes(path.read_bytes()[:-20])
-    assert taught(house, tmp_path, tmp_path / "room").heard is None
+    found = taught(house, tmp_path, tmp_path / "room")
+    assert found.heard is not None
+    assert len(found.heard) == 30
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith(f"the room that the daemon remembers cannot be used: {path}: ")
+    assert line.startswith(f"{path}: ")
+    assert line.endswith(": the room that the daemon remembers cannot be used")
     assert heard.read(tmp_path / "nowhere", house) is None
 
 
