@@ -210,6 +210,12 @@ class Option(Text):
         return text
 
 
+def _in_name(char: str) -> bool:
+    """Return whether a name may hold it: in many scripts marks belong to a letter, and some letters are no single
+    character."""
+    return char in "_-" or char.isalnum() or unicodedata.category(char)[0] == "M"
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
     """Takes a word that serves in topics and file names: letters, digits, ``_`` and ``-``."""
@@ -218,7 +224,7 @@ class Name:
 
     def read(self, node: Node) -> str:
         text = unicodedata.normalize("NFC", Text(longest=64).read(node))
-        if not re.fullmatch(r"[\w-]+", text):
+        if not all(map(_in_name, text)) or unicodedata.combining(text[0]):
             # Of an address nothing is proposed: a password would be in it.
             slug = re.sub(r"[^\w-]+", "_", text).strip("_") if mask(text) == text else ""
             raise Misfit("is not a name" + (f"; did you mean {slug!r}?" if slug else ""))

@@ -146,6 +146,14 @@ def test_what_a_person_means(tmp_path: Path, parser: str, text: str, path: str, 
     assert (found, type(found)) == (value, type(value))
 
 
+@pytest.mark.parametrize(("name", "read"), [("रसोई", "रसोई"), ("\u09dc", "\u09a1\u09bc"), ("küche", "küche")])
+def test_names_of_every_script(tmp_path: Path, parser: str, name: str, read: str) -> None:
+    """A source may be called in any script: vowels and dots that are marks upon a letter belong to the name, also where
+    a letter is no single character any more once it is written in the one way."""
+    (tmp_path / "auricle.yaml").write_text(f"sources: [{{name: {name}, microphone: {{}}}}]", encoding="utf-8")
+    assert [source.name for source in load(tmp_path / "auricle.yaml", environ={}).sources] == [read]
+
+
 def test_labels_and_devices_stay_text(tmp_path: Path, parser: str) -> None:
     """The labels no, 010 and null are labels; a device in digits is a number, in quotes a name."""
     text = """\

@@ -89,5 +89,5 @@ def _kind(name: str) -> Kind:
 if __name__ == "__main__":
     with server.Server({name: _kind(name) for name in DONE}, tuple(DONE)) as judge:
         for found in judge.run(range(2 * len(DONE))):
-            print(json.dumps(asdict(found)))
+            print(json.dumps(asdict(found)), flush=True)  # what is left in a buffer a child would write
     sys.exit(0)
