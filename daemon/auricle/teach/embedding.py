@@ -24,7 +24,9 @@ DRAWS = 14
 """Windows that are drawn of a clip."""
 _BEGUN = 0.35
 """So many of the windows hold only the beginning or the end of the sound: a daemon must speak before it is over."""
-_GAINS_DB = (-15.0, 6.0)
+GAINS_DB = (-25.0, 6.0)
+"""So much louder a window may be than it was recorded: clips are recorded near and heard from afar, and what a network
+makes of a sound changes with its level."""
 _ABOVE_ROOM_DB = (3.0, 30.0)
 JUDGED_AT_DB = 10.0
 """How far above the room a clip is judged."""
@@ -177,10 +179,10 @@ def _pieces(reader: Reader, span: int, every: int) -> Iterator[Sound]:
 
 
 def drawn(trunk: Trunk, clip: Clip, room: Room, rng: np.random.Generator, draws: int = DRAWS) -> Embeddings:
-    """Return embeddings of windows that hold a clip, or most of its beginning or end: every other one as it was
-    recorded, the rest in a room, at many levels.
+    """Return embeddings of windows that hold a clip, or most of its beginning or end, at many levels: every other one
+    by itself, the rest in a room.
 
-    The background of a bank is as it was recorded, so that a head of windows in rooms alone would learn the room.
+    The background of a bank is in no room but its own, so that a head of windows in rooms alone would learn the room.
     """
     sound, span = clip.sounding, trunk.span
     windows = []
@@ -195,16 +197,17 @@ def drawn(trunk: Trunk, clip: Clip, room: Room, rng: np.random.Generator, draws:
             begin = int(rng.integers(-out, span - n + out + 1))
             window = np.zeros(span, np.float32)
             window[max(0, begin) : begin + n] = sound[max(0, -begin) : max(0, span - begin)]
-        windows.append(_mixed(window, room, rng) if draw % 2 else window)
+        window = _mixed(window, room, rng) if draw % 2 else window
+        gain = np.float32(10 ** (rng.uniform(*GAINS_DB) / 20))
+        windows.append(np.clip(window * gain, -1, 1).astype(np.float32))
     return np.concatenate([trunk.windows(window)[0][:1] for window in windows])
 
 
 def _mixed(window: Sound, room: Room, rng: np.random.Generator) -> Sound:
-    """Put a sound into a room, with another gain."""
+    """Put a sound into a room."""
     level = float(np.sqrt(np.mean(np.square(window, dtype=np.float64))))
-    above_db, gain_db = float(rng.uniform(*_ABOVE_ROOM_DB)), float(rng.uniform(*_GAINS_DB))
-    mixed = window + np.float32(level * 10 ** (-above_db / 20)) * room.piece(rng, len(window))
-    return np.clip(mixed * np.float32(10 ** (gain_db / 20)), -1, 1).astype(np.float32)
+    above_db = float(rng.uniform(*_ABOVE_ROOM_DB))
+    return window + np.float32(level * 10 ** (-above_db / 20)) * room.piece(rng, len(window))
 
 
 def passing(

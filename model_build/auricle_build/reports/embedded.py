@@ -44,7 +44,8 @@ class Embedded:
 
     def lesson(self, clip: Clip) -> Vectors:
         """Return windows of a clip as `auricle teach` draws them where no room is given ``(k, size)``."""
-        return self._kept(f"{embedding.DRAWS} draws", [clip], lambda: _lesson(self.trunk, clip))
+        what = f"{embedding.DRAWS} draws at {embedding.GAINS_DB} dB"
+        return self._kept(what, [clip], lambda: _lesson(self.trunk, clip))
 
     def bank(
         self, clips: Sequence[Clip], places: Collection[str], vectors: int, say: Callable[[str], None]
