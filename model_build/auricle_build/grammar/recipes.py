@@ -3,6 +3,7 @@ network."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
@@ -17,6 +18,8 @@ from auricle_build.grammar.material import Data, Front, Label
 from auricle_build.grammar.pretrained import FineTuning, MobileNet, Scenery
 from auricle_build.grammar.trunk import LayerError, Op, Reach, plan, reach
 
+_LONGEST = 64
+"""A name, as `Name` takes it, has at most so many characters."""
 Check: TypeAlias = tuple[tuple[str, ...], Callable[[], Iterator[Fault]]]
 """The keys that a check looks at, and the check, which is made if all of them could be read."""
 
@@ -95,6 +98,7 @@ class Recipe:
             near = nearest(unknown[0], self.events)
             remedy = f"did you mean {near!r}?" if near else f"use one of {', '.join(self.events)}"
             raise ConfigError([f"--leave-out: {unknown[0]!r} is no label of {self.name}; {remedy}"])
+        labels = sorted(set(labels))
         left = tuple(
             replace(label, includes=tuple(name for name in label.includes if name not in labels))
             for label in self.labels
@@ -104,6 +108,8 @@ class Recipe:
             raise ConfigError([f"--leave-out: {self.name} has no other label; leave one in"])
         sets = tuple(replace(each, leave_out=(*each.leave_out, *labels)) for each in self.data.sets)
         name = f"{self.name}-without-{'-'.join(labels)}"
+        if len(name) > _LONGEST:
+            name = f"{self.name[:32]}-without-labels-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         description = f"{self.description or self.name}, without {', '.join(labels)}"
         return replace(self, name=name, description=description, labels=left, data=replace(self.data, sets=sets))
 

@@ -354,7 +354,8 @@ def test_the_docs_hold_the_keys() -> None:
 
 def test_a_recipe_without_a_label_is_a_recipe_without_its_recordings(tmp_path: Path) -> None:
     """What is left out is no label, nor in one that included it, and of no set is anything taken that bears its name by
-    then; the recipe has another name, and is still one. What is no label is refused with the one that was meant."""
+    then; the recipe has another name, the same in whatever order labels are named, and is still one, though they be
+    many. What is no label is refused with the one that was meant."""
     path = tmp_path / "r.yaml"
     path.write_text(
         RECIPE.replace("[dog, cat, background]", "[dog, {name: pet, includes: [dog, cat]}, cat, background]")
@@ -366,6 +367,11 @@ def test_a_recipe_without_a_label_is_a_recipe_without_its_recordings(tmp_path: P
     assert left.name == f"{rec.name}-without-cat"
     assert all("cat" in each.leave_out for each in left.data.sets)
     assert read.of(values(left), "card") == left
+    assert rec.without(["pet", "cat", "pet"]) == rec.without(["cat", "pet"])
+    home = read.load(Path("home"))
+    many, more = home.without(home.names[:20]), home.without(home.names[:21])
+    assert read.of(values(many), "card") == many
+    assert many.name != more.name
     for labels, complaint in ((["ct"], "'ct' is no label of .*; did you mean 'cat'"), (rec.events, "no other label")):
         with pytest.raises(ConfigError, match=complaint):
             rec.without(labels)
