@@ -295,6 +295,22 @@ def test_what_was_learned_outlives_a_kill(service: Service) -> None:
     assert fresh[0]["sources"]["porch"]["gate"].startswith("on")
 
 
+def test_the_installed_service_remembers_its_room(service: Service) -> None:
+    """Where `room.keep_h` allows it the service keeps what the network made of its room, for its own user alone, and
+    deletes it when that is allowed no more."""
+    machine = service.machine
+    service.configure({"room": {"keep_h": 1}})
+    service.start()
+    service.listen()
+    wait_for(lambda: len(service.of("score.")) > 20, 60, "it hears")
+    machine.run("systemctl", "stop", UNIT)
+    (kept,) = machine.run("find", "/var/lib/private/auricle/room", "-name", "porch-*.npz", "-perm", "600").stdout.split()
+    assert int(machine.run("stat", "-c", "%s", kept).stdout) > 400
+    service.configure({})
+    service.start()
+    assert machine.run("test", "-e", kept, check=False).returncode == 1
+
+
 def test_the_sandbox_denies(service: Service) -> None:
     """In the very sandbox of the unit: no writing but to its own folders, no home, no other socket families, no code
     made at run time, no namespaces, no other processes; what it needs works."""
