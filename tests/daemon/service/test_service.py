@@ -304,7 +304,8 @@ def test_the_installed_service_remembers_its_room(service: Service) -> None:
     service.listen()
     wait_for(lambda: len(service.of("score.")) > 20, 60, "it hears")
     machine.run("systemctl", "stop", UNIT)
-    (kept,) = machine.run("find", "/var/lib/private/auricle/room", "-name", "porch-*.npz", "-perm", "600").stdout.split()
+    found = machine.run("find", "/var/lib/private/auricle/room", "-name", "porch-*.npz", "-perm", "600")
+    (kept,) = found.stdout.split()
     assert int(machine.run("stat", "-c", "%s", kept).stdout) > 400
     service.configure({})
     service.start()
