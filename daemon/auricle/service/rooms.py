@@ -53,6 +53,7 @@ class Rooms:
         self._rooms: dict[str, Room] = {}
         self._told: set[tuple[str, str]] = set()
         self._next_s = 0.0
+        self._unswept = False
         self._save_s: dict[str, float] = {}
 
     def configure(self, cfg: config.Config) -> None:
@@ -64,6 +65,7 @@ class Rooms:
                 if lane.room is not None:
                     lane.remember(None)
             self._rooms = {}
+        self._unswept = True
         self._sweep()
         self._next_s = 0.0
         for name, room in self._rooms.items():
@@ -78,6 +80,8 @@ class Rooms:
         if now_s < self._next_s:
             return
         self._next_s = now_s + LOOK_S
+        if self._unswept:
+            self._sweep()
         if self._wanted.keep_h:
             for lane in self._lanes:
                 self._attend(lane, now_s)
@@ -137,10 +141,14 @@ class Rooms:
             self._kept.complain(e)
 
     def _sweep(self) -> None:
-        """Delete what is older than what may be remembered: of sources and networks that are gone, or all of it."""
+        """Delete what is older than what may be remembered: of sources and networks that are gone, or all of it, with
+        what a crash left half written; as soon as nothing is being written, which would be there again."""
+        if self._kept.busy:
+            return
+        self._unswept = False
         oldest_s = time.time() - self._wanted.keep_h * 3600
         try:
-            for path in [*self._kept.folder.glob("*.npz")] if self._kept.folder.is_dir() else []:
+            for path in [*self._kept.folder.glob("*.npz*")] if self._kept.folder.is_dir() else []:
                 if not self._wanted.keep_h or path.stat().st_mtime < oldest_s:
                     path.unlink()
                     log.info("%s: deleted, nothing as old is remembered (room.keep_h)", path)

@@ -229,7 +229,7 @@ def test_a_stranger_with_five_thousand_frames(tmp_path: Path) -> None:
 
 
 def test_every_command_takes_a_key(tmp_path: Path) -> None:
-    """Whatever asks the daemon, and listen, by --key or by the configuration; a replay's sockets want keys as well."""
+    """Whatever asks the daemon, and listen, by --key or by the configuration."""
     with house(tmp_path) as here:
         key = here.key("laptop")
         here.say("allow", "laptop", key)

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,14 @@ def test_it_is_there_again_after_a_start(
     two = daemon(wanted(house, recording))
     two.turn(two.lane())
     np.testing.assert_array_equal(there(two).known["embeddings"][: len(before)], before)
+    half_written = path.with_name(f".{path.name}.new")
+    half_written.write_bytes(b"left by a crash")
+    two.rooms._kept._writer = SimpleNamespace(is_alive=lambda: True)  # type: ignore[assignment]
     assert two.change(wanted(house, recording, room={"keep_h": 0})) == []
+    assert path.exists(), "what is being written would be there again"
+    two.rooms._kept._writer = None
+    two.rooms.tick(1e9)
+    assert not half_written.exists()
     assert two.lane().room is None
     assert two.lane().ear.tap is None
     assert not path.exists()
